@@ -1,0 +1,6 @@
+"""What a network is, without building it: formulas, cells, architectures and their costs."""
+
+from tf_efficientbert.architecture.expression import Expression, FormulaError
+from tf_efficientbert.architecture.spec import Architecture, ArchitectureError, CellSpec
+
+__all__ = ["Architecture", "ArchitectureError", "CellSpec", "Expression", "FormulaError"]

@@ -1,0 +1,98 @@
+"""Random variation of formulas by genetic programming, as the search draws its candidates.
+
+Dong et al. 2021 (EfficientBERT, arXiv 2109.07222) mutate the trees with DEAP; so does this.
+"""
+
+import random
+from collections.abc import Iterator
+from functools import partial
+
+from deap import gp
+
+from tf_efficientbert.architecture.expression import (
+    ACTIVATIONS,
+    BINARY_OPERATORS,
+    LINEAR_OPERATORS,
+    TERMINALS,
+    Expression,
+    FormulaError,
+    violation,
+    width_error,
+)
+
+_MAX_SUBTREE_DEPTH = 3
+
+
+def mutate(
+    expression: Expression,
+    seed: int,
+    max_tries: int = 1000,
+    *,
+    channel_mismatch: str = "slice",
+    hidden_size: int | None = None,
+    ffn_width: int | None = None,
+) -> Expression:
+    """A random variation of a formula that is valid and whose widths fit.
+
+    Each try starts from `expression` and applies subtree replacement (full trees of depth 0 to
+    3), node replacement and insertion, in sequence. Where no try in `max_tries` gives a formula
+    that may stand, `expression` itself is returned. The result may also happen to equal it.
+
+    The same arguments give the same result in every process. DEAP draws from Python's global
+    `random`, whose state is put back afterwards; another thread must not draw from it meanwhile.
+
+    Args:
+        expression: the formula to vary, with linear maps named linearS_R; they keep that name.
+        seed: all randomness comes from it.
+        max_tries: the paper's code uses 1,000, and 400 in the second search stage.
+        channel_mismatch, hidden_size, ffn_width: the widths to fit, as in `width_error`.
+
+    Raises:
+        FormulaError: `expression` itself breaks a rule, or its widths do not fit.
+        ValueError: unknown channel_mismatch.
+    """
+    widths = (channel_mismatch, hidden_size, ffn_width)
+    # Widths need the ratio, so this also refuses neutral linear maps.
+    linear_names = {node.name for node in expression.walk() if node.name in LINEAR_OPERATORS}
+    if len(linear_names) != 1:
+        raise FormulaError(f"cannot mutate {expression}: it needs linear maps of one linearS_R")
+    problem = violation(expression) or width_error(expression, *widths)
+    if problem:
+        raise FormulaError(f"cannot mutate {expression}: {problem}")
+    primitives = _primitive_set(linear_names.pop())
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        for _ in range(max_tries):
+            candidate = _vary(expression, primitives)
+            if violation(candidate) is None and width_error(candidate, *widths) is None:
+                return candidate
+        return expression
+    finally:
+        random.setstate(state)
+
+
+def _primitive_set(linear_name: str) -> gp.PrimitiveSet:
+    """The untyped language a mutation draws from; its trees are never evaluated."""
+    primitives = gp.PrimitiveSet("formula", arity=0)
+    for name in (linear_name, *BINARY_OPERATORS):
+        primitives.addPrimitive(None, 2, name)
+    for name in ACTIVATIONS:
+        primitives.addPrimitive(None, 1, name)
+    for name in TERMINALS:
+        primitives.addTerminal(None, name)
+    return primitives
+
+
+def _vary(expression: Expression, primitives: gp.PrimitiveSet) -> Expression:
+    tree = gp.PrimitiveTree([primitives.mapping[node.name] for node in expression.walk()])
+    new_subtree = partial(gp.genFull, min_=0, max_=_MAX_SUBTREE_DEPTH)
+    (tree,) = gp.mutUniform(tree, expr=new_subtree, pset=primitives)
+    (tree,) = gp.mutNodeReplacement(tree, pset=primitives)
+    (tree,) = gp.mutInsert(tree, pset=primitives)
+    return _from_prefix_order(iter(tree))
+
+
+def _from_prefix_order(nodes: Iterator[gp.Primitive | gp.Terminal]) -> Expression:
+    node = next(nodes)
+    return Expression(node.name, tuple(_from_prefix_order(nodes) for _ in range(node.arity)))
