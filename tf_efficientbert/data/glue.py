@@ -1,0 +1,185 @@
+"""The GLUE tasks (Wang et al., 2018) and their files, in the layout GLUE ships them in.
+
+A task is one entry of the table below; the reader knows no task by name. Files are
+tab-separated with literal quotes, and columns are found by their name in the header.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tf_efficientbert.data.rows import Row, examples_from_rows
+from tf_efficientbert.data.table import read_table
+from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.text_file import line_error, shown
+from tf_efficientbert.errors import UserError
+
+__all__ = ["TASKS", "find_task", "load", "splits"]
+
+_COLA_COLUMNS = ("source", "label", "original_label", "sentence")
+_SENTENCE_PAIR = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
+# The order of the classes in the published MNLI models; AX is predicted by an MNLI model.
+_THREE_WAY = ("contradiction", "entailment", "neutral")
+_BINARY = ("0", "1")
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where a task's sentences and labels stand.
+
+    Args:
+        task: the task.
+        sentences: the columns of the sentences.
+        label: the column of the label, absent in unlabelled files.
+        files: split -> file name; labels are required in every split but those of "test".
+        columns: split -> column names, for files without a header.
+        folder: the task's folder in the GLUE root, where it is not called as the task is.
+        has_broken_rows: whether the published files hold rows torn in two by a line break,
+            which every reader of this task leaves out, and empty sentences.
+    """
+
+    task: Task
+    sentences: tuple[str, ...]
+    label: str
+    files: Mapping[str, str] = field(
+        default_factory=lambda: {split: f"{split}.tsv" for split in ("train", "dev", "test")}
+    )
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    folder: str | None = None
+    has_broken_rows: bool = False
+
+
+_LAYOUTS = (
+    _Layout(
+        Task("CoLA", _BINARY, pair=False, metrics=("matthews",)),
+        ("sentence",),
+        "label",
+        columns={"train": _COLA_COLUMNS, "dev": _COLA_COLUMNS},
+    ),
+    _Layout(Task("SST-2", _BINARY, pair=False), ("sentence",), "label"),
+    _Layout(
+        Task("MRPC", _BINARY, pair=True, metrics=("accuracy", "f1")),
+        ("#1 String", "#2 String"),
+        "Quality",
+    ),
+    _Layout(
+        Task("QQP", _BINARY, pair=True, metrics=("accuracy", "f1")),
+        ("question1", "question2"),
+        "is_duplicate",
+        has_broken_rows=True,
+    ),
+    _Layout(Task("STS-B", (), pair=True), _SENTENCE_PAIR, "score"),
+    _Layout(
+        Task("MNLI", _THREE_WAY, pair=True),
+        _SENTENCE_PAIR,
+        "gold_label",
+        files={
+            "train": "train.tsv",
+            "dev": "dev_matched.tsv",
+            "dev_matched": "dev_matched.tsv",
+            "dev_mismatched": "dev_mismatched.tsv",
+            "test": "test_matched.tsv",
+            "test_matched": "test_matched.tsv",
+            "test_mismatched": "test_mismatched.tsv",
+        },
+    ),
+    _Layout(Task("QNLI", _ENTAILMENT, pair=True), ("question", "sentence"), "label"),
+    _Layout(Task("RTE", _ENTAILMENT, pair=True), _SENTENCE_PAIR, "label"),
+    _Layout(Task("WNLI", _BINARY, pair=True), _SENTENCE_PAIR, "label"),
+    _Layout(
+        Task("AX", _THREE_WAY, pair=True, metrics=("matthews",)),
+        _SENTENCE_PAIR,
+        "label",
+        files={"test": "diagnostic.tsv"},
+        folder="diagnostic",
+    ),
+)
+
+TASKS: dict[str, Task] = {layout.task.name: layout.task for layout in _LAYOUTS}
+
+
+def find_task(name: str) -> Task:
+    """The GLUE task of that name, in upper or lower case.
+
+    Raises:
+        UserError: there is no such task; the message lists them.
+    """
+    return _layout_of(name).task
+
+
+def splits(task_name: str) -> tuple[str, ...]:
+    """The splits a task has, as `load` takes them.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    return tuple(_layout_of(task_name).files)
+
+
+def load(folder: str | Path, task_name: str, split: str) -> Examples:
+    """Reads one split of a GLUE task.
+
+    Args:
+        folder: the GLUE root, or the task's own folder in it.
+        task_name: for instance "SST-2" or "sst-2".
+        split: "train", "dev" or "test"; MNLI also has "dev_matched" (which its "dev" stands
+            for), "dev_mismatched" and the same for test; AX has "test" only.
+
+    Returns:
+        The examples. Test sets have no labels, unless the file holds a label column.
+
+    Raises:
+        UserError: no such task, split or file, or a line of the file is wrong.
+    """
+    layout = _layout_of(task_name)
+    if split not in layout.files:
+        known = ", ".join(layout.files)
+        raise UserError(f"{layout.task.name} has no split {split!r}; it has: {known}")
+    path = _find_file(Path(folder), layout, split)
+    columns, rows = read_table(path, layout.columns.get(split), layout.has_broken_rows)
+    _check_columns(path, layout, split, columns)
+    return examples_from_rows(
+        path,
+        _rows(layout, columns, rows),
+        layout.task.labels,
+        labelled=layout.label in columns,
+        allow_empty_sentences=layout.has_broken_rows,
+    )
+
+
+def _layout_of(name: str) -> _Layout:
+    for layout in _LAYOUTS:
+        if layout.task.name.lower() == name.lower():
+            return layout
+    raise UserError(f"{name!r} is not a GLUE task; the tasks are {', '.join(TASKS)}")
+
+
+def _find_file(folder: Path, layout: _Layout, split: str) -> Path:
+    name = layout.files[split]
+    in_root = folder / (layout.folder or layout.task.name) / name
+    for path in (in_root, folder / name):
+        if path.is_file():
+            return path
+    raise UserError(
+        f"{layout.task.name} {split}: there is neither {in_root} nor {folder / name}; "
+        "give the GLUE folder or the task's folder"
+    )
+
+
+def _check_columns(path: Path, layout: _Layout, split: str, columns: tuple[str, ...]) -> None:
+    needed = layout.sentences if split.startswith("test") else (*layout.sentences, layout.label)
+    for column in needed:
+        if column not in columns:
+            problem = f"no column {column!r}, which {layout.task.name} {split} has, in the header "
+            raise line_error(path, 1, problem + shown(list(columns)))
+
+
+def _rows(
+    layout: _Layout, columns: tuple[str, ...], rows: Iterator[tuple[int, list[str]]]
+) -> Iterator[Row]:
+    sentences = [columns.index(column) for column in layout.sentences]
+    label = columns.index(layout.label) if layout.label in columns else None
+    for line, fields in rows:
+        texts = tuple(fields[index] for index in sentences)
+        yield Row(line, texts, None if label is None else fields[label])
