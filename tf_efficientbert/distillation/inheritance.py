@@ -1,0 +1,58 @@
+"""A child network starts from slices of a warm parent (Dong et al. 2021, section 3.3)."""
+
+from tf_efficientbert.models.efficientbert import EfficientBert
+
+
+def inherit(child: EfficientBert, parent: EfficientBert) -> None:
+    """Copies `parent`'s weights into `child`, cut to the child's size.
+
+    The j-th stacked network takes the parent's j-th and of it the first inner channels; a narrower
+    child takes the first channels of every hidden dimension, straight across the attention heads;
+    in a child of k times as many layers, layers k*i to k*i + k - 1 all start as layer i. The token
+    table is taken whole.
+
+    Raises:
+        ValueError: the child is larger than the parent somewhere, has another embedding, or its
+            layers are no multiple of the parent's. Nothing has been assigned then.
+    """
+    pairs = list(_pairs(child, parent))
+    for name, target, source in pairs:
+        if any(small > large for small, large in zip(target.shape, source.shape, strict=True)):
+            raise ValueError(
+                f"{name} of shape {tuple(target.shape)} cannot be cut out of {tuple(source.shape)}"
+            )
+    for _, target, source in pairs:
+        target.assign(source[tuple(slice(size) for size in target.shape)])
+
+
+def _pairs(child: EfficientBert, parent: EfficientBert):
+    """(name, child variable, parent variable) for everything that is inherited."""
+    theirs, ours = parent.architecture, child.architecture
+    for field in ("embedding", "embedding_size") if ours.embedding == "trigram" else ("embedding",):
+        if getattr(ours, field) != getattr(theirs, field):
+            raise ValueError(
+                f"{field} differs: child {getattr(ours, field)}, parent {getattr(theirs, field)}"
+            )
+    times, rest = divmod(ours.num_layers, theirs.num_layers)
+    if rest:
+        raise ValueError(
+            f"{ours.num_layers} layers are no multiple of the parent's {theirs.num_layers}"
+        )
+    yield from _layer_pairs(child.embedding, parent.embedding)
+    for i in range(ours.num_layers):
+        yield from _layer_pairs(child.attentions[i], parent.attentions[i // times])
+        child_stack = child.cells[i].feed_forwards
+        parent_stack = parent.cells[i // times].feed_forwards
+        if len(child_stack) > len(parent_stack):
+            raise ValueError(
+                f"layer {i + 1} stacks {len(child_stack)} networks, the parent {len(parent_stack)}"
+            )
+        for child_ffn, parent_ffn in zip(child_stack, parent_stack):
+            yield from _layer_pairs(child_ffn, parent_ffn)
+    if child.fit_projection and parent.fit_projection:
+        yield from _layer_pairs(child.fit_projection, parent.fit_projection)
+
+
+def _layer_pairs(child, parent):
+    for target, source in zip(child.weights, parent.weights, strict=True):
+        yield target.path, target, source

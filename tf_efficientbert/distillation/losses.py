@@ -1,0 +1,117 @@
+"""The losses of warm-up and task distillation (Dong et al. 2021, section 3.3).
+
+Every function returns one float32 scalar: the mean over the examples of a batch, each example's
+loss being a mean over all of its elements, padding included. With a `padding_mask` (int32 [batch,
+tokens], 1 for real tokens) an example's mean runs over its real tokens alone.
+"""
+
+from collections.abc import Sequence
+
+from keras import ops
+
+from tf_efficientbert.distillation.layer_map import layer_map
+from tf_efficientbert.layers.self_attention import MASKED_SCORE
+
+_SCORE_FLOOR = -100.0
+
+
+def _mean(values, weights):
+    """Mean over examples of each example's (weighted) mean over its elements; [batch, ...]."""
+    axes = tuple(range(1, len(values.shape)))
+    if weights is None:
+        return ops.mean(values)
+    share = weights / ops.sum(weights, axis=axes, keepdims=True)
+    return ops.mean(ops.sum(values * share, axis=axes))
+
+
+def _squared_error(a, b):
+    return ops.square(ops.cast(a, "float32") - ops.cast(b, "float32"))
+
+
+def attention_loss(
+    teacher_scores: Sequence, student_scores: Sequence, padding_mask=None
+):
+    """Sum over student layers of the MSE between attention scores before softmax.
+
+    Args:
+        teacher_scores, student_scores: one [batch, heads, tokens, tokens] a layer; the teacher's
+            layers are chosen by `layer_map`. Entries of -100 and less, the masked ones, count as 0.
+
+    Raises:
+        ValueError: the two have different numbers of heads.
+    """
+    heads = teacher_scores[0].shape[1], student_scores[0].shape[1]
+    if heads[0] != heads[1]:
+        raise ValueError(f"attention_loss needs equal heads: teacher {heads[0]}, student {heads[1]}")
+    weights = None
+    if padding_mask is not None:
+        mask = ops.cast(padding_mask, "float32")
+        weights = (mask[:, :, None] * mask[:, None, :])[:, None]
+
+    def visible(scores):
+        scores = ops.cast(scores, "float32")
+        return ops.where(scores <= _SCORE_FLOOR, 0.0, scores)
+
+    total = 0.0
+    for chosen, scores in zip(layer_map(len(teacher_scores), len(student_scores)), student_scores):
+        error = _squared_error(visible(teacher_scores[chosen]), visible(scores))
+        if weights is not None:  # the mean over heads first: every head has the same mask
+            error = ops.mean(error, axis=1, keepdims=True)
+        total = total + _mean(error, weights)
+    return total
+
+
+def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask=None):
+    """MSE of the embedding outputs plus the sum over student layers of the MSE of layer outputs.
+
+    Args:
+        teacher_states, student_states: [batch, tokens, teacher width] each, the embedding's output
+            first and then one a layer; the student's are fit-projected.
+    """
+    weights = None
+    if padding_mask is not None:
+        weights = ops.cast(padding_mask, "float32")
+    chosen = layer_map(len(teacher_states) - 1, len(student_states) - 1)
+    total = 0.0
+    for teacher, student in zip([0, *(layer + 1 for layer in chosen)], student_states):
+        error = ops.mean(_squared_error(teacher_states[teacher], student), axis=-1)
+        total = total + _mean(error, weights)
+    return total
+
+
+def prediction_loss(
+    teacher_logits, student_logits, temperature: float = 1.0, sum_over_classes: bool = False
+):
+    """Soft cross-entropy -softmax(teacher/T) log softmax(student/T), both [batch, classes].
+
+    The mean runs over every element, classes included, as in the reference; with
+    `sum_over_classes` it is the usual cross-entropy, larger by the number of classes.
+    """
+    target = ops.softmax(ops.cast(teacher_logits, "float32") / temperature)
+    log_probability = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
+    loss = -ops.mean(target * log_probability)
+    return loss * student_logits.shape[-1] if sum_over_classes else loss
+
+
+def span_loss(teacher_logits, student_logits, padding_mask, mask_first: bool = True):
+    """SQuAD's prediction loss, start plus end.
+
+    Args:
+        teacher_logits, student_logits: pairs (start, end) of [batch, tokens].
+        padding_mask: int32 [batch, tokens]; -10,000 is added to both sides' logits at padding.
+        mask_first: bool, treat [CLS] as padding, as the reference does; False for v2.0, where it
+            carries the null score.
+    """
+    bias = (1 - ops.cast(padding_mask, "float32")) * MASKED_SCORE
+    if mask_first:
+        first = ops.cast(ops.arange(padding_mask.shape[1]) == 0, "float32")
+        bias = ops.minimum(bias, first * MASKED_SCORE)
+    return sum(
+        prediction_loss(teacher + bias, student + bias)
+        for teacher, student in zip(teacher_logits, student_logits)
+    )
+
+
+def regression_loss(labels, predictions):
+    """MSE of `predictions` against `labels`, both float [batch] (STS-B)."""
+    return ops.mean(_squared_error(labels, predictions))

@@ -1,0 +1,71 @@
+"""What a student is asked to match."""
+
+import dataclasses
+
+from tf_efficientbert.distillation.losses import (
+    attention_loss,
+    hidden_loss,
+    prediction_loss,
+    regression_loss,
+    span_loss,
+)
+
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective:
+    """hidden_ratio x (attention_ratio x attention + hidden) + prediction_ratio x prediction.
+
+    Dong et al. 2021, section 3.3; the paper's ratios are all 1. General distillation runs on bare
+    encoders and has no prediction term.
+
+    Attributes:
+        temperature: of the prediction loss.
+        real_tokens_only: leave padding out of the attention and hidden losses' means.
+        sum_over_classes: sum the prediction loss over classes instead of averaging.
+        mask_first: SQuAD: treat [CLS] as padding; False for v2.0.
+    """
+
+    hidden_ratio: float = 1.0
+    attention_ratio: float = 1.0
+    prediction_ratio: float = 1.0
+    temperature: float = 1.0
+    real_tokens_only: bool = False
+    sum_over_classes: bool = False
+    mask_first: bool = True
+
+    def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
+        """All terms and their weighted sum, "loss", on one batch.
+
+        Args:
+            teacher, student: EfficientBert or TaskModel, both of one kind; the teacher runs in
+                inference mode.
+            batch: see `data.batching`; "labels" are read by regression alone.
+        """
+        inputs = {name: batch[name] for name in _INPUTS}
+        theirs = teacher(inputs, training=False)
+        ours = student(inputs, training=True, dropout_seed=dropout_seed)
+        mask = inputs["padding_mask"] if self.real_tokens_only else None
+        terms, total = {}, 0.0
+        if self.hidden_ratio:
+            terms["hidden"] = hidden_loss(theirs["hidden_states"], ours["hidden_states"], mask)
+            total = self.hidden_ratio * terms["hidden"]
+        if self.hidden_ratio and self.attention_ratio:
+            scores = theirs["attention_scores"], ours["attention_scores"]
+            terms["attention"] = attention_loss(*scores, mask)
+            total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
+        if self.prediction_ratio and ("logits" in ours or "start_logits" in ours):
+            terms["prediction"] = self._prediction(theirs, ours, batch)
+            total = total + self.prediction_ratio * terms["prediction"]
+        return {"loss": total, **terms}
+
+    def _prediction(self, theirs, ours, batch):
+        if "start_logits" in ours:
+            pairs = [(o["start_logits"], o["end_logits"]) for o in (theirs, ours)]
+            return span_loss(*pairs, batch["padding_mask"], self.mask_first)
+        if len(ours["logits"].shape) == 1:
+            return regression_loss(batch["labels"], ours["logits"])
+        return prediction_loss(
+            theirs["logits"], ours["logits"], self.temperature, self.sum_over_classes
+        )

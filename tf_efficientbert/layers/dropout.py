@@ -1,0 +1,59 @@
+"""Dropout whose mask is a function of a seed given with the call."""
+
+import keras
+
+
+class _GivenSeed(keras.random.SeedGenerator):
+    """Presents an already drawn seed tensor to `keras.random` as a generator."""
+
+    def __init__(self, seed):  # no variable, so nothing to track, save or advance
+        self._seed = seed
+
+    def next(self, ordered: bool = True):
+        return self._seed
+
+
+@keras.saving.register_keras_serializable(package="tf_efficientbert")
+class Dropout(keras.layers.Layer):
+    """Dropout that can be replayed: the same `dropout_seed` gives the same mask.
+
+    Keras' own layer draws from a generator whose state runs along with the training; a mask that
+    depends on nothing but the step's number can be drawn again by a resumed run.
+
+    Args:
+        rate: float in [0, 1), the share of elements set to zero.
+    """
+
+    def __init__(self, rate: float, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"the dropout rate must be in [0, 1), but got {rate}")
+        self.rate = rate
+        self.built = True
+
+    def call(self, inputs, dropout_seed=None, training=False):
+        """Drops elements of `inputs` (any shape) when `training` and a seed is given.
+
+        `dropout_seed` is an int32 tensor of shape [2], different for each layer and step; without
+        one, masks come from Keras' global generator.
+        """
+        if not training or self.rate == 0:
+            return inputs
+        seed = None
+        if dropout_seed is not None:
+            seed = _GivenSeed(keras.ops.cast(dropout_seed, keras.backend.random_seed_dtype()))
+        return keras.random.dropout(inputs, self.rate, seed=seed)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+def fold_in(dropout_seed, index: int):
+    """The seed of the `index`-th dropout under a given one; None stays None."""
+    if dropout_seed is None:
+        return None
+    # Odd multiplier: distinct indices stay distinct modulo 2**32.
+    return dropout_seed * 1000003 + (index + 1)

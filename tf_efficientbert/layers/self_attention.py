@@ -1,0 +1,103 @@
+"""Multi-head self-attention that also returns its scores."""
+
+import keras
+from keras import ops
+
+from tf_efficientbert.layers.dropout import Dropout, fold_in
+
+MASKED_SCORE = -10000.0
+
+
+def attention_bias(padding_mask, dtype: str = "float32"):
+    """[batch, tokens] mask (1 for real tokens) to the [batch, 1, 1, tokens] bias of the scores."""
+    return (1 - ops.cast(padding_mask, dtype))[:, None, None, :] * MASKED_SCORE
+
+
+@keras.saving.register_keras_serializable(package="tf_efficientbert")
+class SelfAttention(keras.layers.Layer):
+    """BERT's self-attention block: attention, output projection, dropout, residual, LayerNorm.
+
+    Args:
+        hidden_size: int, width d of input and output.
+        num_heads: int, must divide `hidden_size`.
+        dropout: float, rate on the attention probabilities and on the output.
+        layer_norm_epsilon: float.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        dropout: float = 0.1,
+        layer_norm_epsilon: float = 1e-5,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if hidden_size % num_heads:
+            raise ValueError(f"hidden_size={hidden_size} is not divisible by {num_heads} heads")
+
+        def projection(name):
+            initializer = keras.initializers.TruncatedNormal(stddev=0.02)
+            return keras.layers.Dense(
+                hidden_size, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+            )
+
+        # === Layers ===
+        self.query = projection("query")
+        self.key = projection("key")
+        self.value = projection("value")
+        self.output_projection = projection("output_projection")
+        self.layer_norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="layer_norm"
+        )
+        self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
+        # === Config ===
+        self.hidden_size = hidden_size
+        self.num_heads = num_heads
+        self.head_size = hidden_size // num_heads
+        self.dropout = dropout
+        self.layer_norm_epsilon = layer_norm_epsilon
+
+    def build(self, input_shape):
+        for layer in (
+            self.query,
+            self.key,
+            self.value,
+            self.output_projection,
+            self.layer_norm,
+        ):
+            layer.build((None, None, self.hidden_size))
+
+    def _split_heads(self, x):
+        x = ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.head_size))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def call(self, x, bias, dropout_seed=None, training=False):
+        """Attends within `x` [batch, tokens, hidden_size] under `bias` (see `attention_bias`).
+
+        Returns the block's output, shaped like `x`, and the biased scores before softmax,
+        [batch, num_heads, tokens, tokens], which distillation reads.
+        """
+        query = self._split_heads(self.query(x))
+        key = self._split_heads(self.key(x))
+        value = self._split_heads(self.value(x))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+        scores = scores * self.head_size**-0.5 + ops.cast(bias, scores.dtype)
+        probabilities = self.dropout_layer(
+            ops.softmax(scores, axis=-1), fold_in(dropout_seed, 0), training=training
+        )
+        context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
+        context = ops.reshape(context, (-1, ops.shape(context)[1], self.hidden_size))
+        update = self.dropout_layer(
+            self.output_projection(context), fold_in(dropout_seed, 1), training=training
+        )
+        return self.layer_norm(x + update), scores
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "hidden_size": self.hidden_size,
+            "num_heads": self.num_heads,
+            "dropout": self.dropout,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+        }

@@ -1,0 +1,162 @@
+"""The backbone: EfficientBERT students, supernets and BERT teachers alike."""
+
+import keras
+
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.layers import BertEmbedding, FeedForwardCell, SelfAttention, TrigramEmbedding
+from tf_efficientbert.layers.dropout import fold_in
+from tf_efficientbert.layers.self_attention import attention_bias
+
+
+@keras.saving.register_keras_serializable(package="tf_efficientbert")
+class EfficientBert(keras.Model):
+    """A BERT-like encoder whose feed-forward cells are given by an `Architecture`.
+
+    Dong et al., EfficientBERT (Findings of EMNLP 2021, arXiv 2109.07222), section 3. Ordinary BERT
+    is the architecture with the BERT embedding and ordinary cells; a supernet is the one that
+    `architecture.supernet()` gives.
+
+    Args:
+        architecture: Architecture, or its JSON text.
+        vocabulary_size: int, rows of the token table.
+        max_positions: int, the longest sequence.
+        fit_size: int or None. With it every hidden state that is returned has gone through one
+            shared Dense(fit_size), the fit projection of distillation.
+        layer_norm_epsilon: float; 1e-5 in the paper's models, config.json's figure for others.
+        exact_gelu: bool, gelu by the error function instead of the tanh approximation.
+        dropout: float, rate everywhere.
+
+    Example:
+        model = EfficientBert(Architecture.from_preset("efficientbert_tiny"))
+        outputs = model({"token_ids": ids, "segment_ids": segments, "padding_mask": mask})
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture | str,
+        vocabulary_size: int = 30522,
+        max_positions: int = 512,
+        fit_size: int | None = None,
+        layer_norm_epsilon: float = 1e-5,
+        exact_gelu: bool = False,
+        dropout: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(architecture, str):
+            architecture = Architecture.from_json(architecture)
+        # === Layers ===
+        width = architecture.hidden_size
+        common = {
+            "dropout": dropout,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "dtype": self.dtype_policy,
+        }
+        tables = {
+            "vocabulary_size": vocabulary_size,
+            "hidden_size": width,
+            "max_positions": max_positions,
+            "name": "embedding",
+        }
+        if architecture.embedding == "trigram":
+            tables["embedding_size"] = architecture.embedding_size
+            self.embedding = TrigramEmbedding(**tables, **common)
+        else:
+            self.embedding = BertEmbedding(**tables, **common)
+        self.attentions = [
+            SelfAttention(width, architecture.num_heads, name=f"attention_{i}", **common)
+            for i in range(architecture.num_layers)
+        ]
+        self.cells = [
+            FeedForwardCell(
+                cell,
+                hidden_size=width,
+                ffn_width=architecture.ffn_width,
+                channel_mismatch=architecture.channel_mismatch,
+                exact_gelu=exact_gelu,
+                name=f"cell_{i}",
+                **common,
+            )
+            for i, cell in enumerate(architecture.cells)
+        ]
+        self.fit_projection = None
+        if fit_size:
+            self.fit_projection = keras.layers.Dense(
+                fit_size,
+                kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+                dtype=self.dtype_policy,
+                name="fit_projection",
+            )
+        # === Config ===
+        self.architecture = architecture
+        self.vocabulary_size = vocabulary_size
+        self.max_positions = max_positions
+        self.fit_size = fit_size
+        self.layer_norm_epsilon = layer_norm_epsilon
+        self.exact_gelu = exact_gelu
+        self.dropout = dropout
+        self.build()
+
+    def build(self, input_shape=None):
+        hidden = (None, None, self.architecture.hidden_size)
+        self.embedding.build()
+        for attention, cell in zip(self.attentions, self.cells):
+            attention.build(hidden)
+            cell.build(hidden)
+        if self.fit_projection:
+            self.fit_projection.build(hidden)
+        self.built = True
+
+    def call(
+        self, inputs, training=False, dropout_seed=None, cells: tuple[CellSpec, ...] | None = None
+    ):
+        """Encodes a batch.
+
+        Args:
+            inputs: {"token_ids", "segment_ids", "padding_mask"}, each int32 [batch, tokens]; the
+                mask is 1 for real tokens.
+            training: bool, whether dropout is on.
+            dropout_seed: int32 [2] or None, see `layers.Dropout`.
+            cells: for a supernet, the cell to use in each layer, sliced from its own.
+
+        Returns: {"sequence_output": [batch, tokens, d], "hidden_states": a list of the embedding's
+        output and each layer's, [batch, tokens, fit_size or d], "attention_scores": a list of each
+        layer's scores before softmax, [batch, heads, tokens, tokens]}.
+        """
+        token_ids = inputs["token_ids"]
+        bias = attention_bias(inputs["padding_mask"])
+        x = self.embedding(
+            token_ids, inputs["segment_ids"], dropout_seed=fold_in(dropout_seed, 0), training=training
+        )
+        hidden_states, attention_scores = [x], []
+        for i, (attention, ffn_cell) in enumerate(zip(self.attentions, self.cells)):
+            x, scores = attention(
+                x, bias, dropout_seed=fold_in(dropout_seed, 2 * i + 1), training=training
+            )
+            x = ffn_cell(
+                x,
+                cell=cells[i] if cells else None,
+                dropout_seed=fold_in(dropout_seed, 2 * i + 2),
+                training=training,
+            )
+            hidden_states.append(x)
+            attention_scores.append(scores)
+        if self.fit_projection:
+            hidden_states = [self.fit_projection(state) for state in hidden_states]
+        return {
+            "sequence_output": x,
+            "hidden_states": hidden_states,
+            "attention_scores": attention_scores,
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "architecture": self.architecture.to_json(),
+            "vocabulary_size": self.vocabulary_size,
+            "max_positions": self.max_positions,
+            "fit_size": self.fit_size,
+            "layer_norm_epsilon": self.layer_norm_epsilon,
+            "exact_gelu": self.exact_gelu,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,53 @@
+"""An encoder with a task head."""
+
+import keras
+
+from tf_efficientbert.layers.dropout import fold_in
+from tf_efficientbert.models.efficientbert import EfficientBert
+
+_HEAD_SEED_INDEX = 10_000  # past any layer's
+
+
+@keras.saving.register_keras_serializable(package="tf_efficientbert")
+class TaskModel(keras.Model):
+    """Logits from token ids, with all that distillation reads along the way.
+
+    Args:
+        backbone: EfficientBert.
+        head: ClassificationHead or SpanHead.
+    """
+
+    def __init__(self, backbone: EfficientBert, head: keras.layers.Layer, **kwargs):
+        super().__init__(**kwargs)
+        self.backbone = backbone
+        self.head = head
+        self.build()
+
+    def build(self, input_shape=None):
+        self.head.build((None, None, self.backbone.architecture.hidden_size))
+        self.built = True
+
+    def call(self, inputs, training=False, dropout_seed=None, cells=None):
+        """The backbone's outputs (see `EfficientBert.call`) and the head's logits in one dict."""
+        outputs = self.backbone(
+            inputs, training=training, dropout_seed=dropout_seed, cells=cells
+        )
+        logits = self.head(
+            outputs["sequence_output"],
+            dropout_seed=fold_in(dropout_seed, _HEAD_SEED_INDEX),
+            training=training,
+        )
+        return {**outputs, **logits}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "head": keras.saving.serialize_keras_object(self.head),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
+        config["head"] = keras.saving.deserialize_keras_object(config["head"])
+        return cls(**config)

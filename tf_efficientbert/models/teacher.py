@@ -1,0 +1,114 @@
+"""BERT teachers from Hugging Face folders."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.efficientbert import EfficientBert
+
+_EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
+
+
+class Teacher(NamedTuple):
+    """A pre-trained encoder and its pooler: kernel [d, d], bias [d]."""
+
+    backbone: EfficientBert
+    pooler_kernel: np.ndarray
+    pooler_bias: np.ndarray
+
+
+def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = None) -> Teacher:
+    """Reads a BERT folder (config.json, model.safetensors, vocab.txt) into our own encoder.
+
+    keras_hub reads the weights; our encoder runs them, because distillation needs the scores
+    before softmax and every hidden state. GELU form and LayerNorm epsilon come from config.json.
+
+    Args:
+        folder: path of the Hugging Face folder.
+        dropout: rate during fine-tuning.
+        dtype: Keras dtype policy, such as "mixed_bfloat16".
+
+    Raises:
+        UserError: no such folder, no config.json in it, not a BERT, or an unknown activation.
+    """
+    config = read_config(folder)
+    import keras_hub  # slow to import, and only needed here
+
+    source = keras_hub.models.BertBackbone.from_preset(str(folder))
+    architecture = Architecture(
+        hidden_size=config["hidden_size"],
+        ffn_width=config["intermediate_size"],
+        num_heads=config["num_attention_heads"],
+        embedding_size=config["hidden_size"],
+        embedding="bert",
+        channel_mismatch="pad",
+        cells=(CellSpec.ordinary(),) * config["num_hidden_layers"],
+    )
+    backbone = EfficientBert(
+        architecture,
+        vocabulary_size=config["vocab_size"],
+        max_positions=config["max_position_embeddings"],
+        layer_norm_epsilon=config["layer_norm_eps"],
+        exact_gelu=_EXACT_GELU[config["hidden_act"]],
+        dropout=dropout,
+        dtype=dtype,
+    )
+    _copy_weights(source, backbone)
+    pooler = source.get_layer("pooled_dense")
+    return Teacher(backbone, pooler.kernel.numpy(), pooler.bias.numpy())
+
+
+def read_config(folder: str | Path) -> dict:
+    """The folder's config.json with the defaults of Hugging Face's BERT filled in."""
+    path = Path(folder) / "config.json"
+    if not Path(folder).is_dir():
+        raise UserError(f"teacher folder {folder} does not exist; --teacher_dir names a BERT folder")
+    if not path.is_file():
+        raise UserError(f"teacher folder {folder} has no config.json: expected a Hugging Face BERT")
+    try:
+        given = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON: {error}") from error
+    config = {"layer_norm_eps": 1e-12, "hidden_act": "gelu", "max_position_embeddings": 512, **given}
+    if config.get("model_type", "bert") != "bert":
+        raise UserError(f"{path}: model_type is {config['model_type']!r}, expected 'bert'")
+    if config["hidden_act"] not in _EXACT_GELU:
+        known = ", ".join(_EXACT_GELU)
+        raise UserError(f"{path}: hidden_act is {config['hidden_act']!r}, expected one of {known}")
+    needed = "vocab_size hidden_size intermediate_size num_attention_heads num_hidden_layers".split()
+    missing = [key for key in needed if not isinstance(config.get(key), int)]
+    if missing:
+        raise UserError(f"{path}: {', '.join(missing)} missing or not a whole number")
+    return config
+
+
+def _copy_weights(source, backbone: EfficientBert) -> None:
+    """From keras_hub's layers to ours; its attention kernels are [d, heads, head size]."""
+
+    def copy(layer, target):
+        values = [np.asarray(weight) for weight in layer.get_weights()]
+        target.set_weights([v.reshape(w.shape) for v, w in zip(values, target.weights, strict=True)])
+
+    embedding = backbone.embedding
+    embedding.token_table.assign(source.get_layer("token_embedding").embeddings)
+    embedding.position_table.assign(source.get_layer("position_embedding").position_embeddings)
+    embedding.segment_table.assign(source.get_layer("segment_embedding").embeddings)
+    copy(source.get_layer("embeddings_layer_norm"), embedding.layer_norm)
+    for i, (attention, cell) in enumerate(zip(backbone.attentions, backbone.cells)):
+        block = source.get_layer(f"transformer_layer_{i}")
+        theirs = block._self_attention_layer
+        copy(theirs.query_dense, attention.query)
+        copy(theirs.key_dense, attention.key)
+        copy(theirs.value_dense, attention.value)
+        copy(theirs.output_dense, attention.output_projection)
+        copy(block._self_attention_layer_norm, attention.layer_norm)
+        (ffn,) = cell.feed_forwards
+        ffn.kernel_1.assign(block._feedforward_intermediate_dense.kernel)
+        ffn.bias_1.assign(block._feedforward_intermediate_dense.bias)
+        ffn.kernel_2.assign(block._feedforward_output_dense.kernel)
+        ffn.bias_2.assign(block._feedforward_output_dense.bias)
+        copy(block._feedforward_layer_norm, ffn.layer_norm)
