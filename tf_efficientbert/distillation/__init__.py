@@ -1,0 +1,8 @@
+"""Warm-up and task distillation."""
+
+from tf_efficientbert.distillation import losses
+from tf_efficientbert.distillation.inheritance import inherit
+from tf_efficientbert.distillation.layer_map import layer_map
+from tf_efficientbert.distillation.objective import Objective
+
+__all__ = ["Objective", "inherit", "layer_map", "losses"]

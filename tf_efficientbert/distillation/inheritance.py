@@ -33,6 +33,11 @@ def _pairs(child: EfficientBert, parent: EfficientBert):
             raise ValueError(
                 f"{field} differs: child {getattr(ours, field)}, parent {getattr(theirs, field)}"
             )
+    if child.vocabulary_size != parent.vocabulary_size:
+        raise ValueError(
+            f"vocabulary_size differs: child {child.vocabulary_size}, "
+            f"parent {parent.vocabulary_size}; the token table is taken whole"
+        )
     times, rest = divmod(ours.num_layers, theirs.num_layers)
     if rest:
         raise ValueError(
@@ -47,9 +52,11 @@ def _pairs(child: EfficientBert, parent: EfficientBert):
             raise ValueError(
                 f"layer {i + 1} stacks {len(child_stack)} networks, the parent {len(parent_stack)}"
             )
-        for child_ffn, parent_ffn in zip(child_stack, parent_stack):
+        for child_ffn, parent_ffn in zip(child_stack, parent_stack, strict=False):
             yield from _layer_pairs(child_ffn, parent_ffn)
-    if child.fit_projection and parent.fit_projection:
+    if child.fit_projection:
+        if not parent.fit_projection:
+            raise ValueError("the child has a fit projection and the parent has none")
         yield from _layer_pairs(child.fit_projection, parent.fit_projection)
 
 

@@ -28,9 +28,7 @@ def _squared_error(a, b):
     return ops.square(ops.cast(a, "float32") - ops.cast(b, "float32"))
 
 
-def attention_loss(
-    teacher_scores: Sequence, student_scores: Sequence, padding_mask=None
-):
+def attention_loss(teacher_scores: Sequence, student_scores: Sequence, padding_mask=None):
     """Sum over student layers of the MSE between attention scores before softmax.
 
     Args:
@@ -42,7 +40,9 @@ def attention_loss(
     """
     heads = teacher_scores[0].shape[1], student_scores[0].shape[1]
     if heads[0] != heads[1]:
-        raise ValueError(f"attention_loss needs equal heads: teacher {heads[0]}, student {heads[1]}")
+        raise ValueError(
+            f"attention_loss needs equal heads: teacher {heads[0]}, student {heads[1]}"
+        )
     weights = None
     if padding_mask is not None:
         mask = ops.cast(padding_mask, "float32")
@@ -53,7 +53,9 @@ def attention_loss(
         return ops.where(scores <= _SCORE_FLOOR, 0.0, scores)
 
     total = 0.0
-    for chosen, scores in zip(layer_map(len(teacher_scores), len(student_scores)), student_scores):
+    for chosen, scores in zip(
+        layer_map(len(teacher_scores), len(student_scores)), student_scores, strict=True
+    ):
         error = _squared_error(visible(teacher_scores[chosen]), visible(scores))
         if weights is not None:  # the mean over heads first: every head has the same mask
             error = ops.mean(error, axis=1, keepdims=True)
@@ -73,7 +75,7 @@ def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask
         weights = ops.cast(padding_mask, "float32")
     chosen = layer_map(len(teacher_states) - 1, len(student_states) - 1)
     total = 0.0
-    for teacher, student in zip([0, *(layer + 1 for layer in chosen)], student_states):
+    for teacher, student in zip([0, *(layer + 1 for layer in chosen)], student_states, strict=True):
         error = ops.mean(_squared_error(teacher_states[teacher], student), axis=-1)
         total = total + _mean(error, weights)
     return total
@@ -104,11 +106,11 @@ def span_loss(teacher_logits, student_logits, padding_mask, mask_first: bool = T
     """
     bias = (1 - ops.cast(padding_mask, "float32")) * MASKED_SCORE
     if mask_first:
-        first = ops.cast(ops.arange(padding_mask.shape[1]) == 0, "float32")
+        first = ops.cast(ops.arange(ops.shape(padding_mask)[1]) == 0, "float32")
         bias = ops.minimum(bias, first * MASKED_SCORE)
     return sum(
-        prediction_loss(teacher + bias, student + bias)
-        for teacher, student in zip(teacher_logits, student_logits)
+        prediction_loss(ops.cast(teacher, "float32") + bias, ops.cast(student, "float32") + bias)
+        for teacher, student in zip(teacher_logits, student_logits, strict=True)
     )
 
 

@@ -2,6 +2,9 @@
 
 import keras
 
+# What each backend's random functions take without a detour.
+_SEED_DTYPE = "uint32" if keras.backend.backend() == "jax" else "int32"
+
 
 class _GivenSeed(keras.random.SeedGenerator):
     """Presents an already drawn seed tensor to `keras.random` as a generator."""
@@ -41,7 +44,7 @@ class Dropout(keras.layers.Layer):
             return inputs
         seed = None
         if dropout_seed is not None:
-            seed = _GivenSeed(keras.ops.cast(dropout_seed, keras.backend.random_seed_dtype()))
+            seed = _GivenSeed(keras.ops.cast(dropout_seed, _SEED_DTYPE))
         return keras.random.dropout(inputs, self.rate, seed=seed)
 
     def compute_output_shape(self, input_shape):

@@ -61,7 +61,7 @@ class FeedForwardCell(keras.layers.Layer):
             feed_forward.build(input_shape)
 
     def call(self, x, cell: CellSpec | None = None, dropout_seed=None, training=False):
-        """Applies the stack to `x` [batch, tokens, hidden_size]; `cell` defaults to the layer's own.
+        """Applies the stack, or what `cell` uses of it, to `x` [batch, tokens, hidden_size].
 
         Raises ValueError where `cell` is deeper or wider than the weights.
         """

@@ -98,9 +98,11 @@ class EfficientBert(keras.Model):
         self.build()
 
     def build(self, input_shape=None):
+        if self.built:
+            return
         hidden = (None, None, self.architecture.hidden_size)
         self.embedding.build()
-        for attention, cell in zip(self.attentions, self.cells):
+        for attention, cell in zip(self.attentions, self.cells, strict=True):
             attention.build(hidden)
             cell.build(hidden)
         if self.fit_projection:
@@ -126,10 +128,13 @@ class EfficientBert(keras.Model):
         token_ids = inputs["token_ids"]
         bias = attention_bias(inputs["padding_mask"])
         x = self.embedding(
-            token_ids, inputs["segment_ids"], dropout_seed=fold_in(dropout_seed, 0), training=training
+            token_ids,
+            inputs["segment_ids"],
+            dropout_seed=fold_in(dropout_seed, 0),
+            training=training,
         )
         hidden_states, attention_scores = [x], []
-        for i, (attention, ffn_cell) in enumerate(zip(self.attentions, self.cells)):
+        for i, (attention, ffn_cell) in enumerate(zip(self.attentions, self.cells, strict=True)):
             x, scores = attention(
                 x, bias, dropout_seed=fold_in(dropout_seed, 2 * i + 1), training=training
             )
@@ -148,6 +153,19 @@ class EfficientBert(keras.Model):
             "hidden_states": hidden_states,
             "attention_scores": attention_scores,
         }
+
+    def rebuilt(self, **changes) -> "EfficientBert":
+        """The same network with the same weights, some constructor arguments changed.
+
+        For `dtype`, `fit_size` (dropped or, with fresh weights, added), `dropout`: what leaves the
+        weights' shapes alone.
+        """
+        copy = EfficientBert.from_config({**self.get_config(), "name": None, **changes})
+        theirs = {layer.name: layer for layer in self.layers}
+        for layer in copy.layers:
+            if layer.name in theirs:
+                layer.set_weights(theirs[layer.name].get_weights())
+        return copy
 
     def get_config(self):
         return {

@@ -101,7 +101,7 @@ def _targets(model) -> dict:
     layer_norm("embeddings.layernorm", embedding.layer_norm)
     if backbone.architecture.embedding == "trigram":
         dense("embeddings.dense", embedding.projection)
-    for i, (attention, cell) in enumerate(zip(backbone.attentions, backbone.cells)):
+    for i, (attention, cell) in enumerate(zip(backbone.attentions, backbone.cells, strict=True)):
         name = f"encoder.{i}.attention"
         dense(f"{name}.query", attention.query)
         dense(f"{name}.key", attention.key)

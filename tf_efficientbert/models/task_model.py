@@ -24,20 +24,27 @@ class TaskModel(keras.Model):
         self.build()
 
     def build(self, input_shape=None):
-        self.head.build((None, None, self.backbone.architecture.hidden_size))
+        if not self.head.built:  # it is, when it comes out of a file
+            self.head.build((None, None, self.backbone.architecture.hidden_size))
         self.built = True
 
     def call(self, inputs, training=False, dropout_seed=None, cells=None):
         """The backbone's outputs (see `EfficientBert.call`) and the head's logits in one dict."""
-        outputs = self.backbone(
-            inputs, training=training, dropout_seed=dropout_seed, cells=cells
-        )
+        outputs = self.backbone(inputs, training=training, dropout_seed=dropout_seed, cells=cells)
         logits = self.head(
             outputs["sequence_output"],
             dropout_seed=fold_in(dropout_seed, _HEAD_SEED_INDEX),
             training=training,
         )
         return {**outputs, **logits}
+
+    def rebuilt(self, **changes) -> "TaskModel":
+        """See `EfficientBert.rebuilt`; what the head has too changes in both."""
+        head_config = {**self.head.get_config(), "name": None}
+        head_config |= {key: value for key, value in changes.items() if key in head_config}
+        copy = TaskModel(self.backbone.rebuilt(**changes), type(self.head).from_config(head_config))
+        copy.head.set_weights(self.head.get_weights())
+        return copy
 
     def get_config(self):
         return {
@@ -48,6 +55,8 @@ class TaskModel(keras.Model):
 
     @classmethod
     def from_config(cls, config):
-        config["backbone"] = keras.saving.deserialize_keras_object(config["backbone"])
-        config["head"] = keras.saving.deserialize_keras_object(config["head"])
-        return cls(**config)
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name])
+            for name in ("backbone", "head")
+        }
+        return cls(**{**config, **parts})

@@ -1,0 +1,179 @@
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.models.small_models import (
+    random_inputs,
+    small_architecture,
+    small_backbone,
+    weight_values,
+)
+from tf_efficientbert.architecture import CellSpec
+from tf_efficientbert.distillation.inheritance import inherit
+
+_ATTENTION_PARTS = ("query", "key", "value", "output_projection")
+
+
+def _supernet(**arguments):
+    return small_backbone(small_architecture().supernet(), seed=1, **arguments)
+
+
+def _child(architecture, **arguments):
+    return small_backbone(architecture, seed=2, **arguments)
+
+
+def _assert_cut(child, parent):
+    """`child` holds the leading part of `parent`, both variables."""
+    part = tuple(slice(size) for size in child.shape)
+    np.testing.assert_array_equal(child.numpy(), parent.numpy()[part])
+
+
+def _assert_layer_inherited(child, i, parent, j):
+    """Layer `i` of the child is cut out of layer `j` of the parent."""
+    ours, theirs = child.attentions[i], parent.attentions[j]
+    for name in _ATTENTION_PARTS:
+        _assert_cut(getattr(ours, name).kernel, getattr(theirs, name).kernel)
+        _assert_cut(getattr(ours, name).bias, getattr(theirs, name).bias)
+    norms = [(ours.layer_norm, theirs.layer_norm)]
+    stacks = child.cells[i].feed_forwards, parent.cells[j].feed_forwards
+    for ffn, source in zip(*stacks, strict=False):  # the parent's is the longer one
+        for name in ("kernel_1", "bias_1", "kernel_2", "bias_2"):
+            _assert_cut(getattr(ffn, name), getattr(source, name))
+        norms.append((ffn.layer_norm, source.layer_norm))
+    for norm, source in norms:
+        _assert_cut(norm.gamma, source.gamma)
+        _assert_cut(norm.beta, source.beta)
+
+
+def _assert_refused(child, parent, problem):
+    before = weight_values(child)
+    with pytest.raises(ValueError, match=problem):
+        inherit(child, parent)
+    for path, value in weight_values(child).items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+def test_stack_and_ratio_are_sliced_and_everything_else_is_taken_whole():
+    parent, child = _supernet(fit_size=10), _child(small_architecture(), fit_size=10)
+    inherit(child, parent)
+    for i in range(3):
+        _assert_layer_inherited(child, i, parent, i)
+    for ours, theirs in zip(child.embedding.weights, parent.embedding.weights, strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+    fits = child.fit_projection.weights, parent.fit_projection.weights
+    for ours, theirs in zip(*fits, strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_narrower_child_takes_the_first_channels_straight_across_the_heads():
+    parent = _supernet(fit_size=10)
+    child = _child(small_architecture(hidden_size=16, ffn_width=16), fit_size=10)
+    inherit(child, parent)
+    for i in range(3):
+        _assert_layer_inherited(child, i, parent, i)
+    assert child.attentions[0].query.kernel.shape == (16, 16)  # heads of 4 from heads of 6
+    ours, theirs = child.embedding, parent.embedding
+    np.testing.assert_array_equal(ours.token_table, theirs.token_table)
+    np.testing.assert_array_equal(ours.position_table, theirs.position_table[:, :16])
+    np.testing.assert_array_equal(ours.segment_table, theirs.segment_table[:, :16])
+    np.testing.assert_array_equal(ours.projection.kernel, theirs.projection.kernel[:, :16])
+    _assert_cut(ours.layer_norm.gamma, theirs.layer_norm.gamma)
+    np.testing.assert_array_equal(child.fit_projection.kernel, parent.fit_projection.kernel[:16])
+    np.testing.assert_array_equal(child.fit_projection.bias, parent.fit_projection.bias)
+
+
+def test_twice_as_many_layers_start_in_pairs():
+    parent = _supernet()
+    child = _child(small_architecture([str(CellSpec.ordinary(stack=2))] * 6))
+    inherit(child, parent)
+    for i in range(6):
+        _assert_layer_inherited(child, i, parent, i // 2)
+
+
+def test_a_narrower_and_deeper_child_with_a_wide_inner_width_keeps_it_whole():
+    """EfficientBERT++: hidden 540 to 360, inner width 540 as before, 6 layers to 12."""
+    parent = _supernet()
+    doubled = [text for text in small_architecture().formulas for _ in range(2)]
+    child = _child(small_architecture(doubled, hidden_size=16, ffn_width=24))
+    inherit(child, parent)
+    for i in range(6):
+        _assert_layer_inherited(child, i, parent, i // 2)
+    last = child.cells[5].feed_forwards[1]
+    assert last.kernel_1.shape == (16, 24)
+    np.testing.assert_array_equal(
+        last.kernel_1.numpy(), parent.cells[2].feed_forwards[1].kernel_1.numpy()[:16]
+    )
+
+
+def test_an_equal_child_answers_as_its_parent():
+    parent, child = _supernet(), _child(small_architecture().supernet())
+    inherit(child, parent)
+    ours, theirs = (model(random_inputs())["sequence_output"] for model in (child, parent))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_child_shares_no_memory_with_its_parent():
+    parent, child = _supernet(), _child(small_architecture())
+    before = weight_values(parent)
+    inherit(child, parent)
+    for weight in child.weights:
+        weight.assign(weight * 0 + 5)
+    for path, value in weight_values(parent).items():
+        np.testing.assert_array_equal(value, before[path])
+
+
+def test_a_bert_embedding_is_cut_in_its_width():
+    wide = small_architecture(embedding="bert")
+    parent = small_backbone(wide.supernet(), seed=1)
+    child = _child(replace(wide, hidden_size=16))
+    inherit(child, parent)
+    np.testing.assert_array_equal(child.embedding.token_table, parent.embedding.token_table[:, :16])
+
+
+def test_a_child_without_fit_projection_leaves_the_parent_s_behind():
+    parent, child = _supernet(fit_size=10), _child(small_architecture())
+    inherit(child, parent)
+    _assert_layer_inherited(child, 0, parent, 0)
+
+
+_SHALLOW = [str(CellSpec.ordinary())] * 3
+
+
+@functools.cache
+def _shallow_parent(embedding):
+    return small_backbone(small_architecture(_SHALLOW, embedding=embedding), fit_size=10)
+
+
+@pytest.mark.parametrize(
+    ("child", "arguments", "problem"),
+    [
+        ({"hidden_size": 28}, {}, "cannot be cut out of"),
+        ({"ffn_width": 28}, {}, r"kernel_1 of shape \(24, 28\) cannot be cut out of \(24, 24\)"),
+        ({"formulas": [str(CellSpec.ordinary(stack=2))] * 3}, {}, "stacks 2 networks"),
+        ({"formulas": _SHALLOW * 2 + _SHALLOW[:1]}, {}, "7 layers are no multiple"),
+        ({"formulas": _SHALLOW[:2]}, {}, "2 layers are no multiple of the parent's 3"),
+        ({"embedding": "bert"}, {}, "embedding differs: child bert, parent trigram"),
+        ({"embedding_size": 6}, {}, "embedding_size differs: child 6, parent 8"),
+        ({}, {"fit_size": 11}, "fit_projection"),
+        ({}, {"max_positions": 17}, r"position_table of shape \(17, 24\)"),
+    ],
+)
+def test_what_cannot_be_inherited_is_named_and_the_child_is_left_as_it_was(
+    child, arguments, problem
+):
+    sizes = {"formulas": _SHALLOW, **child}
+    smaller = _child(small_architecture(**sizes), **{"fit_size": 10, **arguments})
+    _assert_refused(smaller, _shallow_parent("trigram"), problem)
+
+
+@pytest.mark.parametrize("vocabulary_size", [39, 41])
+def test_the_token_table_is_taken_whole_or_not_at_all(vocabulary_size):
+    child = _child(small_architecture(_SHALLOW), vocabulary_size=vocabulary_size)
+    _assert_refused(child, _shallow_parent("trigram"), "token_table|vocabulary_size")
+
+
+def test_a_trigram_child_takes_nothing_from_a_bert_parent():
+    problem = "embedding differs: child trigram, parent bert"
+    _assert_refused(_child(small_architecture(_SHALLOW)), _shallow_parent("bert"), problem)

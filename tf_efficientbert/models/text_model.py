@@ -1,0 +1,150 @@
+"""A saved model as its users meet it: network, tokenizer and labels in one folder."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.data.batching import EncodedExamples, encode, evaluation_batches
+from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.storage import recover_directory, replaced_directory
+
+_EVALUATION_BATCH = 64
+
+
+class Prediction(NamedTuple):
+    """The answer to one text: for a regression `label` is empty and `score` the figure."""
+
+    label: str
+    score: float
+
+
+class TextModel:
+    """A network with what it takes to ask it in words.
+
+    Args:
+        model: TaskModel; or a bare EfficientBert, such as a supernet, with `task` None.
+        tokenizer: Tokenizer of the network's vocabulary.
+        task: Task or None.
+        max_tokens: int, where text is cut.
+
+    Raises:
+        UserError: the vocabulary's size is not the network's.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel | EfficientBert,
+        tokenizer: Tokenizer,
+        task: Task | None,
+        max_tokens: int = 128,
+    ):
+        self.model, self.tokenizer, self.task, self.max_tokens = model, tokenizer, task, max_tokens
+        rows = self.backbone.vocabulary_size
+        if len(tokenizer.vocabulary) != rows:
+            raise UserError(
+                f"the vocabulary has {len(tokenizer.vocabulary)} entries, "
+                f"but the model's token table {rows} rows: they do not belong together"
+            )
+
+        spec = tf.TensorSpec([None, None], tf.int32)
+        self._logits = tf.function(
+            lambda inputs: self.model(inputs)["logits"],
+            input_signature=[dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), spec)],
+        )
+
+    @property
+    def backbone(self) -> EfficientBert:
+        return self.model.backbone if isinstance(self.model, TaskModel) else self.model
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names in the order of the logits; empty for a regression."""
+        return self.task.labels if self.task else ()
+
+    def encode(self, examples: Examples) -> EncodedExamples:
+        return encode(
+            self.tokenizer,
+            examples.sentences,
+            examples.second_sentences,
+            examples.labels,
+            self.max_tokens,
+        )
+
+    def logits(self, encoded: EncodedExamples) -> np.ndarray:
+        """Logits of all examples in their order: [examples, classes], or [examples]."""
+        results = None
+        for indices, batch in evaluation_batches(encoded, _EVALUATION_BATCH):
+            batch.pop("labels", None)
+            values = self._logits({name: tf.constant(a) for name, a in batch.items()}).numpy()
+            if results is None:
+                results = np.zeros((len(encoded), *values.shape[1:]), np.float32)
+            results[indices] = values
+        return results
+
+    def predict(
+        self, sentences: Sequence[str], second_sentences: Sequence[str] | None = None
+    ) -> list[Prediction]:
+        """Label and probability of each text; of a regression the figure.
+
+        Raises ValueError where a pair task gets no second sentences, or another task gets some.
+        """
+        if (second_sentences is not None) != self.task.pair:
+            raise ValueError(
+                f"task {self.task.name} takes {'two texts' if self.task.pair else 'one text'}"
+            )
+        seconds = tuple(second_sentences) if self.task.pair else None
+        logits = self.logits(self.encode(Examples(tuple(sentences), seconds, None)))
+        if self.task.is_regression:
+            return [Prediction("", float(value)) for value in logits]
+        probabilities = tf.nn.softmax(logits).numpy()
+        best = probabilities.argmax(axis=-1)
+        return [
+            Prediction(self.labels[i], float(p[i]))
+            for i, p in zip(best, probabilities, strict=True)
+        ]
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the folder that `load` reads, in float32 and all at once.
+
+        Raises UserError on a full disk; what was there before is then unchanged.
+        """
+        with replaced_directory(folder) as new:
+            self.model.rebuilt(dtype="float32").save(new / "model.keras")
+            self.tokenizer.save(new)
+            task = dataclasses.asdict(self.task) if self.task else None
+            description = {"task": task, "max_tokens": self.max_tokens}
+            (new / "text_model.json").write_text(json.dumps(description, indent=2), "utf-8")
+
+
+def load(folder: str | Path) -> TextModel:
+    """Brings a saved model back, student or teacher, with tokenizer and labels.
+
+    Raises:
+        UserError: there is none in `folder`, or a file of it is damaged.
+    """
+    folder = Path(folder)
+    recover_directory(folder)
+    for name in ("model.keras", "text_model.json", "vocab.txt"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} holds no saved model: there is no {name} in it")
+    try:
+        description = json.loads((folder / "text_model.json").read_text("utf-8"))
+        model = keras.saving.load_model(folder / "model.keras")
+        task = Task(**description["task"]) if description["task"] else None
+        max_tokens = description["max_tokens"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(
+            f"the model in {folder} is damaged and cannot be read: {problem}"
+        ) from error
+    return TextModel(model, Tokenizer.from_folder(folder), task, max_tokens)
