@@ -82,3 +82,8 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.sentences)
+
+    def first(self, count: int) -> "Examples":
+        """The first `count` examples, or all where there are fewer."""
+        parts = (self.sentences, self.second_sentences, self.labels)
+        return Examples(*(part if part is None else part[:count] for part in parts))

@@ -1,0 +1,17 @@
+"""EfficientBERT for TensorFlow: search, distil and deploy small BERTs."""
+
+import importlib
+
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.errors import UserError
+
+_ROOMS = ("architecture", "data", "distillation", "export", "metrics", "models", "training")
+
+__all__ = ["Architecture", "CellSpec", "UserError", *_ROOMS]
+
+
+def __getattr__(name: str):
+    # TensorFlow takes seconds to import: only who touches a room that needs it waits for it.
+    if name in _ROOMS:
+        return importlib.import_module(f"tf_efficientbert.{name}")
+    raise AttributeError(f"module 'tf_efficientbert' has no attribute {name!r}")

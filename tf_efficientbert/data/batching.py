@@ -1,0 +1,115 @@
+"""Batches of like length, each a function of the seed, the epoch and its number."""
+
+import dataclasses
+
+import numpy as np
+
+_POOL = 64  # batches among which examples are sorted by length
+_LENGTH_STEP = 8  # padded lengths are multiples of it, so that few shapes occur
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedExamples:
+    """Token ids of many examples, end to end.
+
+    Attributes:
+        token_ids, segment_ids: int32 [all tokens].
+        offsets: int64 [examples + 1], where each example starts, and the end.
+        labels: int32 or float32 [examples], or None.
+    """
+
+    token_ids: np.ndarray
+    segment_ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
+        """The named examples as one batch, padded to `tokens` or to the next multiple of 8.
+
+        Returns: int32 [len(indices), tokens] arrays "token_ids", "segment_ids", "padding_mask",
+        and "labels" [len(indices)] where there are any.
+        """
+        longest = int(self.lengths[indices].max())
+        tokens = tokens or -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+        shape = (len(indices), tokens)
+        batch = {
+            name: np.zeros(shape, np.int32) for name in ("token_ids", "segment_ids", "padding_mask")
+        }
+        for row, index in enumerate(indices):
+            span = slice(self.offsets[index], self.offsets[index + 1])
+            length = span.stop - span.start
+            batch["token_ids"][row, :length] = self.token_ids[span]
+            batch["segment_ids"][row, :length] = self.segment_ids[span]
+            batch["padding_mask"][row, :length] = 1
+        if self.labels is not None:
+            batch["labels"] = self.labels[indices]
+        return batch
+
+
+def encode(tokenizer, sentences, second_sentences=None, labels=None, max_tokens: int = 128):
+    """Tokenizes everything at once into `EncodedExamples`."""
+    token_ids, segment_ids = tokenizer.encode(
+        list(sentences), list(second_sentences) if second_sentences else None, max_tokens
+    )
+    return EncodedExamples(
+        token_ids.flat_values.numpy(),
+        segment_ids.flat_values.numpy(),
+        token_ids.row_splits.numpy(),
+        labels,
+    )
+
+
+class TrainingBatches:
+    """An endless, indexable sequence of training batches.
+
+    Batch k is a function of (examples, batch_size, seed, k) alone, so a resumed run sees what an
+    uninterrupted one would. In an epoch each example comes once, in random order among batches of
+    like length; the epoch's last batch is filled up from the epoch's start.
+
+    Args:
+        examples: EncodedExamples, not empty.
+        batch_size: int, the global batch.
+        seed: int.
+    """
+
+    def __init__(self, examples: EncodedExamples, batch_size: int, seed: int):
+        if not len(examples):
+            raise ValueError("there are no examples to train on")
+        self.examples = examples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps_per_epoch = -(-len(examples) // batch_size)
+        self._epoch, self._plan = None, None
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._epoch, self._plan = epoch, self._plan_epoch(epoch)
+        return self.examples.padded(self._plan[position])
+
+    def _plan_epoch(self, epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng((self.seed, epoch))
+        order = random.permutation(len(self.examples))
+        order = np.resize(order, self.steps_per_epoch * self.batch_size)
+        lengths = self.examples.lengths
+        plan = []
+        for pool in np.array_split(order, -(-self.steps_per_epoch // _POOL) or 1):
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            plan += np.split(pool, np.arange(self.batch_size, len(pool), self.batch_size))
+        random.shuffle(plan)
+        return plan
+
+
+def evaluation_batches(examples: EncodedExamples, batch_size: int):
+    """Yields (indices, batch), longest examples first, each example once."""
+    order = np.argsort(-examples.lengths, kind="stable")
+    for start in range(0, len(order), batch_size):
+        indices = order[start : start + batch_size]
+        yield indices, examples.padded(indices)

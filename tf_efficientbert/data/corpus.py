@@ -1,0 +1,42 @@
+"""Unlabelled text for warm-up distillation."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.errors import UserError
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z])")
+_LEAST_CHARACTERS = 20
+
+
+def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> list[str]:
+    """Sentences of plain text files (UTF-8, one paragraph a line), in reading order.
+
+    Paragraphs are cut after ., ! and ? before a capital; pieces under 20 characters are joined to
+    the next one. With a `limit`, that many sentences at even distances over the whole text.
+
+    Raises:
+        UserError: a file cannot be read as UTF-8, or there is no sentence in any.
+    """
+    sentences = [s for path in paths for _, line in read_lines(path) for s in split_sentences(line)]
+    if not sentences:
+        raise UserError(f"{', '.join(map(str, paths))}: no text in it")
+    if limit and limit < len(sentences):
+        sentences = [sentences[i * len(sentences) // limit] for i in range(limit)]
+    return sentences
+
+
+def split_sentences(paragraph: str) -> Iterable[str]:
+    """The sentences of one paragraph."""
+    short = ""
+    for piece in _SENTENCE_END.split(paragraph.strip()):
+        piece = f"{short} {piece}".strip()
+        short = ""
+        if len(piece) < _LEAST_CHARACTERS:
+            short = piece
+        else:
+            yield piece
+    if short:
+        yield short

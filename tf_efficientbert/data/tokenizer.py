@@ -1,0 +1,79 @@
+"""BERT's WordPiece tokenizer, through tensorflow-text."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_text
+
+from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.errors import UserError
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+class Tokenizer:
+    """Text to token ids: [CLS] first [SEP] and, for pairs, second [SEP].
+
+    Args:
+        vocabulary: the word pieces in the order of their ids; [PAD] must be the first.
+        lower_case: bool, lower-case and strip accents, as uncased BERTs want it.
+
+    Raises:
+        UserError: a special token is missing, or [PAD] is not the first.
+    """
+
+    def __init__(self, vocabulary: Sequence[str], lower_case: bool = True):
+        missing = [token for token in _SPECIAL if token not in set(vocabulary)]
+        if missing:
+            raise UserError(f"the vocabulary has no {', '.join(missing)}")
+        if vocabulary[0] != "[PAD]":
+            raise UserError(f"the vocabulary starts with {vocabulary[0]!r}, expected '[PAD]'")
+        self.vocabulary = tuple(vocabulary)
+        self.lower_case = lower_case
+        self.cls_id = self.vocabulary.index("[CLS]")
+        self.sep_id = self.vocabulary.index("[SEP]")
+        self._word_pieces = tensorflow_text.FastBertTokenizer(
+            list(vocabulary),
+            lower_case_nfd_strip_accents=lower_case,
+            token_out_type=tf.int32,
+        )
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> "Tokenizer":
+        """Reads vocab.txt and, if there, do_lower_case of tokenizer_config.json."""
+        path = Path(folder) / "vocab.txt"
+        vocabulary = [line for _, line in read_lines(path)]
+        repeated = len(vocabulary) - len(set(vocabulary))
+        if repeated:
+            raise UserError(f"{path} has {repeated} repeated entries")
+        config = Path(folder) / "tokenizer_config.json"
+        lower_case = True
+        if config.is_file():
+            lower_case = json.loads(config.read_text("utf-8")).get("do_lower_case", True)
+        return cls(vocabulary, lower_case)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes what `from_folder` reads."""
+        text = "".join(f"{token}\n" for token in self.vocabulary)
+        (Path(folder) / "vocab.txt").write_text(text, "utf-8")
+        config = {"do_lower_case": self.lower_case}
+        (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
+
+    def encode(self, sentences, second_sentences=None, max_tokens: int = 128):
+        """Token and segment ids of a batch, in graph or eagerly.
+
+        Args:
+            sentences, second_sentences: string tensors [batch], or lists.
+            max_tokens: int; longer input is cut, of a pair the longer side first.
+
+        Returns: (token_ids, segment_ids), int32 ragged [batch, (tokens)].
+        """
+        parts = [self._word_pieces.tokenize(sentences)]
+        if second_sentences is not None:
+            parts.append(self._word_pieces.tokenize(second_sentences))
+        parts = [part.merge_dims(1, 2) if part.ragged_rank > 1 else part for part in parts]
+        room = max_tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
+        parts = tensorflow_text.RoundRobinTrimmer(room).trim(parts)
+        return tensorflow_text.combine_segments(parts, self.cls_id, self.sep_id)

@@ -1,0 +1,242 @@
+"""Distilling a student: on raw text from the warm supernet, then on a task from its teacher."""
+
+import dataclasses
+import logging
+from pathlib import Path
+
+import keras
+
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.architecture.presets import PRESETS
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.distillation.inheritance import inherit
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.options import option
+from tf_efficientbert.training.fit import fit
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
+from tf_efficientbert.training.strategy import make_strategy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
+    """What `distill` is told; the defaults are the paper's."""
+
+    output_dir: str = option("", "where the student goes; run again on it to go on")
+    teacher: str = option("", "folder of the fine-tuned teacher (train_teacher's model)")
+    supernet: str = option("", "folder of the warm supernet (pretrain_supernet's model)")
+    architecture: str = option(
+        "published",
+        "published or plain (the paper's six cells, or ordinary ones of the same size, at the "
+        "supernet's width), a preset's name, or a JSON file",
+    )
+    general_epochs: float = option(10.0, "passes over the corpus before the task; 0 for none")
+    general_learning_rate: float = option(1e-4, "peak of the learning rate on the corpus")
+    teacher_dir: str = option("", "BERT folder that teaches on the corpus; empty for MiniLM")
+    hidden_ratio: float = option(1.0, "weight of the hidden and attention losses on the task")
+    attention_ratio: float = option(1.0, "weight of the attention loss among them; 0 for none")
+    prediction_ratio: float = option(1.0, "weight of the prediction loss")
+    temperature: float = option(1.0, "of the prediction loss")
+    real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
+    sum_over_classes: bool = option(False, "sum the prediction loss over classes")
+
+    def __post_init__(self) -> None:
+        TaskOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)
+        for name in ("teacher", "supernet"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        if self.general_epochs < 0:
+            raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
+
+    @property
+    def general(self) -> TrainingOptions:
+        """The options of the training on the corpus."""
+        shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingOptions)}
+        shared |= {"epochs": self.general_epochs, "learning_rate": self.general_learning_rate}
+        return TrainingOptions(**shared)
+
+
+def distill(options: DistillOptions) -> dict:
+    """Distils one student and saves it, without fit projection, under `output_dir`/model.
+
+    Dong et al. 2021, section 3.3: the student inherits from the supernet by slicing, learns on raw
+    text from the teacher before fine-tuning (attention and hidden loss), then on the task from the
+    fine-tuned one (prediction loss too).
+
+    Returns: {"dev_…": scores, "parameters": int, "macs": int, "seconds": float}. A finished run
+        returns what it returned then; an interrupted one goes on.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        make_deterministic()
+        keras.utils.set_random_seed(options.seed)
+        strategy = make_strategy(options.strategy)
+        with strategy.scope():
+            teacher, supernet = load(options.teacher), load(options.supernet)
+            student = _start(options, teacher, supernet)
+        _write_architecture(run.path, student.backbone.architecture)
+        histories = {}
+        if options.general_epochs:
+            histories["general"] = _distill_on_text(options, run, strategy, student)
+        histories["task"] = _distill_on_task(options, run, strategy, student, teacher)
+        finished = TextModel(
+            student.model.rebuilt(fit_size=None),
+            student.tokenizer,
+            student.task,
+            student.max_tokens,
+        )
+        finished.save(run.path / "model")
+        _log.info("student saved in %s", run.path / "model")
+        last = histories["task"][-1]
+        result = {
+            **{name: value for name, value in last.items() if name.startswith("dev_")},
+            "parameters": finished.model.count_params(),
+            "macs": student.backbone.architecture.count_macs(),
+        }
+        return run.finish(result, histories)
+
+
+def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
+    """The architecture that `--architecture` names, see `DistillOptions`.
+
+    Raises:
+        UserError: no such preset or file, or the file describes none.
+    """
+    published = PRESETS["efficientbert"]["formulas"]
+    try:
+        if name in ("published", "plain"):
+            times, rest = divmod(supernet.num_layers, len(published))
+            if rest:
+                raise UserError(
+                    f"--architecture={name} needs a supernet of 6 layers or a multiple, "
+                    f"this one has {supernet.num_layers}"
+                )
+            formulas = [formula for formula in published for _ in range(times)]
+            sizes = ("hidden_size", "ffn_width", "num_heads", "embedding_size", "embedding")
+            architecture = Architecture.from_formulas(
+                formulas, **{size: getattr(supernet, size) for size in sizes}
+            )
+            return architecture if name == "published" else architecture.with_ordinary_cells()
+        if name in PRESETS:
+            return Architecture.from_preset(name)
+        if not name.endswith(".json"):
+            known = ", ".join(["published", "plain", *PRESETS])
+            raise UserError(f"--architecture={name}: expected {known} or a .json file")
+        return Architecture.from_json("\n".join(line for _, line in read_lines(name)))
+    except ValueError as error:
+        raise UserError(f"--architecture={name}: {error}") from error
+
+
+def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> TextModel:
+    """The student before its first step: the supernet's slices and a fresh head."""
+    if teacher.task is None:
+        raise UserError(f"--teacher={options.teacher} is no fine-tuned model: it has no task")
+    if teacher.tokenizer.vocabulary != supernet.tokenizer.vocabulary:
+        raise UserError(
+            f"the vocabularies of --teacher={options.teacher} and --supernet={options.supernet} "
+            "differ: distil both from one BERT"
+        )
+    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
+    backbone = EfficientBert(
+        architecture,
+        vocabulary_size=supernet.backbone.vocabulary_size,
+        max_positions=supernet.backbone.max_positions,
+        fit_size=supernet.backbone.fit_size,
+        dropout=options.dropout,
+        dtype=options.dtype,
+    )
+    try:
+        inherit(backbone, supernet.backbone)
+    except ValueError as error:
+        raise UserError(
+            f"--architecture={options.architecture} cannot inherit from "
+            f"--supernet={options.supernet}: {error}"
+        ) from error
+    head = ClassificationHead(
+        architecture.hidden_size, teacher.task.num_outputs, options.dropout, dtype=options.dtype
+    )
+    return TextModel(TaskModel(backbone, head), teacher.tokenizer, teacher.task, options.max_tokens)
+
+
+def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
+    folder = find_teacher(options.teacher_dir)
+    with strategy.scope():
+        teacher = load_teacher(folder, dtype=options.dtype).backbone
+    if teacher.architecture.hidden_size != student.backbone.fit_size:
+        raise UserError(
+            f"--teacher_dir={folder} is {teacher.architecture.hidden_size} wide, but the supernet "
+            f"was distilled from a teacher of {student.backbone.fit_size}"
+        )
+    objective = Objective(
+        attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, student.backbone),
+        real_tokens_only=options.real_tokens_only,
+    )
+    return fit(
+        model=student.backbone,
+        loss_fn=lambda batch, seed: objective.losses(teacher, student.backbone, batch, seed),
+        examples=options.encoded(student.tokenizer),
+        options=options.general,
+        strategy=strategy,
+        run=run,
+        phase="distil on text",
+    )
+
+
+def _distill_on_task(
+    options, run: RunDirectory, strategy, student: TextModel, teacher: TextModel
+) -> list[dict]:
+    data = TaskData(options)
+    if data.task != teacher.task:
+        raise UserError(
+            f"--teacher={options.teacher} was trained for {teacher.task.name} with labels "
+            f"{list(teacher.labels)}, the data is {data.task.name} with {list(data.task.labels)}"
+        )
+    train, dev = data.load("train"), data.load("dev")
+    with strategy.scope():
+        model = teacher.model.rebuilt(dtype=options.dtype)
+    objective = Objective(
+        hidden_ratio=options.hidden_ratio,
+        attention_ratio=usable_attention_ratio(
+            options.attention_ratio, teacher.backbone, student.backbone
+        ),
+        prediction_ratio=options.prediction_ratio,
+        temperature=options.temperature,
+        real_tokens_only=options.real_tokens_only,
+        sum_over_classes=options.sum_over_classes,
+    )
+    encoded_dev = student.encode(dev)
+
+    def evaluate():
+        scores = score(student.task, student.logits(encoded_dev), dev.labels)
+        return {f"dev_{name}": value for name, value in scores.items()}
+
+    return fit(
+        model=student.model,
+        loss_fn=lambda batch, seed: objective.losses(model, student.model, batch, seed),
+        examples=student.encode(train),
+        options=options,
+        strategy=strategy,
+        run=run,
+        phase="distil on task",
+        evaluate=evaluate,
+    )
+
+
+def _write_architecture(folder: Path, architecture: Architecture) -> None:
+    (folder / "architecture.json").write_text(architecture.to_json() + "\n", "utf-8")

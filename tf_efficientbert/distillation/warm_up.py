@@ -1,0 +1,153 @@
+"""Warm-up: distilling the supernet on raw text, the start of every candidate and student."""
+
+import dataclasses
+import logging
+
+import keras
+import numpy as np
+
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.data.batching import EncodedExamples, encode
+from tf_efficientbert.data.corpus import read_sentences
+from tf_efficientbert.data.reviews import SHIPPED
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.options import option
+from tf_efficientbert.training.fit import fit
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.run_directory import open_run_directory
+from tf_efficientbert.training.strategy import make_strategy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CorpusOptions:
+    """Unlabelled text."""
+
+    corpus: str = option("novels", "text files, a,b,c, one paragraph a line; novels is shipped")
+    corpus_sentences: int = option(0, "use that many sentences, evenly taken; 0 for all")
+    corpus_max_tokens: int = option(128, "where a sentence of the corpus is cut")
+
+    def encoded(self, tokenizer: Tokenizer) -> EncodedExamples:
+        """The corpus as token ids. Raises UserError where a file can't be read."""
+        names = [name.strip() for name in self.corpus.split(",") if name.strip()]
+        if not names:
+            raise UserError("--corpus names no file")
+        paths = [SHIPPED / "novels.txt" if name == "novels" else name for name in names]
+        sentences = read_sentences(paths, self.corpus_sentences)
+        return encode(tokenizer, sentences, max_tokens=self.corpus_max_tokens)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WarmUpOptions(CorpusOptions, TrainingOptions):
+    """What `warm_up` is told; the defaults are the paper's, but for the supernet's width."""
+
+    output_dir: str = option("", "where the supernet goes; run again on it to go on")
+    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+    hidden_size: int = option(540, "width d of the supernet")
+    ffn_width: int = option(0, "inner width of its feed-forward networks; 0 for hidden_size")
+    num_layers: int = option(6, "layers")
+    num_heads: int = option(12, "attention heads; as many as the teacher's for the attention loss")
+    embedding_size: int = option(128, "width of the token table")
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0 leaves it out")
+    real_tokens_only: bool = option(False, "leave padding out of the losses")
+    epochs: float = option(10.0, "passes over the text; a fraction is allowed")
+    learning_rate: float = option(1e-4, "peak of the linear warm-up and decay")
+    batch_size: int = option(64, "examples a step, over all replicas")
+
+    def architecture(self) -> Architecture:
+        """The supernet's. Raises UserError for sizes that make none."""
+        try:
+            return Architecture(
+                hidden_size=self.hidden_size,
+                ffn_width=self.ffn_width or self.hidden_size,
+                num_heads=self.num_heads,
+                embedding_size=self.embedding_size,
+                embedding="trigram",
+                channel_mismatch="slice",
+                cells=(CellSpec.ordinary(),) * self.num_layers,
+            ).supernet()
+        except ValueError as error:
+            raise UserError(f"the flags describe no network: {error}") from error
+
+
+def warm_up(options: WarmUpOptions) -> dict:
+    """Distils the supernet and saves it, fit projection and all, under `output_dir`/model.
+
+    Dong et al. 2021, section 3.3: attention and hidden loss against the teacher before
+    fine-tuning. The token table starts from the teacher's by its principal components.
+
+    Returns: {"loss": float, "parameters": int, "seconds": float}. A finished run returns what it
+        returned then; an interrupted one goes on.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        architecture = options.architecture()
+        folder = find_teacher(options.teacher_dir)
+        tokenizer = Tokenizer.from_folder(folder)
+        examples = options.encoded(tokenizer)
+        make_deterministic()
+        keras.utils.set_random_seed(options.seed)
+        strategy = make_strategy(options.strategy)
+        with strategy.scope():
+            teacher = load_teacher(folder, dtype=options.dtype).backbone
+            supernet = EfficientBert(
+                architecture,
+                vocabulary_size=teacher.vocabulary_size,
+                max_positions=teacher.max_positions,
+                fit_size=teacher.architecture.hidden_size,
+                dropout=options.dropout,
+                dtype=options.dtype,
+            )
+            inherit_token_table(supernet, teacher)
+        objective = Objective(
+            attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, supernet),
+            real_tokens_only=options.real_tokens_only,
+        )
+        history = fit(
+            model=supernet,
+            loss_fn=lambda batch, seed: objective.losses(teacher, supernet, batch, seed),
+            examples=examples,
+            options=options,
+            strategy=strategy,
+            run=run,
+            phase="warm up supernet",
+        )
+        TextModel(supernet, tokenizer, None, options.corpus_max_tokens).save(run.path / "model")
+        _log.info("supernet saved in %s", run.path / "model")
+        result = {"loss": history[-1]["loss"], "parameters": supernet.count_params()}
+        return run.finish(result, {"warm-up": history})
+
+
+def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
+    """Starts the narrow token table as the teacher's in its first principal components.
+
+    The [PAD] row stays zero. Raises ValueError where the student's table is the wider one.
+    """
+    table = np.asarray(teacher.embedding.token_table)
+    width = student.architecture.embedding_size
+    if width > table.shape[1]:
+        raise ValueError(f"embedding_size={width} is wider than the teacher's {table.shape[1]}")
+    centred = table - table.mean(axis=0)
+    _, components = np.linalg.eigh(centred.T @ centred)  # ascending
+    projected = table @ components[:, ::-1][:, :width]
+    projected[0] = 0
+    student.embedding.token_table.assign(projected)
+
+
+def usable_attention_ratio(ratio: float, teacher: EfficientBert, student: EfficientBert) -> float:
+    """`ratio`, or 0 where the numbers of heads differ; that is logged."""
+    heads = teacher.architecture.num_heads, student.architecture.num_heads
+    if ratio and heads[0] != heads[1]:
+        _log.warning("no attention loss: the teacher has %d heads, the student %d", *heads)
+        return 0.0
+    return ratio

@@ -1,0 +1,14 @@
+"""From a trained model to the files that serve it."""
+
+from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.litert import LiteRtModel, export_litert
+from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
+
+__all__ = [
+    "ExportOptions",
+    "LiteRtModel",
+    "ServedModel",
+    "export",
+    "export_litert",
+    "export_saved_model",
+]

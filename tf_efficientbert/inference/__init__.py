@@ -1,0 +1,6 @@
+"""Asking a saved model: scores on labelled data, answers to text."""
+
+from tf_efficientbert.inference.evaluate import EvaluateOptions, evaluate
+from tf_efficientbert.inference.predict import PredictOptions, predict
+
+__all__ = ["EvaluateOptions", "PredictOptions", "evaluate", "predict"]

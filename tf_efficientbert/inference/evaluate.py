@@ -1,0 +1,49 @@
+"""The job that scores a saved model on labelled data."""
+
+import dataclasses
+
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.models.text_model import load
+from tf_efficientbert.options import option
+from tf_efficientbert.training.run_directory import open_run_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TaskOptions):
+    """What `evaluate` is told."""
+
+    output_dir: str = option("", "where result.json goes")
+    model: str = option("", "folder of the model to score")
+    split: str = option("dev", "train, dev or test")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise UserError("--model is missing: name the folder of a saved model")
+        if self.split not in ("train", "dev", "test"):
+            raise UserError(f"--split={self.split}: expected train, dev or test")
+
+
+def evaluate(options: EvaluateOptions) -> dict:
+    """Scores a model on one split.
+
+    Returns: the task's metrics, with an accuracy its standard error, and "examples".
+
+    Raises:
+        UserError: for everything that is wrong with flags or files, and where the split has no
+            labels or belongs to another task than the model.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        model, data = load(options.model), TaskData(options)
+        if model.task != data.task:
+            trained = f"for {model.task.name}" if model.task else "for no task"
+            raise UserError(f"--model={options.model} was trained {trained}, not {data.task.name}")
+        examples = data.load(options.split)
+        if examples.labels is None:
+            raise UserError(f"--split={options.split} of {data.task.name} has no labels")
+        scores = score(model.task, model.logits(model.encode(examples)), examples.labels)
+        return run.finish({**scores, "examples": len(examples)})

@@ -1,0 +1,80 @@
+"""The job that answers text."""
+
+import dataclasses
+
+from tf_efficientbert.data import custom
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.options import option
+from tf_efficientbert.training.run_directory import open_run_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What `predict` is told."""
+
+    output_dir: str = option("", "where predictions.tsv goes; empty to print them only")
+    model: str = option("", "folder of the model to ask")
+    text: str = option("", "one text")
+    second_text: str = option("", "its partner, where the task takes pairs")
+    input_file: str = option("", "many: .tsv with a header line (sentence) or .jsonl")
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise UserError("--model is missing: name the folder of a saved model")
+        if bool(self.text.strip()) == bool(self.input_file):
+            raise UserError("give either --text or --input_file")
+
+
+def predict(options: PredictOptions) -> dict:
+    """Answers one text or a file of them.
+
+    Returns: {"predictions": [{"sentence", "second_sentence", "label", "score"}, ...]}. With an
+        output directory they are also written there, as predictions.tsv.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    if not options.output_dir:
+        return _predict(options)
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        result = _predict(options)
+        rows = result["predictions"]
+        lines = ["\t".join(rows[0])] + ["\t".join(map(str, row.values())) for row in rows]
+        (run.path / "predictions.tsv").write_text("".join(f"{x}\n" for x in lines), "utf-8")
+        return run.finish(result)
+
+
+def _predict(options: PredictOptions) -> dict:
+    model = load(options.model)
+    if model.task is None:
+        raise UserError(f"--model={options.model} has no task head: it cannot answer")
+    examples = _texts(options, model)
+    predictions = model.predict(examples.sentences, examples.second_sentences)
+    seconds = examples.second_sentences or [""] * len(examples)
+    return {
+        "predictions": [
+            {"sentence": first, "second_sentence": second, **prediction._asdict()}
+            for first, second, prediction in zip(
+                examples.sentences, seconds, predictions, strict=True
+            )
+        ]
+    }
+
+
+def _texts(options: PredictOptions, model: TextModel) -> Examples:
+    pair = model.task.pair
+    if options.input_file:
+        examples = custom.load(options.input_file, model.labels or None, require_labels=False)
+        if (examples.second_sentences is not None) != pair:
+            raise UserError(
+                f"{options.input_file}: task {model.task.name} takes "
+                f"{'pairs (sentence, sentence2)' if pair else 'single sentences'}"
+            )
+        return examples
+    if bool(options.second_text) != pair:
+        raise UserError(f"task {model.task.name} {'needs' if pair else 'takes no'} --second_text")
+    return Examples((options.text,), (options.second_text,) if pair else None, None)

@@ -1,0 +1,5 @@
+"""The whole road, from text to a distilled, exported student."""
+
+from tf_efficientbert.pipeline.run import PipelineOptions, run_pipeline
+
+__all__ = ["PipelineOptions", "run_pipeline"]

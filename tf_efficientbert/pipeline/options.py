@@ -1,0 +1,117 @@
+"""What a run of the whole road is told."""
+
+import dataclasses
+from pathlib import Path
+
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.distiller import DistillOptions
+from tf_efficientbert.distillation.warm_up import CorpusOptions, WarmUpOptions
+from tf_efficientbert.export.exporter import ExportOptions
+from tf_efficientbert.options import option
+from tf_efficientbert.training.fine_tune import FineTuneOptions
+
+STUDENTS = ("plain", "published")
+MODELS = ("teacher", *STUDENTS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineOptions(TaskOptions, CorpusOptions):
+    """The defaults are the quick start: a recipe for two CPU cores and twelve minutes."""
+
+    output_dir: str = option("", "where everything goes; run again on it to go on")
+    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+    hidden_size: int = option(192, "width d of supernet and students")
+    num_heads: int = option(12, "attention heads of supernet and students")
+    embedding_size: int = option(128, "width of the token table")
+    teacher_epochs: float = option(4.0, "passes of the teacher over the task's sentences")
+    teacher_learning_rate: float = option(5e-5, "peak for the teacher")
+    warm_up_epochs: float = option(1.2, "passes of the supernet over the corpus")
+    warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
+    student_epochs: float = option(9.0, "passes of each student over the task's sentences")
+    student_learning_rate: float = option(5e-4, "peak for the students")
+    batch_size: int = option(32, "examples a step")
+    seed: int = option(0, "origin of everything random")
+    bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
+    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+    latency_runs: int = option(100, "runs behind each median latency")
+    corpus_max_tokens: int = option(64, "where a sentence of the corpus is cut")
+
+    @property
+    def root(self) -> Path:
+        return Path(self.output_dir)
+
+    def teacher(self) -> FineTuneOptions:
+        return FineTuneOptions(
+            **self._shared(TaskOptions),
+            **self._training(),
+            output_dir=str(self.root / "teacher"),
+            teacher_dir=self.teacher_dir,
+            epochs=self.teacher_epochs,
+            learning_rate=self.teacher_learning_rate,
+        )
+
+    @property
+    def own_text(self) -> Path:
+        """The task's training sentences without their labels."""
+        return self.root / "task_sentences.txt"
+
+    def write_own_text(self) -> None:
+        train = TaskData(self).load("train")
+        sentences = [*train.sentences, *(train.second_sentences or ())]
+        text = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.own_text.write_text(text, "utf-8")
+
+    def supernet(self) -> WarmUpOptions:
+        # The task's sentences count twice: they are few against the novels'.
+        return WarmUpOptions(
+            **self._shared(CorpusOptions),
+            **self._training(),
+            corpus=f"{self.corpus},{self.own_text},{self.own_text}",
+            output_dir=str(self.root / "supernet"),
+            teacher_dir=self.teacher_dir,
+            hidden_size=self.hidden_size,
+            num_heads=self.num_heads,
+            embedding_size=self.embedding_size,
+            epochs=self.warm_up_epochs,
+            learning_rate=self.warm_up_learning_rate,
+            attention_ratio=0.0,
+            real_tokens_only=True,
+            dropout=0.0,
+        )
+
+    def student(self, name: str) -> DistillOptions:
+        return DistillOptions(
+            **self._shared(TaskOptions),
+            **self._shared(CorpusOptions),
+            **self._training(),
+            corpus=self.corpus,
+            output_dir=str(self.root / name),
+            teacher=str(self.root / "teacher" / "model"),
+            supernet=str(self.root / "supernet" / "model"),
+            architecture=name,
+            teacher_dir=self.teacher_dir,
+            general_epochs=0.0,
+            epochs=self.student_epochs,
+            learning_rate=self.student_learning_rate,
+            attention_ratio=0.0,
+            real_tokens_only=True,
+            dropout=0.0,
+        )
+
+    def export(self, name: str) -> ExportOptions:
+        return ExportOptions(
+            **self._shared(TaskOptions),
+            output_dir=str(self.root / "export" / name),
+            model=str(self.root / name / "model"),
+            latency_runs=self.latency_runs,
+        )
+
+    def _shared(self, options_class: type) -> dict:
+        """What this and a job's options have in common by way of `options_class`."""
+        names = {field.name for field in dataclasses.fields(options_class)} - {"corpus"}
+        return {name: getattr(self, name) for name in sorted(names)}
+
+    def _training(self) -> dict:
+        names = ("batch_size", "seed", "bfloat16", "checkpoint_seconds")
+        return {name: getattr(self, name) for name in names}

@@ -1,0 +1,109 @@
+"""What a run made, as data and as a table to read."""
+
+from pathlib import Path
+
+from tf_efficientbert.models.text_model import TextModel
+
+_HEAD = (
+    "model",
+    "parameters",
+    "MACs",
+    "accuracy",
+    "float32 MB",
+    "int8 MB",
+    "float32 ms (1/2 threads)",
+    "int8 ms (1/2 threads)",
+    "of teacher",
+)
+
+
+def describe_model(name: str, model: TextModel, exported: dict) -> dict:
+    """One model's entry in the report.
+
+    Returns: {"name", "parameters" (as deployed: encoder and head), "macs" (at 128 tokens, of the
+        encoder), "test_accuracy" and "test_accuracy_standard_error" (or the task's own metrics),
+        "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}. The scores are the Keras
+        model's on the split that the report names.
+    """
+    scores = {
+        f"test_{metric}": value
+        for metric, value in exported["parity"]["keras"].items()
+        if metric not in ("max_difference", "mean_difference", "agreement")
+    }
+    litert = {
+        precision: {key: figures[key] for key in ("bytes", "latency_ms")}
+        for precision, figures in exported["litert"].items()
+    }
+    return {
+        "name": name,
+        "parameters": model.model.count_params(),
+        "macs": model.backbone.architecture.count_macs(),
+        **scores,
+        "litert": litert,
+    }
+
+
+def render(report: dict, folder: str | Path) -> str:
+    """The report as text: table, agreement of the exported forms, seconds, what to type next."""
+    parts = [
+        f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
+        " latency of one text padded to the full length, medians.",
+        _table([_HEAD, *(_row(model, report["models"][0]) for model in report["models"])]),
+        "Share of answers equal to the Keras model's, and the largest difference of a logit:",
+        _table(_parity_rows(report["parity"])),
+        "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
+        "Asked, the published student said:",
+        *(f"  {a['label']} ({a['score']:.2f})  {a['text']}" for a in report["answers"]),
+        "Made: "
+        f"{folder}/published/model (Keras), {folder}/export/published (SavedModel, LiteRT), "
+        f"{folder}/report.json",
+        "Next: python -m trainers.predict "
+        f'--model={folder}/published/model --text="The battery died after two days."',
+    ]
+    return "\n".join(parts)
+
+
+def _row(model: dict, teacher: dict) -> list[str]:
+    metric = next(key for key in model if key.startswith("test_"))
+    score, error = model[metric], model.get(f"{metric}_standard_error")
+    shown = f"{100 * score:.1f}" + (f" ± {100 * error:.1f}" if error is not None else "")
+    files = [model["litert"][precision] for precision in ("float32", "int8")]
+    return [
+        model["name"],
+        f"{model['parameters'] / 1e6:.2f} M",
+        f"{model['macs'] / 1e9:.3f} G",
+        shown,
+        *(f"{file['bytes'] / 1e6:.1f}" for file in files),
+        *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
+        f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
+    ]
+
+
+def _parity_rows(parity: dict) -> list[list[str]]:
+    forms = [form for form in next(iter(parity.values())) if form != "keras"]
+    rows = [["model", *forms]]
+    for name, figures in parity.items():
+        cells = [figures[form] for form in forms]
+        rows.append(
+            [
+                name,
+                *(
+                    f"{100 * c['agreement']:.1f}% ({c['max_difference']:.0e})"
+                    if "agreement" in c
+                    else f"{c['max_difference']:.0e}"
+                    for c in cells
+                ),
+            ]
+        )
+    return rows
+
+
+def _table(rows) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    rule = "  " + "  ".join("-" * width for width in widths)
+    return "\n".join([lines[0], rule, *lines[1:]])

@@ -1,0 +1,75 @@
+"""The whole road in one call: teacher, warm-up, students, export, report."""
+
+import time
+
+from tf_efficientbert.data.task_data import TaskData
+from tf_efficientbert.distillation.distiller import distill
+from tf_efficientbert.distillation.warm_up import warm_up
+from tf_efficientbert.export.exporter import export
+from tf_efficientbert.models.text_model import load
+from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
+from tf_efficientbert.pipeline.plan import plan
+from tf_efficientbert.pipeline.report import describe_model
+from tf_efficientbert.training.fine_tune import fine_tune
+from tf_efficientbert.training.run_directory import open_run_directory
+
+_QUESTIONS = 2
+
+
+def run_pipeline(options: PipelineOptions, say=print) -> dict:
+    """Makes teacher, supernet and students, exports them and reports on them.
+
+    Every phase keeps its state in a folder of its own; a run that was interrupted goes on there.
+
+    Args:
+        say: takes each line meant for whoever watches.
+
+    Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
+        "models": see `describe_model`, "parity": {model: {form: figures}}, "answers": [{"text",
+        "label", "score"}], "seconds": {phase: seconds, disjoint}}.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options, "report.json") as run:
+        if run.result:
+            say(f"{run.path} is finished; this is its report.")
+            return run.result
+        data = TaskData(options)
+        test = data.load(data.score_split)  # bad files are met now, not after the trainings
+        options.write_own_text()
+        say(plan(options, data))
+        phases = {
+            "teacher": lambda: fine_tune(options.teacher()),
+            "supernet": lambda: warm_up(options.supernet()),
+            **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
+            **{f"export_{name}": lambda name=name: export(options.export(name)) for name in MODELS},
+        }
+        results = {}
+        for number, (name, phase) in enumerate(phases.items(), start=1):
+            say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}")
+            results[name] = phase()
+        started = time.monotonic()
+        exports = {name: results[f"export_{name}"] for name in MODELS}
+        report = {
+            "task": data.task.name,
+            "split": data.score_split,
+            "examples": len(test),
+            "models": [
+                describe_model(name, load(options.root / name / "model"), exports[name])
+                for name in MODELS
+            ],
+            "parity": {name: exports[name]["parity"] for name in MODELS},
+            "answers": _ask(load(options.root / "published" / "model"), test),
+        }
+        seconds = {name: result["seconds"] for name, result in results.items()}
+        seconds["report"] = time.monotonic() - started
+        return run.finish({**report, "seconds": seconds})
+
+
+def _ask(student, test) -> list[dict]:
+    """What the student says to the first texts of the test set."""
+    asked = test.first(_QUESTIONS)
+    predictions = student.predict(asked.sentences, asked.second_sentences)
+    pairs = zip(asked.sentences, predictions, strict=True)
+    return [{"text": text, **prediction._asdict()} for text, prediction in pairs]

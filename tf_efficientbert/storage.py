@@ -1,0 +1,106 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tf_efficientbert.errors import UserError
+
+__all__ = ["replaced_directory", "write_json"]
+
+_FULL_DISK = "No space left on device"
+
+
+@contextlib.contextmanager
+def replaced_directory(path: str | Path) -> Iterator[Path]:
+    """Yields an empty folder that takes the place of `path` when the block ends without an error.
+
+    Until then `path` is as it was; after an error it still is, and the new folder is gone. A
+    process killed between the two renames leaves the old folder beside, under `.old`, which the
+    next call puts back.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    path = Path(path)
+    new, old = path.with_name(f".{path.name}.new"), path.with_name(f".{path.name}.old")
+    recover_directory(path)
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        with _full_disk_named(path):
+            new.mkdir(parents=True)
+            yield new
+            _flush_tree(new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    if path.exists():
+        os.rename(path, old)
+    os.rename(new, path)
+    _flush(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_directory(path: str | Path) -> None:
+    """Puts back what a process killed in `replaced_directory` had set aside."""
+    path = Path(path)
+    old = path.with_name(f".{path.name}.old")
+    if old.exists():
+        if path.exists():
+            shutil.rmtree(old)
+        else:
+            os.rename(old, path)
+
+
+def write_json(path: str | Path, value) -> None:
+    """Writes `value` as indented JSON, all or nothing.
+
+    Raises:
+        UserError: the disk is full.
+    """
+    path = Path(path)
+    new = path.with_name(f".{path.name}.new")
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    try:
+        with _full_disk_named(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(new, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    os.replace(new, path)
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path):
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # h5py, TensorFlow and the system each have a class of their own
+        if _FULL_DISK in str(error):
+            raise UserError(
+                f"the disk is full: {path} could not be written, and what was there before is "
+                "unchanged; make room and start the same command again"
+            ) from error
+        raise
+
+
+def _flush_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        _flush(path)
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Fine-tuning a pre-trained BERT into the teacher of a task."""
+
+import dataclasses
+import logging
+
+import keras
+import tensorflow as tf
+
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.options import option
+from tf_efficientbert.training.fit import fit
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.run_directory import open_run_directory
+from tf_efficientbert.training.strategy import make_strategy
+
+_log = logging.getLogger(__name__)
+
+_INPUTS = ("token_ids", "segment_ids", "padding_mask")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuneOptions(TaskOptions, TrainingOptions):
+    """What `fine_tune` is told."""
+
+    output_dir: str = option("", "where the teacher goes; run again on it to go on")
+    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+
+    def __post_init__(self) -> None:
+        TaskOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)
+
+
+def fine_tune(options: FineTuneOptions) -> dict:
+    """Trains encoder and head on the task's labels and saves the model under `output_dir`/model.
+
+    Returns: {"dev_…": scores, "parameters": int, "seconds": float}. A finished run returns what it
+        returned then; an interrupted one goes on.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        data = TaskData(options)
+        train, dev = data.load("train"), data.load("dev")
+        folder = find_teacher(options.teacher_dir)
+        tokenizer = Tokenizer.from_folder(folder)
+        make_deterministic()
+        keras.utils.set_random_seed(options.seed)
+        strategy = make_strategy(options.strategy)
+        with strategy.scope():
+            pretrained = load_teacher(folder, options.dropout, options.dtype)
+            width = pretrained.backbone.architecture.hidden_size
+            head = ClassificationHead(
+                width, data.task.num_outputs, options.dropout, dtype=options.dtype
+            )
+            model = TaskModel(pretrained.backbone, head)
+            head.pooler.set_weights([pretrained.pooler_kernel, pretrained.pooler_bias])
+        teacher = TextModel(model, tokenizer, data.task, options.max_tokens)
+        encoded_dev = teacher.encode(dev)
+
+        def evaluate():
+            scores = score(data.task, teacher.logits(encoded_dev), dev.labels)
+            return {f"dev_{name}": value for name, value in scores.items()}
+
+        history = fit(
+            model=model,
+            loss_fn=lambda batch, dropout_seed: {"loss": _label_loss(model, batch, dropout_seed)},
+            examples=teacher.encode(train),
+            options=options,
+            strategy=strategy,
+            run=run,
+            phase="fine-tune teacher",
+            evaluate=evaluate,
+        )
+        teacher.save(run.path / "model")
+        _log.info("teacher saved in %s", run.path / "model")
+        dev_scores = {k: v for k, v in history[-1].items() if k.startswith("dev_")}
+        result = {**dev_scores, "parameters": model.count_params()}
+        return run.finish(result, {"fine-tuning": history})
+
+
+def _label_loss(model: TaskModel, batch, dropout_seed):
+    """Cross-entropy, or squared error for a regression, against the labels."""
+    inputs = {name: batch[name] for name in _INPUTS}
+    logits = model(inputs, training=True, dropout_seed=dropout_seed)["logits"]
+    labels = batch["labels"]
+    if len(logits.shape) == 1:
+        return tf.reduce_mean(tf.square(labels - logits))
+    return tf.reduce_mean(
+        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    )

@@ -1,0 +1,45 @@
+"""What every training can be told, as one dataclass."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """Raises UserError for values no training can have."""
+
+    epochs: float = option(3.0, "passes over the training set; a fraction is allowed")
+    learning_rate: float = option(5e-5, "peak of the linear warm-up and decay")
+    batch_size: int = option(32, "examples a step, over all replicas")
+    weight_decay: float = option(0.01, "AdamW's, on everything but biases and LayerNorms")
+    clip_norm: float = option(1.0, "largest global norm of a gradient")
+    dropout: float = option(0.1, "dropout rate everywhere")
+    seed: int = option(0, "origin of everything random")
+    bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
+    strategy: str = option("default", "default (one device) or mirrored (all local devices)")
+    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "learning_rate", "clip_norm", "checkpoint_seconds"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+        if self.batch_size < 1:
+            raise UserError(f"--batch_size={self.batch_size}: expected a whole number above 0")
+        if self.weight_decay < 0:
+            raise UserError(f"--weight_decay={self.weight_decay}: expected 0 or more")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout={self.dropout}: expected a number from 0 to below 1")
+
+    @property
+    def dtype(self) -> str:
+        """The Keras dtype policy."""
+        return "mixed_bfloat16" if self.bfloat16 else "float32"
+
+
+def make_deterministic() -> None:
+    """Makes every operation give the same bits on the same input, which exact resume rests on."""
+    tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,106 @@
+"""The output directory of a job: one set of flags, one process at a time, one result."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.storage import write_json
+
+# What may differ between two runs of one job: it changes when things happen, not what comes out.
+_FREE = ("output_dir", "checkpoint_seconds")
+
+
+class RunDirectory:
+    """Where a job keeps its flags (`config.json`), checkpoints and result."""
+
+    def __init__(self, path: Path, result_name: str):
+        self.path = path
+        self._result_path = path / result_name
+        self._opened = time.monotonic()
+        self._earlier = _read(path / "clock.json", {"seconds": 0.0})["seconds"]
+
+    @property
+    def result(self) -> dict | None:
+        """What the finished job had to say, or None."""
+        return _read(self._result_path, None)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent on this job, in this process and, up to their last checkpoint, in earlier."""
+        return self._earlier + time.monotonic() - self._opened
+
+    def save_clock(self) -> None:
+        """Remembers `seconds` for a process that goes on from here."""
+        write_json(self.path / "clock.json", {"seconds": self.seconds})
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the job keeps what it goes on from."""
+        return self.path / "checkpoints"
+
+    def finish(self, result: dict, history: dict[str, list[dict]] | None = None) -> dict:
+        """Ends the job: its losses (`history.json`) and result stay, the checkpoints go.
+
+        `seconds` joins the result, unless it says something of them itself.
+        """
+        result = {"seconds": self.seconds, **result}
+        if history is not None:
+            write_json(self.path / "history.json", history)
+        write_json(self._result_path, result)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        return result
+
+
+@contextlib.contextmanager
+def open_run_directory(config, result_name: str = "result.json") -> Iterator[RunDirectory]:
+    """Opens `config.output_dir` for the job that `config`, a dataclass, describes.
+
+    Raises:
+        UserError: no output directory is named, it belongs to a job with other flags (each
+            difference is named), another process is at work in it, or it can't be written.
+    """
+    if not config.output_dir:
+        raise UserError("--output_dir is missing: name a folder for what this job makes")
+    path = Path(config.output_dir)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "w")  # noqa: SIM115  held as long as the job runs
+    except OSError as error:
+        raise UserError(f"--output_dir={path} cannot be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another process is at work in {path}; wait for it") from None
+        _claim(path, config)
+        yield RunDirectory(path, result_name)
+
+
+def _claim(path: Path, config) -> None:
+    flags = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
+    flags = {"job": type(config).__name__, **json.loads(json.dumps(flags))}
+    file = path / "config.json"
+    if not file.exists():
+        write_json(file, flags)
+        return
+    earlier = _read(file, {})
+    differences = [
+        f"{name} was {earlier.get(name)!r} and is now {flags.get(name)!r}"
+        for name in sorted({*earlier, *flags})
+        if earlier.get(name) != flags.get(name)
+    ]
+    if differences:
+        raise UserError(
+            f"{path} belongs to a run with other flags: {'; '.join(differences)}. "
+            "Use the same flags to go on, or another --output_dir"
+        )
+
+
+def _read(path: Path, default):
+    return json.loads(path.read_text("utf-8")) if path.is_file() else default

@@ -1,0 +1,18 @@
+"""Answers text with a saved model.
+
+python -m trainers.predict --model=runs/student/model --text="What a lovely phone."
+"""
+
+from tf_efficientbert.inference.predict import PredictOptions, predict
+from trainers.job import run_job
+
+
+def print_predictions(result: dict) -> None:
+    """One line a text: label, score, text."""
+    for row in result["predictions"]:
+        texts = [row["sentence"], row["second_sentence"]]
+        print("\t".join([row["label"], f"{row['score']:.4f}", *filter(None, texts)]))
+
+
+if __name__ == "__main__":
+    run_job(PredictOptions, predict, print_predictions)

@@ -1,0 +1,20 @@
+"""From text to a distilled, exported student: what `make run` calls.
+
+python -m trainers.run_pipeline --output_dir=runs/quickstart
+"""
+
+from absl import flags
+
+from tf_efficientbert.pipeline.options import PipelineOptions
+from tf_efficientbert.pipeline.report import render
+from tf_efficientbert.pipeline.run import run_pipeline
+from trainers.job import run_job
+
+
+def print_report(report: dict) -> None:
+    """The tables, and what to type next."""
+    print(render(report, flags.FLAGS["output_dir"].value))
+
+
+if __name__ == "__main__":
+    run_job(PipelineOptions, run_pipeline, print_report)

@@ -1,0 +1,10 @@
+"""Fine-tunes a BERT folder on a task.
+
+python -m trainers.train_teacher --task=reviews --output_dir=runs/teacher
+"""
+
+from tf_efficientbert.training.fine_tune import FineTuneOptions, fine_tune
+from trainers.job import print_figures, run_job
+
+if __name__ == "__main__":
+    run_job(FineTuneOptions, fine_tune, print_figures)
