@@ -22,7 +22,7 @@ help:
 install: $(INSTALLED)
 
 run: $(INSTALLED)
-	$(BIN)/python -m trainers.run_pipeline --output_dir=runs/quickstart $(FLAGS)
+	$(BIN)/python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags $(FLAGS)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow"

@@ -30,6 +30,7 @@ EXTRAS = {
     "quant": ["ai-edge-quantizer==0.10.0"],
     "serving": ["tensorflow-serving-api==2.21.0"],
     "test": [
+        "jax==0.10.2",  # layers, models and losses run on it too
         "hypothesis==6.170.15",
         "pytest==9.2.0",
         "ruff==0.17.5",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_efficientbert.errors import UserError
 
-__all__ = ["replaced_directory", "write_json"]
+__all__ = ["full_disk_named", "recover_directory", "replaced_directory", "write_json"]
 
 _FULL_DISK = "No space left on device"
 
@@ -30,7 +30,7 @@ def replaced_directory(path: str | Path) -> Iterator[Path]:
     recover_directory(path)
     shutil.rmtree(new, ignore_errors=True)
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path):
             new.mkdir(parents=True)
             yield new
             _flush_tree(new)
@@ -65,7 +65,7 @@ def write_json(path: str | Path, value) -> None:
     new = path.with_name(f".{path.name}.new")
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     try:
-        with _full_disk_named(path):
+        with full_disk_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(new, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -78,7 +78,11 @@ def write_json(path: str | Path, value) -> None:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path):
+def full_disk_named(path: Path) -> Iterator[None]:
+    """Raises UserError, with `path` in it, in place of whatever a full disk makes the block raise.
+
+    Only for blocks that leave what was there before as it was.
+    """
     try:
         yield
     except UserError:

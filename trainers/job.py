@@ -6,8 +6,11 @@ import sys
 from collections.abc import Callable
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from tf_efficientbert.errors import UserError
+
+flags.disclaim_key_flags()  # they are the job's: --help shows those of the module that is run
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -54,8 +57,8 @@ def _show_log() -> None:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    absl_logging.set_verbosity(absl_logging.ERROR)
 
 
 def _fail(message: str) -> None:

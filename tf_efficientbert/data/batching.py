@@ -97,12 +97,13 @@ class TrainingBatches:
     def _plan_epoch(self, epoch: int) -> list[np.ndarray]:
         random = np.random.default_rng((self.seed, epoch))
         order = random.permutation(len(self.examples))
-        order = np.resize(order, self.steps_per_epoch * self.batch_size)
+        batches = np.resize(order, (self.steps_per_epoch, self.batch_size))
         lengths = self.examples.lengths
         plan = []
-        for pool in np.array_split(order, -(-self.steps_per_epoch // _POOL) or 1):
-            pool = pool[np.argsort(lengths[pool], kind="stable")]
-            plan += np.split(pool, np.arange(self.batch_size, len(pool), self.batch_size))
+        for pool in np.array_split(batches, -(-self.steps_per_epoch // _POOL)):
+            indices = pool.ravel()
+            by_length = indices[np.argsort(lengths[indices], kind="stable")]
+            plan += list(by_length.reshape(pool.shape))
         random.shuffle(plan)
         return plan
 

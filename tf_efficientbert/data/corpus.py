@@ -7,7 +7,8 @@ from pathlib import Path
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.errors import UserError
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]*[A-Z])")
+# Between two sentences; a quote or bracket that closes stays with the first.
+_BETWEEN = re.compile(r"((?<=[.!?])[\"')]*)\s+(?=[\"'(]*[A-Z])")
 _LEAST_CHARACTERS = 20
 
 
@@ -31,7 +32,7 @@ def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> lis
 def split_sentences(paragraph: str) -> Iterable[str]:
     """The sentences of one paragraph."""
     short = ""
-    for piece in _SENTENCE_END.split(paragraph.strip()):
+    for piece in _BETWEEN.sub(r"\1\n", " ".join(paragraph.split())).split("\n"):
         piece = f"{short} {piece}".strip()
         short = ""
         if len(piece) < _LEAST_CHARACTERS:

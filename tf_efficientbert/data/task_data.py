@@ -55,9 +55,8 @@ class TaskData:
             self.task = reviews.TASK
         elif options.task == _CUSTOM:
             labels = tuple(label.strip() for label in options.labels.split(",") if label.strip())
-            self._labels = labels
-            pair = self.load("train").second_sentences is not None
-            self.task = Task(_CUSTOM, labels, pair)
+            train = custom.load(options.train_file, labels or None)
+            self.task = Task(_CUSTOM, labels, train.second_sentences is not None)
         else:
             self.task = glue.find_task(options.task)
 
@@ -74,7 +73,11 @@ class TaskData:
         path = getattr(self._options, f"{split}_file")
         if not path:
             raise UserError(f"--{split}_file is missing")
-        return custom.load(path, self._labels or None)
+        examples = custom.load(path, self.task.labels or None)
+        if (examples.second_sentences is not None) != self.task.pair:
+            expected = "pairs" if self.task.pair else "single sentences"
+            raise UserError(f"{path}: expected {expected}, as --train_file has them")
+        return examples
 
     @property
     def score_split(self) -> str:

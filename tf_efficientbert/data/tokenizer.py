@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text
 
-from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.data.text_file import read_json, read_lines
 from tf_efficientbert.errors import UserError
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
@@ -21,7 +21,7 @@ class Tokenizer:
         lower_case: bool, lower-case and strip accents, as uncased BERTs want it.
 
     Raises:
-        UserError: a special token is missing, or [PAD] is not the first.
+        UserError: a special token is missing, [PAD] is not the first or an entry is repeated.
     """
 
     def __init__(self, vocabulary: Sequence[str], lower_case: bool = True):
@@ -30,6 +30,9 @@ class Tokenizer:
             raise UserError(f"the vocabulary has no {', '.join(missing)}")
         if vocabulary[0] != "[PAD]":
             raise UserError(f"the vocabulary starts with {vocabulary[0]!r}, expected '[PAD]'")
+        repeated = len(vocabulary) - len(set(vocabulary))
+        if repeated:
+            raise UserError(f"the vocabulary has {repeated} repeated entries")
         self.vocabulary = tuple(vocabulary)
         self.lower_case = lower_case
         self.cls_id = self.vocabulary.index("[CLS]")
@@ -42,17 +45,21 @@ class Tokenizer:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "Tokenizer":
-        """Reads vocab.txt and, if there, do_lower_case of tokenizer_config.json."""
+        """Reads vocab.txt and, if there, do_lower_case of tokenizer_config.json.
+
+        Raises:
+            UserError: one of the two cannot be read, or as the class.
+        """
         path = Path(folder) / "vocab.txt"
         vocabulary = [line for _, line in read_lines(path)]
-        repeated = len(vocabulary) - len(set(vocabulary))
-        if repeated:
-            raise UserError(f"{path} has {repeated} repeated entries")
         config = Path(folder) / "tokenizer_config.json"
-        lower_case = True
-        if config.is_file():
-            lower_case = json.loads(config.read_text("utf-8")).get("do_lower_case", True)
-        return cls(vocabulary, lower_case)
+        given = read_json(config) if config.is_file() else {}
+        if not isinstance(given, dict):
+            raise UserError(f"{config} holds no JSON object")
+        try:
+            return cls(vocabulary, given.get("do_lower_case", True))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
 
     def save(self, folder: str | Path) -> None:
         """Writes what `from_folder` reads."""

@@ -59,6 +59,14 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
                 raise UserError(f"--{name} is missing: name the folder of a saved model")
         if self.general_epochs < 0:
             raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
+        ratios = ("hidden_ratio", "attention_ratio", "prediction_ratio")
+        for name in ratios:
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
+        if not (self.hidden_ratio or self.prediction_ratio):
+            raise UserError("--hidden_ratio and --prediction_ratio are both 0: nothing to learn")
+        if not self.temperature > 0:
+            raise UserError(f"--temperature={self.temperature}: expected a number above 0")
 
     @property
     def general(self) -> TrainingOptions:
@@ -152,6 +160,12 @@ def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> 
             f"the vocabularies of --teacher={options.teacher} and --supernet={options.supernet} "
             "differ: distil both from one BERT"
         )
+    width = teacher.backbone.architecture.hidden_size
+    if options.hidden_ratio and supernet.backbone.fit_size != width:
+        raise UserError(
+            f"--teacher={options.teacher} is {width} wide, but --supernet={options.supernet} was "
+            f"distilled from a teacher of {supernet.backbone.fit_size}"
+        )
     architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
     backbone = EfficientBert(
         architecture,
@@ -202,11 +216,7 @@ def _distill_on_task(
     options, run: RunDirectory, strategy, student: TextModel, teacher: TextModel
 ) -> list[dict]:
     data = TaskData(options)
-    if data.task != teacher.task:
-        raise UserError(
-            f"--teacher={options.teacher} was trained for {teacher.task.name} with labels "
-            f"{list(teacher.labels)}, the data is {data.task.name} with {list(data.task.labels)}"
-        )
+    teacher.require_task(data.task, f"--teacher={options.teacher}")
     train, dev = data.load("train"), data.load("dev")
     with strategy.scope():
         model = teacher.model.rebuilt(dtype=options.dtype)

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import keras
+
 from tf_efficientbert.distillation.losses import (
     attention_loss,
     hidden_loss,
@@ -40,11 +42,11 @@ class Objective:
 
         Args:
             teacher, student: EfficientBert or TaskModel, both of one kind; the teacher runs in
-                inference mode.
+                inference mode and gets no gradient.
             batch: see `data.batching`; "labels" are read by regression alone.
         """
         inputs = {name: batch[name] for name in _INPUTS}
-        theirs = teacher(inputs, training=False)
+        theirs = keras.tree.map_structure(keras.ops.stop_gradient, teacher(inputs, training=False))
         ours = student(inputs, training=True, dropout_seed=dropout_seed)
         mask = inputs["padding_mask"] if self.real_tokens_only else None
         terms, total = {}, 0.0

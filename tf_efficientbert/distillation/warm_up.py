@@ -34,7 +34,11 @@ class CorpusOptions:
     corpus_max_tokens: int = option(128, "where a sentence of the corpus is cut")
 
     def encoded(self, tokenizer: Tokenizer) -> EncodedExamples:
-        """The corpus as token ids. Raises UserError where a file can't be read."""
+        """The corpus as token ids. Raises UserError where a file can't be read or a flag is bad."""
+        if self.corpus_sentences < 0:
+            raise UserError(f"--corpus_sentences={self.corpus_sentences}: expected 0 or more")
+        if self.corpus_max_tokens < 3:
+            raise UserError(f"--corpus_max_tokens={self.corpus_max_tokens}: expected 3 or more")
         names = [name.strip() for name in self.corpus.split(",") if name.strip()]
         if not names:
             raise UserError("--corpus names no file")
@@ -109,6 +113,7 @@ def warm_up(options: WarmUpOptions) -> dict:
                 dtype=options.dtype,
             )
             inherit_token_table(supernet, teacher)
+        finished = TextModel(supernet, tokenizer, None, options.corpus_max_tokens)
         objective = Objective(
             attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, supernet),
             real_tokens_only=options.real_tokens_only,
@@ -122,7 +127,7 @@ def warm_up(options: WarmUpOptions) -> dict:
             run=run,
             phase="warm up supernet",
         )
-        TextModel(supernet, tokenizer, None, options.corpus_max_tokens).save(run.path / "model")
+        finished.save(run.path / "model")
         _log.info("supernet saved in %s", run.path / "model")
         result = {"loss": history[-1]["loss"], "parameters": supernet.count_params()}
         return run.finish(result, {"warm-up": history})
@@ -131,12 +136,12 @@ def warm_up(options: WarmUpOptions) -> dict:
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
     """Starts the narrow token table as the teacher's in its first principal components.
 
-    The [PAD] row stays zero. Raises ValueError where the student's table is the wider one.
+    The [PAD] row stays zero. Raises UserError where the student's table is the wider one.
     """
     table = np.asarray(teacher.embedding.token_table)
     width = student.architecture.embedding_size
     if width > table.shape[1]:
-        raise ValueError(f"embedding_size={width} is wider than the teacher's {table.shape[1]}")
+        raise UserError(f"--embedding_size={width} is wider than the teacher's {table.shape[1]}")
     centred = table - table.mean(axis=0)
     _, components = np.linalg.eigh(centred.T @ centred)  # ascending
     projected = table @ components[:, ::-1][:, :width]

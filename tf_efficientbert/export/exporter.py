@@ -4,12 +4,14 @@ import dataclasses
 import logging
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
 from tf_efficientbert.export.parity import parity
 from tf_efficientbert.export.saved_model import export_saved_model
-from tf_efficientbert.models.text_model import load
+from tf_efficientbert.models.text_model import load_for
 from tf_efficientbert.options import option
 from tf_efficientbert.training.run_directory import open_run_directory
 
@@ -42,22 +44,21 @@ def export(options: ExportOptions) -> dict:
         Latencies are for one text padded to `max_tokens`.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: for everything that is wrong with flags or files, and where the data belongs to
+            another task than the model.
     """
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        model = load(options.model)
-        if model.task is None:
-            raise UserError(f"--model={options.model} has no task head: there is nothing to serve")
         data = TaskData(options)
+        model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(data.score_split)
         version = export_saved_model(model, run.path / "saved_model")
         paths = export_litert(model, run.path / "litert", options.max_tokens)
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
         encoded = model.encode(examples)
         litert = {}
-        for precision, path in paths.items():
+        for precision, path in tqdm(paths.items(), desc="time LiteRT", unit="file"):
             latency = {
                 str(threads): LiteRtModel(path, threads).milliseconds(encoded, options.latency_runs)
                 for threads in _THREADS

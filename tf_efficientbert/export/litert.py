@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.models.text_model import TextModel
@@ -41,7 +42,7 @@ def export_litert(model: TextModel, folder: str | Path, tokens: int) -> dict[str
         signature = [tf.TensorSpec([1, tokens], tf.int32, name=name) for name in _INPUTS]
         archive.add_endpoint("serving_default", logits, input_signature=signature)
         archive.write_out(saved, verbose=False)
-        for precision in PRECISIONS:
+        for precision in tqdm(PRECISIONS, desc="convert to LiteRT", unit="file"):
             converter = tf.lite.TFLiteConverter.from_saved_model(saved)
             if precision == "int8":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,6 +1,7 @@
 """Does every exported form of a model say the same thing?"""
 
 import numpy as np
+from tqdm import tqdm
 
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.export.litert import LiteRtModel
@@ -25,13 +26,17 @@ def parity(
     """
     encoded = model.encode(examples)
     served = ServedModel(version)
-    logits = {
-        "keras": model.logits(encoded),
-        "saved_model_text": served.logits_of_text(examples),
-        "saved_model_tokens": served.logits_of_tokens(encoded),
+    forms = {
+        "keras": lambda: model.logits(encoded),
+        "saved_model_text": lambda: served.logits_of_text(examples),
+        "saved_model_tokens": lambda: served.logits_of_tokens(encoded),
+        **{
+            f"litert_{precision}": lambda path=path: LiteRtModel(path, threads=2).logits(encoded)
+            for precision, path in litert_paths.items()
+        },
     }
-    for precision, path in litert_paths.items():
-        logits[f"litert_{precision}"] = LiteRtModel(path, threads=2).logits(encoded)
+    bar = tqdm(forms.items(), desc="compare exported forms", unit="form")
+    logits = {form: answer() for form, answer in bar}
     return {
         form: _compare(logits["keras"], values) | score(model.task, values, examples.labels)
         for form, values in logits.items()

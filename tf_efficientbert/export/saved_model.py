@@ -1,6 +1,5 @@
 """Export as a SavedModel that TF Serving can load."""
 
-import tempfile
 from pathlib import Path
 
 import keras
@@ -39,10 +38,9 @@ def export_saved_model(model: TextModel, folder: str | Path) -> Path:
     folder = Path(folder)
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     version = folder / str(max(versions, default=0) + 1)
-    with replaced_directory(version) as new, tempfile.TemporaryDirectory() as assets:
+    with replaced_directory(version) as new:
         archive = keras.export.ExportArchive()
         archive.track(model.model)
-        archive.assets = _write_assets(model, Path(assets))
         texts = _TEXTS[: 2 if model.task.pair else 1]
         archive.add_endpoint(
             "serving_default",
@@ -57,14 +55,16 @@ def export_saved_model(model: TextModel, folder: str | Path) -> Path:
             ],
         )
         archive.write_out(str(new), verbose=False)
+        _write_assets(model, new / "assets")
     return version
 
 
-def _write_assets(model: TextModel, folder: Path) -> list[tf.saved_model.Asset]:
+def _write_assets(model: TextModel, folder: Path) -> None:
+    # Beside what the graph itself needs: Keras' archive takes in no asset of ours.
+    folder.mkdir(exist_ok=True)
     contents = {"vocab.txt": model.tokenizer.vocabulary, "labels.txt": model.labels}
     for name, lines in contents.items():
         (folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    return [tf.saved_model.Asset(str(folder / name)) for name in contents]
 
 
 def _text_endpoint(model: TextModel):

@@ -5,7 +5,7 @@ import dataclasses
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
-from tf_efficientbert.models.text_model import load
+from tf_efficientbert.models.text_model import load_for
 from tf_efficientbert.options import option
 from tf_efficientbert.training.run_directory import open_run_directory
 
@@ -38,10 +38,8 @@ def evaluate(options: EvaluateOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        model, data = load(options.model), TaskData(options)
-        if model.task != data.task:
-            trained = f"for {model.task.name}" if model.task else "for no task"
-            raise UserError(f"--model={options.model} was trained {trained}, not {data.task.name}")
+        data = TaskData(options)
+        model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(options.split)
         if examples.labels is None:
             raise UserError(f"--split={options.split} of {data.task.name} has no labels")

@@ -1,6 +1,7 @@
 """The job that answers text."""
 
 import dataclasses
+import re
 
 from tf_efficientbert.data import custom
 from tf_efficientbert.data.task import Examples
@@ -25,13 +26,16 @@ class PredictOptions:
             raise UserError("--model is missing: name the folder of a saved model")
         if bool(self.text.strip()) == bool(self.input_file):
             raise UserError("give either --text or --input_file")
+        if self.second_text and self.input_file:
+            raise UserError("--second_text goes with --text; in --input_file it is sentence2")
 
 
 def predict(options: PredictOptions) -> dict:
     """Answers one text or a file of them.
 
     Returns: {"predictions": [{"sentence", "second_sentence", "label", "score"}, ...]}. With an
-        output directory they are also written there, as predictions.tsv.
+        output directory they are also written there, as predictions.tsv, tabs and line breaks
+        of the texts as spaces.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -43,9 +47,13 @@ def predict(options: PredictOptions) -> dict:
             return run.result
         result = _predict(options)
         rows = result["predictions"]
-        lines = ["\t".join(rows[0])] + ["\t".join(map(str, row.values())) for row in rows]
+        lines = ["\t".join(rows[0])] + ["\t".join(map(_cell, row.values())) for row in rows]
         (run.path / "predictions.tsv").write_text("".join(f"{x}\n" for x in lines), "utf-8")
         return run.finish(result)
+
+
+def _cell(value: str | float) -> str:
+    return re.sub(r"[\t\r\n]", " ", str(value))
 
 
 def _predict(options: PredictOptions) -> dict:

@@ -41,7 +41,7 @@ class TrigramEmbedding(BertEmbedding):
         super().build(input_shape)
         self.projection.build((None, None, 3 * self.embedding_size))
         is_padding = ops.arange(self.vocabulary_size)[:, None] == PADDING_ID
-        self.token_table.assign(ops.where(is_padding, 0.0, self.token_table))
+        self.token_table.assign(ops.where(is_padding, 0.0, self.token_table.value))
 
     def embed_tokens(self, token_ids):
         x = super().embed_tokens(token_ids)

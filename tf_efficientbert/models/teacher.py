@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
 
 from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.text_file import read_json
+from tf_efficientbert.data.text_file import read_json, read_lines
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 
@@ -58,10 +59,10 @@ def find_teacher(folder: str | Path = "") -> Path:
     """`folder`, or without one that of the installed all-MiniLM-L6-v2 (22.7 M parameters).
 
     Raises:
-        UserError: none is given and the package is not installed.
+        UserError: `folder` does not exist; or none is given and the package is not installed.
     """
     if folder:
-        return Path(folder)
+        return _existing(folder)
     package = importlib.util.find_spec(_DEFAULT_PACKAGE)
     if package is None or package.origin is None:
         raise UserError(
@@ -83,15 +84,26 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
         dtype: Keras dtype policy, such as "mixed_bfloat16".
 
     Raises:
-        UserError: no such folder, no config.json in it, not a BERT, or an unknown activation.
+        UserError: a file is missing or damaged, it is no BERT, the activation is unknown, or the
+            vocabulary's size is not the network's.
     """
     config = read_config(folder)
     for name in ("model.safetensors", "vocab.txt"):
         if not (Path(folder) / name).is_file():
             raise UserError(f"teacher folder {folder} has no {name}")
+    entries = sum(1 for _ in read_lines(Path(folder) / "vocab.txt"))
+    if entries != config["vocab_size"]:
+        raise UserError(
+            f"{folder}: vocab.txt has {entries} entries, but config.json's vocab_size is "
+            f"{config['vocab_size']}: they do not belong together"
+        )
     import keras_hub  # slow to import, and only needed here
 
-    source = keras_hub.models.BertBackbone.from_preset(str(folder))
+    try:
+        source = keras_hub.models.BertBackbone.from_preset(str(folder))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{folder}: model.safetensors cannot be read: {problem}") from error
     backbone = EfficientBert(
         architecture_of(config),
         vocabulary_size=config["vocab_size"],
@@ -121,11 +133,7 @@ def architecture_of(config: dict) -> Architecture:
 
 def read_config(folder: str | Path) -> dict:
     """The folder's config.json with the defaults of Hugging Face's BERT filled in."""
-    path = Path(folder) / "config.json"
-    if not Path(folder).is_dir():
-        raise UserError(
-            f"teacher folder {folder} does not exist; --teacher_dir names a BERT folder"
-        )
+    path = _existing(folder) / "config.json"
     if not path.is_file():
         raise UserError(f"teacher folder {folder} has no config.json: expected a Hugging Face BERT")
     given = read_json(path)
@@ -141,6 +149,14 @@ def read_config(folder: str | Path) -> dict:
             f"{path}: hidden_size {width} is no multiple of num_attention_heads {heads}"
         )
     return config
+
+
+def _existing(folder: str | Path) -> Path:
+    if not Path(folder).is_dir():
+        raise UserError(
+            f"teacher folder {folder} does not exist; --teacher_dir names a BERT folder"
+        )
+    return Path(folder)
 
 
 def _copy_weights(source, backbone: EfficientBert) -> None:

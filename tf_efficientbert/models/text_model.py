@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +39,8 @@ class TextModel:
         max_tokens: int, where text is cut.
 
     Raises:
-        UserError: the vocabulary's size is not the network's.
+        UserError: the vocabulary's size is not the network's, or `max_tokens` more than its
+            positions.
     """
 
     def __init__(
@@ -54,6 +56,11 @@ class TextModel:
             raise UserError(
                 f"the vocabulary has {len(tokenizer.vocabulary)} entries, "
                 f"but the model's token table {rows} rows: they do not belong together"
+            )
+        if max_tokens > self.backbone.max_positions:
+            raise UserError(
+                f"max_tokens is {max_tokens}, but the model has {self.backbone.max_positions} "
+                "positions"
             )
 
         spec = tf.TensorSpec([None, None], tf.int32)
@@ -96,14 +103,22 @@ class TextModel:
     ) -> list[Prediction]:
         """Label and probability of each text; of a regression the figure.
 
-        Raises ValueError where a pair task gets no second sentences, or another task gets some.
+        Raises ValueError where a pair task gets no second sentences, or another task gets some;
+        where there is no task; where a bare string is given for the list.
         """
+        if self.task is None:
+            raise ValueError("the model has no task head: it cannot answer")
+        if isinstance(sentences, str) or isinstance(second_sentences, str):
+            raise ValueError("expected lists of texts, got a single string")
         if (second_sentences is not None) != self.task.pair:
             raise ValueError(
                 f"task {self.task.name} takes {'two texts' if self.task.pair else 'one text'}"
             )
         seconds = tuple(second_sentences) if self.task.pair else None
-        logits = self.logits(self.encode(Examples(tuple(sentences), seconds, None)))
+        examples = Examples(tuple(sentences), seconds, None)
+        if not len(examples):
+            return []
+        logits = self.logits(self.encode(examples))
         if self.task.is_regression:
             return [Prediction("", float(value)) for value in logits]
         probabilities = tf.nn.softmax(logits).numpy()
@@ -112,6 +127,13 @@ class TextModel:
             Prediction(self.labels[i], float(p[i]))
             for i, p in zip(best, probabilities, strict=True)
         ]
+
+    def require_task(self, task: Task, origin: str) -> None:
+        """Raises UserError where this is no model for `task`; `origin` is what the user gave."""
+        if self.task != task:
+            raise UserError(
+                f"{origin} was trained for {_described(self.task)}, the data is {_described(task)}"
+            )
 
     def save(self, folder: str | Path) -> None:
         """Writes the folder that `load` reads, in float32 and all at once.
@@ -141,10 +163,33 @@ def load(folder: str | Path) -> TextModel:
         description = json.loads((folder / "text_model.json").read_text("utf-8"))
         model = keras.saving.load_model(folder / "model.keras")
         task = Task(**description["task"]) if description["task"] else None
-        max_tokens = description["max_tokens"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return TextModel(model, Tokenizer.from_folder(folder), task, description["max_tokens"])
+    except UserError as error:
+        raise UserError(f"the model in {folder} cannot be used: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         problem = str(error).splitlines()[0]
         raise UserError(
             f"the model in {folder} is damaged and cannot be read: {problem}"
         ) from error
-    return TextModel(model, Tokenizer.from_folder(folder), task, max_tokens)
+
+
+def load_for(folder: str | Path, task: Task, max_tokens: int) -> TextModel:
+    """`load` for a job whose flags name the data.
+
+    Raises UserError too where the model was made for another task or text length.
+    """
+    model = load(folder)
+    model.require_task(task, f"--model={folder}")
+    if model.max_tokens != max_tokens:
+        raise UserError(
+            f"--model={folder} cuts text at {model.max_tokens} tokens: give "
+            f"--max_tokens={model.max_tokens}, not {max_tokens}"
+        )
+    return model
+
+
+def _described(task: Task | None) -> str:
+    if task is None:
+        return "no task"
+    kind = f"labels {list(task.labels)}" if task.labels else "a regression"
+    return f"{task.name} ({'pairs' if task.pair else 'single sentences'}, {kind})"

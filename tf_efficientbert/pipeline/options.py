@@ -36,6 +36,14 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     latency_runs: int = option(100, "runs behind each median latency")
     corpus_max_tokens: int = option(64, "where a sentence of the corpus is cut")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # A value that no phase could use is met now, not after the phases before it.
+        self.teacher()
+        self.supernet()
+        self.student(STUDENTS[0])
+        self.export(MODELS[0])
+
     @property
     def root(self) -> Path:
         return Path(self.output_dir)

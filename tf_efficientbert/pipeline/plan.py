@@ -22,38 +22,50 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
         UserError: the teacher's folder is missing or unusable.
     """
     folder = find_teacher(options.teacher_dir)
-    teacher = architecture_of(read_config(folder))
+    config = read_config(folder)
+    teacher = architecture_of(config)
+
+    def parameters(architecture: Architecture) -> int:
+        sizes = config["vocab_size"], config["max_position_embeddings"]
+        return architecture.count_parameters(None, *sizes)
+
     tokenizer = Tokenizer.from_folder(folder)
     warm_up = options.supernet()
     text = warm_up.encoded(tokenizer)
     train = data.load("train")
     task = encode(tokenizer, train.sentences, train.second_sentences, max_tokens=options.max_tokens)
     supernet = warm_up.architecture()
+
+    def seconds(examples, epochs, trained, teacher=None) -> float:
+        steps = len(examples) * epochs / options.batch_size
+        update = steps * parameters(trained) * _SECONDS_PER_UPDATE
+        return _passes_seconds(examples, epochs, trained, teacher) + update
+
     lines = [f"{options.output_dir}: from text to a distilled, exported student, in these steps:"]
     total = 0.0
 
-    def phase(name: str, what: str, seconds: float) -> None:
+    def phase(name: str, what: str, estimate: float) -> None:
         nonlocal total
-        total += seconds
-        lines.append(f"  {name:<10} {seconds / 60:4.1f} min  {what}")
+        total += estimate
+        lines.append(f"  {name:<10} {estimate / 60:4.1f} min  {what}")
 
     phase(
         "teacher",
-        f"fine-tune {folder.name} ({teacher.count_parameters(None) / 1e6:.1f} M parameters) on "
+        f"fine-tune {folder.name} ({parameters(teacher) / 1e6:.1f} M parameters) on "
         f"{len(task)} sentences of {data.task.name}",
-        _training_seconds(task, options.teacher_epochs, teacher),
+        seconds(task, options.teacher_epochs, teacher),
     )
     phase(
         "supernet",
         f"warm up on {len(text)} sentences of raw text",
-        _training_seconds(text, options.warm_up_epochs, supernet, teacher),
+        seconds(text, options.warm_up_epochs, supernet, teacher),
     )
     for name in STUDENTS:
         student = resolve_architecture(name, supernet)
         phase(
             name,
-            f"distil {student.count_parameters(None) / 1e6:.2f} M parameters on the task",
-            _training_seconds(task, options.student_epochs, student, teacher),
+            f"distil {parameters(student) / 1e6:.2f} M parameters on the task",
+            seconds(task, options.student_epochs, student, teacher),
         )
     phase(
         "export",
@@ -67,19 +79,16 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
     return "\n".join(lines)
 
 
-def _training_seconds(
+def _passes_seconds(
     examples: EncodedExamples,
     epochs: float,
-    student: Architecture,
-    teacher: Architecture | None = None,
-    batch_size: int = 32,
+    trained: Architecture,
+    teacher: Architecture | None,
 ) -> float:
-    """A rough estimate for two CPU cores.
+    """A rough estimate of the forward and backward passes, on two CPU cores.
 
-    A step passes three times over the student's weights, forward and twice backward, once over
-    the teacher's, and updates every parameter.
+    A step passes three times over the trained weights, forward and twice backward, and once over
+    the teacher's.
     """
-    macs = 3 * student.count_macs(128) + (teacher.count_macs(128) if teacher else 0)
-    tokens = float(examples.lengths.sum()) * epochs
-    updates = len(examples) * epochs / batch_size * student.count_parameters(None)
-    return tokens / 128 * macs * _SECONDS_PER_MAC + updates * _SECONDS_PER_UPDATE
+    macs = 3 * trained.count_macs(128) + (teacher.count_macs(128) if teacher else 0)
+    return float(examples.lengths.sum()) * epochs / 128 * macs * _SECONDS_PER_MAC

@@ -4,11 +4,8 @@ from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
 
-_HEAD = (
-    "model",
-    "parameters",
-    "MACs",
-    "accuracy",
+_BEFORE_SCORE = ("model", "parameters", "MACs")
+_AFTER_SCORE = (
     "float32 MB",
     "int8 MB",
     "float32 ms (1/2 threads)",
@@ -48,7 +45,7 @@ def render(report: dict, folder: str | Path) -> str:
     parts = [
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
-        _table([_HEAD, *(_row(model, report["models"][0]) for model in report["models"])]),
+        _table(_model_rows(report["models"])),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
         _table(_parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
@@ -63,8 +60,13 @@ def render(report: dict, folder: str | Path) -> str:
     return "\n".join(parts)
 
 
-def _row(model: dict, teacher: dict) -> list[str]:
-    metric = next(key for key in model if key.startswith("test_"))
+def _model_rows(models: list[dict]) -> list[list[str]]:
+    metric = next(key for key in models[0] if key.startswith("test_"))
+    head = [*_BEFORE_SCORE, metric.removeprefix("test_"), *_AFTER_SCORE]
+    return [head, *(_row(model, metric, models[0]) for model in models)]
+
+
+def _row(model: dict, metric: str, teacher: dict) -> list[str]:
     score, error = model[metric], model.get(f"{metric}_standard_error")
     shown = f"{100 * score:.1f}" + (f" ± {100 * error:.1f}" if error is not None else "")
     files = [model["litert"][precision] for precision in ("float32", "int8")]

@@ -28,12 +28,19 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**trackables)
 
     def save(self, step: int, history: list[dict]) -> None:
-        """Saves the state after `step` steps. Raises UserError on a full disk."""
-        with replaced_directory(self._folder / f"step-{step:08d}") as folder:
+        """Saves the state after `step` steps. Raises UserError on a full disk.
+
+        What is left are the newest two checkpoints up to `step`; later ones, which were damaged or
+        this step would not have been taken again, go, and so does what killed processes began.
+        """
+        newest = self._folder / f"step-{step:08d}"
+        with replaced_directory(newest) as folder:
             self._checkpoint.write(str(folder / "variables"))
             (folder / "history.json").write_text(json.dumps(history), "utf-8")
-        for old in self._folders()[_KEEP:]:
-            shutil.rmtree(old)
+        kept = [path for path in self._folders() if path.name <= newest.name][:_KEEP]
+        for path in self._folder.glob("*step-*"):
+            if path not in kept:
+                shutil.rmtree(path)
 
     def restore(self) -> tuple[int, list[dict]]:
         """Restores the newest checkpoint that can be read; returns (steps taken, history).
@@ -46,8 +53,8 @@ class Checkpoints:
             try:
                 history = json.loads((folder / "history.json").read_text("utf-8"))
                 self._checkpoint.read(str(folder / "variables")).assert_consumed()
-            except (OSError, ValueError, AssertionError, tf.errors.OpError) as error:
-                problem = str(error).splitlines()[0]
+            except Exception as error:  # TensorFlow's reader has many kinds, IndexError among them
+                problem = (str(error).splitlines() or [type(error).__name__])[0]
                 _log.warning("checkpoint %s cannot be read and is passed over: %s", folder, problem)
                 continue
             return int(folder.name.removeprefix("step-")), history

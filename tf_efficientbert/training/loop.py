@@ -54,7 +54,7 @@ def train(
     step, history = checkpoints.restore()
     if step:
         _log.info("%s: going on after step %d of %d", name, step, total_steps)
-    saved = time.monotonic()
+    first, saved = step, time.monotonic()
     with (
         logging_redirect_tqdm([logging.getLogger("tf_efficientbert")]),
         tqdm(total=total_steps, initial=step, desc=name, unit="step", mininterval=2.0) as bar,
@@ -74,6 +74,8 @@ def train(
             history.append(record)
             bar.set_postfix_str(f"loss {losses['loss']:.4g}", refresh=False)
             bar.update()
+            if step == first + 1:
+                bar.unpause()  # the first step traces the graph: leave it out of the estimate
             if step == total_steps or time.monotonic() - saved >= checkpoint_seconds:
                 checkpoints.save(step, history)
                 on_checkpoint()

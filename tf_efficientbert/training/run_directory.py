@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.storage import write_json
+from tf_efficientbert.storage import full_disk_named, write_json
 
 # What may differ between two runs of one job: it changes when things happen, not what comes out.
 _FREE = ("output_dir", "checkpoint_seconds")
+_FLAGS = "config.json"
 
 
 class RunDirectory:
@@ -61,6 +62,9 @@ class RunDirectory:
 def open_run_directory(config, result_name: str = "result.json") -> Iterator[RunDirectory]:
     """Opens `config.output_dir` for the job that `config`, a dataclass, describes.
 
+    A job that fails before it has made anything leaves no flags behind: a wrong one among them can
+    be put right and the job started again.
+
     Raises:
         UserError: no output directory is named, it belongs to a job with other flags (each
             difference is named), another process is at work in it, or it can't be written.
@@ -78,14 +82,21 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process is at work in {path}; wait for it") from None
+        before = set(path.iterdir())
         _claim(path, config)
-        yield RunDirectory(path, result_name)
+        try:
+            with full_disk_named(path):
+                yield RunDirectory(path, result_name)
+        except UserError:
+            if set(path.iterdir()) - before == {path / _FLAGS}:
+                (path / _FLAGS).unlink()
+            raise
 
 
 def _claim(path: Path, config) -> None:
     flags = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
     flags = {"job": type(config).__name__, **json.loads(json.dumps(flags))}
-    file = path / "config.json"
+    file = path / _FLAGS
     if not file.exists():
         write_json(file, flags)
         return

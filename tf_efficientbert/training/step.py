@@ -55,12 +55,13 @@ class TrainingStep:
 
     def _compile(self, batch):
         if self._strategy.num_replicas_in_sync > 1:  # takes no signature
-            return tf.function(self._step, reduce_retracing=True)
+            return tf.function(self._step, reduce_retracing=True, autograph=False)
         # Any batch size and length from the start: one trace instead of two.
         shapes = {
             name: tf.TensorSpec([None] * array.ndim, array.dtype) for name, array in batch.items()
         }
-        return tf.function(self._step, input_signature=[shapes, tf.TensorSpec([], tf.int32)])
+        signature = [shapes, tf.TensorSpec([], tf.int32)]
+        return tf.function(self._step, input_signature=signature, autograph=False)
 
     def _distributed(self, batch, share: int):
         if self._strategy.num_replicas_in_sync == 1:

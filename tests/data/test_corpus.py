@@ -1,0 +1,108 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tf_efficientbert.data.corpus import read_sentences, split_sentences
+from tf_efficientbert.data.reviews import SHIPPED
+from tf_efficientbert.errors import UserError
+
+_PARAGRAPHS = {
+    "plain": (
+        "It was the best of times. It was the worst of times! Was it the age of wisdom? It was.",
+        ["It was the best of times.", "It was the worst of times!", "Was it the age of wisdom?"]
+        + ["It was."],
+    ),
+    "quotes": (
+        '"Where are you going today?" She looked at him. (He said nothing to her.) "Well, then!"',
+        ['"Where are you going today?"', "She looked at him. (He said nothing to her.)"]
+        + ['"Well, then!"'],
+    ),
+    "no capital follows": (
+        "The price is 3.50 e.g. for two of them... and so on and so forth.",
+        ["The price is 3.50 e.g. for two of them... and so on and so forth."],
+    ),
+    "an abbreviation splits unless the piece is short": (
+        "Mr. Smith went to Washington with the honourable Mr. Jones.",
+        ["Mr. Smith went to Washington with the honourable Mr.", "Jones."],
+    ),
+    "short pieces join the next": ("No. Yes. I really do not know it.", None),
+}
+
+
+@pytest.mark.parametrize(("paragraph", "sentences"), _PARAGRAPHS.values(), ids=_PARAGRAPHS)
+def test_a_paragraph_is_cut_at_the_ends_of_its_sentences(paragraph, sentences):
+    assert list(split_sentences(paragraph)) == (sentences or [paragraph])
+
+
+@given(st.text(st.sampled_from("Ab.!?\"') (\t\n\u2028\xa0"), max_size=80))
+def test_cutting_loses_nothing_but_white_space(paragraph):
+    pieces = list(split_sentences(paragraph))
+    assert " ".join(pieces).split() == paragraph.split()
+    assert all(len(piece) >= 20 for piece in pieces[:-1]) and all(pieces)
+
+
+def test_of_the_shipped_novels_every_word_is_read_in_order():
+    text = (SHIPPED / "novels.txt").read_text("utf-8")
+    sentences = read_sentences([SHIPPED / "novels.txt"])
+    assert " ".join(sentences).split() == text.split()
+    assert len(sentences) > 2 * text.count("\n")
+    longest = max(len(sentence.split()) for sentence in sentences)
+    assert longest < max(len(line.split()) for line in text.splitlines())
+    assert not any(re.search(r"[a-z]{3}\. [A-Z][a-z]", s[20:-20]) for s in sentences)
+
+
+def _write(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8"))
+    return path
+
+
+def test_files_are_read_one_after_the_other(tmp_path):
+    first = _write(tmp_path, "a.txt", "This is the first sentence. This is the second one.\n\n")
+    second = _write(tmp_path, "b.txt", "This is the third sentence.")
+    assert read_sentences([first, second, first]) == [
+        *(earlier := ["This is the first sentence.", "This is the second one."]),
+        "This is the third sentence.",
+        *earlier,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken"), [(None, range(10)), (0, range(10)), (10, range(10)), (99, range(10))]
+)
+def test_without_a_smaller_limit_all_are_taken(tmp_path, limit, taken):
+    lines = [f"This is the sentence number {i}." for i in taken]
+    assert read_sentences([_write(tmp_path, "a.txt", "\n".join(lines))], limit) == lines
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken"), [(1, [0]), (2, [0, 5]), (3, [0, 3, 6]), (9, [0, 1, 2, 3, 4, 5, 6, 7, 8])]
+)
+def test_a_limit_takes_sentences_at_even_distances(tmp_path, limit, taken):
+    lines = [f"This is the sentence number {i}." for i in range(10)]
+    path = _write(tmp_path, "a.txt", "\n".join(lines))
+    assert read_sentences([path], limit) == [lines[i] for i in taken]
+
+
+@pytest.mark.parametrize("text", ["", "\n \n\t\n", "\ufeff"])
+def test_a_file_without_text_is_named(tmp_path, text):
+    with pytest.raises(UserError, match=r"a\.txt.*no text"):
+        read_sentences([_write(tmp_path, "a.txt", text)])
+
+
+def test_an_empty_file_beside_one_with_text_is_no_error(tmp_path):
+    paths = [_write(tmp_path, "a.txt", ""), _write(tmp_path, "b.txt", "Here is some of it.")]
+    assert read_sentences(paths) == ["Here is some of it."]
+
+
+def test_a_file_that_is_not_utf_8_is_named_with_its_line(tmp_path):
+    path = _write(tmp_path, "a.txt", b"Good so far.\ncaf\xe9\n")
+    with pytest.raises(UserError, match=r"a\.txt, line 2: not UTF-8: byte 0xe9"):
+        read_sentences([path])
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"absent\.txt: no such file"):
+        read_sentences([tmp_path / "absent.txt"])

@@ -1,0 +1,204 @@
+import pytest
+
+from tests.models.small_models import small_architecture, small_task_model
+from tests.models.small_text_models import (
+    LABELS,
+    TASKS,
+    VOCABULARY,
+    small_examples,
+    small_supernet,
+    small_text_model,
+    write_examples,
+)
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.distiller import DistillOptions, distill, resolve_architecture
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.text_model import TextModel
+
+_PUBLISHED = Architecture.from_preset("efficientbert")
+_ORDINARY = "linear1_1(gelu(linear1_1(x,wb1)),wb2)"
+
+
+def _supernet(layers=6, **sizes):
+    return small_architecture([_ORDINARY] * layers, **sizes).supernet()
+
+
+# === resolve_architecture ===
+
+
+def test_published_and_plain_have_the_supernet_s_sizes_and_equally_many_parameters():
+    supernet = _supernet(hidden_size=48, ffn_width=36, num_heads=6, embedding_size=10)
+    published, plain = (resolve_architecture(name, supernet) for name in ("published", "plain"))
+    assert published.formulas == _PUBLISHED.formulas
+    for architecture in (published, plain):
+        for size in ("hidden_size", "ffn_width", "num_heads", "embedding_size", "embedding"):
+            assert getattr(architecture, size) == getattr(supernet, size)
+    assert published.count_parameters() == plain.count_parameters()
+    assert published != plain
+
+
+def test_plain_has_the_ordinary_formula_in_the_published_stacks_and_ratios():
+    plain = resolve_architecture("plain", _supernet())
+    assert {str(cell.formula) for cell in plain.cells} == {"linear(gelu(linear(x,wb1)),wb2)"}
+    shapes = [(cell.stack, cell.ratio) for cell in plain.cells]
+    assert shapes == [(cell.stack, cell.ratio) for cell in _PUBLISHED.cells]
+
+
+def test_at_the_paper_s_sizes_published_is_the_preset():
+    assert resolve_architecture("published", _PUBLISHED.supernet()) == _PUBLISHED
+
+
+def test_for_a_supernet_of_twelve_layers_each_cell_comes_twice():
+    published = resolve_architecture("published", _supernet(layers=12))
+    assert published.formulas == tuple(f for f in _PUBLISHED.formulas for _ in range(2))
+
+
+def test_a_supernet_of_another_depth_is_refused():
+    with pytest.raises(UserError, match="--architecture=plain needs .* 6 layers .* this one has 8"):
+        resolve_architecture("plain", _supernet(layers=8))
+
+
+@pytest.mark.parametrize("name", ["efficientbert_tiny", "efficient_tinybert"])
+def test_a_preset_is_taken_as_published(name):
+    assert resolve_architecture(name, _supernet()) == Architecture.from_preset(name)
+
+
+def test_an_architecture_is_read_from_a_json_file(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(small_architecture().to_json(), "utf-8")
+    assert resolve_architecture(str(path), _supernet()) == small_architecture()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "must be an object"),
+        ("{}", "misses .*formulas"),
+        (small_architecture().to_json().replace("tanh", "tang"), "layer 1 of 3"),
+        (small_architecture().to_json().replace("24", "25"), "multiple of num_heads"),
+    ],
+)
+def test_a_json_file_that_describes_no_network_is_named(tmp_path, content, message):
+    path = tmp_path / "mine.json"
+    path.write_text(content, "utf-8")
+    with pytest.raises(UserError, match=rf"--architecture=.*mine\.json: .*{message}"):
+        resolve_architecture(str(path), _supernet())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("publish", "expected published, plain, efficientbert_tiny, .* or a .json file"),
+        ("", "expected published"),
+        ("absent.json", "absent.json: no such file"),
+    ],
+)
+def test_an_unknown_architecture_is_refused_with_the_known_ones(name, message):
+    with pytest.raises(UserError, match=message):
+        resolve_architecture(name, _supernet())
+
+
+# === options ===
+
+_NAMES = {"teacher": "t", "supernet": "s"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"supernet": "s"}, "--teacher is missing"),
+        ({"teacher": "t"}, "--supernet is missing"),
+        ({**_NAMES, "general_epochs": -1}, "--general_epochs=-1: expected 0 or more"),
+        ({**_NAMES, "epochs": 0.0}, "--epochs=0.0: expected a number above 0"),
+        ({**_NAMES, "temperature": 0.0}, "--temperature=0.0: expected a number above 0"),
+        ({**_NAMES, "hidden_ratio": -0.5}, "--hidden_ratio=-0.5: expected 0 or more"),
+        ({**_NAMES, "prediction_ratio": float("nan")}, "--prediction_ratio=nan"),
+        ({**_NAMES, "hidden_ratio": 0.0, "prediction_ratio": 0.0}, "both 0: nothing to learn"),
+        ({**_NAMES, "task": "custom"}, "needs --train_file"),
+    ],
+)
+def test_options_no_distillation_can_have_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        DistillOptions(**options)
+
+
+def test_the_training_on_text_has_its_own_epochs_and_rate_and_shares_the_rest():
+    options = DistillOptions(**_NAMES, general_epochs=2.5, batch_size=7, seed=3, bfloat16=True)
+    assert (options.epochs, options.learning_rate) == (3.0, 5e-5)
+    general = options.general
+    assert (general.epochs, general.learning_rate) == (2.5, 1e-4)
+    assert (general.batch_size, general.seed, general.dtype) == (7, 3, "mixed_bfloat16")
+
+
+# === what the job refuses before it trains ===
+
+
+def _teacher(kind="classification"):
+    return small_text_model(kind, small_architecture([_ORDINARY] * 2, embedding="bert"))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A teacher and a supernet that fit each other."""
+    root = tmp_path_factory.mktemp("models")
+    _teacher().save(root / "teacher")
+    small_supernet(fit_size=24).save(root / "supernet")
+    return {name: str(root / name) for name in ("teacher", "supernet")}
+
+
+@pytest.fixture
+def refused(tmp_path, saved):
+    """Runs `distill` on small models, some of them replaced, and expects a UserError."""
+
+    def refused(message, teacher=None, supernet=None, labels=LABELS, **options):
+        task = TASKS["classification"]
+        rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task))
+        folders = dict(saved)
+        for name, model in (("teacher", teacher), ("supernet", supernet)):
+            if model:
+                model.save(tmp_path / name)
+                folders[name] = str(tmp_path / name)
+        given = {"task": "custom", "labels": ",".join(labels), "max_tokens": 16, **options}
+        files = {"train_file": rows, "dev_file": rows, "output_dir": str(tmp_path / "out")}
+        with pytest.raises(UserError, match=message):
+            distill(DistillOptions(**files, **folders, general_epochs=0.0, **given))
+
+    return refused
+
+
+def test_a_teacher_without_a_task_is_refused(refused):
+    refused("--teacher=.*teacher is no fine-tuned model", teacher=small_supernet())
+
+
+def test_vocabularies_that_differ_are_refused(refused):
+    words = [*VOCABULARY[:-1], "other"]
+    teacher = TextModel(small_task_model(), Tokenizer(words), TASKS["classification"], 16)
+    refused("vocabularies of --teacher=.* and --supernet=.*supernet differ", teacher=teacher)
+
+
+def test_a_teacher_of_another_width_than_the_supernet_s_is_refused(refused):
+    refused(
+        "--teacher=.* is 24 wide, .* from a teacher of 20", supernet=small_supernet(fit_size=20)
+    )
+    refused("from a teacher of None", supernet=small_supernet())
+
+
+def test_data_of_another_task_than_the_teacher_s_is_refused(refused):
+    refused(
+        "--teacher=.* was trained for custom .*'so so'.*, the data", labels=(*LABELS, "furious")
+    )
+
+
+def test_data_of_single_sentences_is_refused_for_a_teacher_of_pairs(refused):
+    message = r"trained for custom \(pairs, .*, the data is custom \(single sentences"
+    refused(message, teacher=_teacher("pair"))
+
+
+def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
+    path = tmp_path / "wide.json"
+    path.write_text(small_architecture([_ORDINARY] * 6, ffn_width=40).to_json(), "utf-8")
+    refused("--architecture=.*wide.json cannot inherit from --supernet", architecture=str(path))
+    path.write_text(small_architecture([_ORDINARY] * 5).to_json(), "utf-8")
+    refused("5 layers are no multiple of the parent's 6", architecture=str(path))

@@ -1,0 +1,153 @@
+import logging
+
+import numpy as np
+import pytest
+
+from tests.models.small_models import small_architecture, small_backbone
+from tests.models.small_text_models import VOCABULARY
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.reviews import SHIPPED
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.warm_up import (
+    CorpusOptions,
+    WarmUpOptions,
+    inherit_token_table,
+    usable_attention_ratio,
+)
+from tf_efficientbert.errors import UserError
+
+_WIDE, _NARROW = 24, 8
+
+
+@pytest.fixture
+def teacher():
+    """A teacher with a token table of unequal directions and, as MiniLM's, a mean of a tenth."""
+    backbone = small_backbone(small_architecture(embedding="bert"), seed=3)
+    draws = np.random.default_rng(0)
+    rotation, _ = np.linalg.qr(draws.normal(size=(_WIDE, _WIDE)))
+    table = draws.normal(size=(40, _WIDE)) * 0.8 ** np.arange(_WIDE) @ rotation
+    mean = draws.normal(size=_WIDE)
+    table += 0.1 * np.linalg.norm(table, axis=1).mean() * mean / np.linalg.norm(mean)
+    backbone.embedding.token_table.assign(table)
+    return backbone
+
+
+def _tables(teacher, student):
+    return [np.asarray(model.embedding.token_table, float) for model in (teacher, student)]
+
+
+def _best_approximation(table, rank):
+    left, values, right = np.linalg.svd(table, full_matrices=False)
+    return left[:, :rank] * values[:rank] @ right[:rank]
+
+
+def test_tokens_differ_as_in_the_best_table_of_that_rank(teacher):
+    student = small_backbone()
+    inherit_token_table(student, teacher)
+    theirs, ours = _tables(teacher, student)
+    best = _best_approximation(theirs - theirs.mean(0), _NARROW)
+    # Of the differences between neighbours every other difference is made.
+    ours, best = np.diff(ours[1:], axis=0), np.diff(best[1:], axis=0)
+    np.testing.assert_allclose(ours @ ours.T, best @ best.T, atol=1e-4)
+
+
+def test_inner_products_are_kept_about_as_well_as_any_table_of_that_rank_can(teacher):
+    student = small_backbone()
+    inherit_token_table(student, teacher)
+    theirs, ours = (table[1:] for table in _tables(teacher, student))
+    best = _best_approximation(theirs, _NARROW)
+
+    def error(table):
+        return np.linalg.norm(theirs @ theirs.T - table @ table.T)
+
+    assert error(best) <= error(ours) < 1.5 * error(best)
+    random = np.linalg.qr(np.random.default_rng(1).normal(size=(_WIDE, _NARROW)))[0]
+    assert error(theirs @ random) > 3 * error(best)
+
+
+def test_a_table_as_wide_as_the_teacher_s_keeps_every_inner_product(teacher):
+    student = small_backbone(small_architecture(embedding_size=_WIDE))
+    inherit_token_table(student, teacher)
+    theirs, ours = (table[1:] for table in _tables(teacher, student))
+    np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-4)
+
+
+def test_the_row_of_padding_stays_zero(teacher):
+    student = small_backbone()
+    inherit_token_table(student, teacher)
+    assert not np.any(student.embedding.token_table[0])
+    assert np.all(np.any(student.embedding.token_table[1:], axis=1))
+
+
+def test_a_table_wider_than_the_teacher_s_is_refused(teacher):
+    student = small_backbone(small_architecture(embedding_size=_WIDE + 1))
+    before = student.embedding.token_table.numpy()
+    with pytest.raises(UserError, match="embedding_size=25 is wider than the teacher's 24"):
+        inherit_token_table(student, teacher)
+    np.testing.assert_array_equal(student.embedding.token_table, before)
+
+
+@pytest.mark.parametrize(
+    ("heads", "ratio", "usable", "messages"),
+    [
+        (4, 0.7, 0.7, []),
+        (6, 0.7, 0.0, ["no attention loss: the teacher has 6 heads, the student 4"]),
+        (6, 0.0, 0.0, []),
+    ],
+)
+def test_the_attention_loss_is_dropped_where_heads_differ_and_the_log_says_so(
+    caplog, heads, ratio, usable, messages
+):
+    teacher = small_backbone(small_architecture(num_heads=heads))
+    with caplog.at_level(logging.WARNING, "tf_efficientbert"):
+        assert usable_attention_ratio(ratio, teacher, small_backbone()) == usable
+    assert [record.getMessage() for record in caplog.records] == messages
+
+
+def test_the_supernet_has_four_ordinary_networks_in_each_layer():
+    architecture = WarmUpOptions(hidden_size=48, num_layers=3).architecture()
+    assert architecture.formulas == ("linear4_1(gelu(linear4_1(x,wb1)),wb2)",) * 3
+    assert (architecture.hidden_size, architecture.ffn_width) == (48, 48)
+    assert WarmUpOptions(ffn_width=30).architecture().ffn_width == 30
+
+
+def test_the_default_supernet_is_the_paper_s():
+    assert WarmUpOptions().architecture() == Architecture.from_preset("efficientbert").supernet()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hidden_size": 50}, r"no network: hidden_size \(50\) must be a multiple of num_heads"),
+        ({"num_layers": 0}, "at least one cell"),
+        ({"embedding_size": 0}, "embedding_size must be a positive integer"),
+    ],
+)
+def test_sizes_that_make_no_network_are_named(options, message):
+    with pytest.raises(UserError, match=message):
+        WarmUpOptions(**options).architecture()
+
+
+def test_a_corpus_is_several_files_cut_and_thinned_out(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("word1 word2 word3 and so on\nword4 and then no more of it\n", "utf-8")
+    tokenizer = Tokenizer(VOCABULARY)
+    mine = CorpusOptions(corpus=f" {path},{path} ", corpus_max_tokens=5).encoded(tokenizer)
+    assert mine.token_ids.tolist() == [2, 5, 6, 7, 3, 2, 8, 1, 1, 3] * 2
+    both = CorpusOptions(corpus=f"novels,{path}", corpus_sentences=50).encoded(tokenizer)
+    assert len(both) == 50
+    assert (SHIPPED / "novels.txt").is_file() and both.lengths.max() <= 128
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"corpus": " , "}, "--corpus names no file"),
+        ({"corpus": "absent.txt"}, "absent.txt: no such file"),
+        ({"corpus_sentences": -1}, "--corpus_sentences=-1: expected 0 or more"),
+        ({"corpus_max_tokens": 2}, "--corpus_max_tokens=2: expected 3 or more"),
+    ],
+)
+def test_a_corpus_that_cannot_be_read_is_named(options, message):
+    with pytest.raises(UserError, match=message):
+        CorpusOptions(**options).encoded(Tokenizer(VOCABULARY))

@@ -1,0 +1,99 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.models.small_models import MAX_POSITIONS, small_architecture
+from tests.models.small_text_models import (
+    LABELS,
+    TASKS,
+    small_examples,
+    small_supernet,
+    small_text_model,
+    write_examples,
+)
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.litert import LiteRtModel
+from tf_efficientbert.export.saved_model import ServedModel
+
+_ONE_LAYER = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
+
+
+@pytest.fixture
+def options(tmp_path):
+    """Options of a custom task's export; the model is saved where they look for it."""
+
+    def options(network, kind="classification", **changes) -> ExportOptions:
+        examples = small_examples(TASKS[kind], count=20)
+        rows = write_examples(tmp_path / f"{kind}.tsv", TASKS[kind], examples)
+        network.save(tmp_path / "model")
+        given = {
+            "task": "custom",
+            "train_file": rows,
+            "dev_file": rows,
+            "labels": ",".join(TASKS[kind].labels),
+            "max_tokens": MAX_POSITIONS,
+            "model": str(tmp_path / "model"),
+            "output_dir": str(tmp_path / "export"),
+            "latency_runs": 3,
+        }
+        return ExportOptions(**{**given, **changes})
+
+    return options
+
+
+def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
+    model = small_text_model("pair", _ONE_LAYER)
+    given = options(model, "pair")
+    result = export(given)
+    assert result["saved_model"] == str(tmp_path / "export" / "saved_model" / "1")
+    examples = small_examples(model.task, count=20)
+    expected = model.logits(model.encode(examples))
+    served = ServedModel(result["saved_model"]).logits_of_text(examples)
+    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5)
+    for figures in result["litert"].values():
+        path = Path(figures["path"])
+        assert figures["bytes"] == path.stat().st_size > 1000
+        assert (
+            figures["latency_ms"].keys() == {"1", "2"} and min(figures["latency_ms"].values()) > 0
+        )
+        assert LiteRtModel(path).tokens == MAX_POSITIONS
+    assert result["parity_split"] == "dev" and result["seconds"] > 0
+    assert result["parity"]["litert_float32"]["agreement"] == 1.0
+    assert export(given) == result  # a finished job says the same again
+    assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ",".join(LABELS[::-1])}, r"--model=.*model was trained for custom .*the data"),
+        ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
+        ({"model": "absent"}, "absent holds no saved model"),
+        ({"output_dir": ""}, "--output_dir is missing"),
+    ],
+)
+def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):
+    given = options(small_text_model(architecture=_ONE_LAYER), **changes)
+    with pytest.raises(UserError, match=message):
+        export(given)
+    assert not (tmp_path / "export" / "saved_model").exists()
+
+
+def test_a_supernet_is_nothing_to_export(options):
+    with pytest.raises(UserError, match="was trained for no task"):
+        export(options(small_supernet(layers=1)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "--model is missing"),
+        ({"model": "m", "latency_runs": 0}, "--latency_runs=0: expected a number above 0"),
+        ({"model": "m", "limit": -2}, "--limit=-2"),
+    ],
+)
+def test_options_no_export_can_have_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        ExportOptions(**given)

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from tests.export.exported import TEACHER
+from tests.models.small_models import MAX_POSITIONS
+from tests.models.small_text_models import TASKS, small_examples, small_text_model
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.export.litert import PRECISIONS, LiteRtModel, export_litert
+
+# Of the logits' spread; about twice the largest difference that was measured.
+_INT8_TOLERANCE = 0.1
+
+
+def _answers(model, path, threads=1):
+    encoded = model.encode(small_examples(model.task))
+    return LiteRtModel(path, threads).logits(encoded), model.logits(encoded)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", TASKS)
+def test_float32_files_answer_as_keras_does(models, litert_files, kind, threads):
+    ours, expected = _answers(models[kind], litert_files[kind]["float32"], threads)
+    assert ours.shape == expected.shape and np.ptp(expected) > 0.1
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_int8_files_answer_nearly_as_keras_does_and_are_smaller(models, litert_files, kind):
+    files = litert_files[kind]
+    ours, expected = _answers(models[kind], files["int8"])
+    difference = np.abs(ours - expected).max() / np.ptp(expected)
+    assert 0 < difference < _INT8_TOLERANCE
+    assert files["int8"].stat().st_size < files["float32"].stat().st_size
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_file_is_written_for_each_precision_and_nothing_else(litert_files, kind):
+    folder = litert_files[kind]["float32"].parent
+    names = {path.name for path in folder.iterdir()}
+    assert names == {f"model_{precision}.tflite" for precision in PRECISIONS}
+
+
+def test_a_file_has_the_length_it_was_written_for(litert_files):
+    assert LiteRtModel(litert_files["pair"]["int8"]).tokens == MAX_POSITIONS
+
+
+def test_an_example_longer_than_the_file_takes_is_refused(tmp_path):
+    model = small_text_model(architecture=TEACHER)
+    paths = export_litert(model, tmp_path, tokens=8)
+    litert = LiteRtModel(paths["float32"])
+    fits = model.encode(Examples(("word1 word2 word3 word4 word5 word6",), None, None))
+    np.testing.assert_allclose(litert.logits(fits), model.logits(fits), rtol=0, atol=1e-5)
+    too_long = model.encode(Examples(("word1", "word1 " * 7), None, None))
+    with pytest.raises(ValueError, match="an example has 9 tokens, the file takes 8"):
+        litert.logits(too_long)
+
+
+def test_latency_is_a_time_in_milliseconds(models, litert_files):
+    model = models["classification"]
+    litert = LiteRtModel(litert_files["classification"]["float32"])
+    encoded = model.encode(small_examples(model.task))
+    assert 0.001 < litert.milliseconds(encoded, runs=5) < 1000
+
+
+def test_latency_is_the_median_of_the_runs_after_warming_up(models, litert_files, monkeypatch):
+    litert = LiteRtModel(litert_files["classification"]["float32"])
+    encoded = models["classification"].encode(small_examples(TASKS["classification"], count=4))
+    asked = []
+    monkeypatch.setattr(litert, "_logits_of", lambda encoded, index: asked.append(index))
+    timed = [time for took in (0.001, 5.0, 0.002, 0.003, 0.004) for time in (0.0, took)]
+    clock = iter([0.0, 0.0, 0.0, *timed])
+    monkeypatch.setattr("tf_efficientbert.export.litert.time.perf_counter", lambda: next(clock))
+    assert litert.milliseconds(encoded, runs=5) == pytest.approx(3.0)
+    assert asked[-5:] == [0, 1, 2, 3, 0]

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from tests.models.small_text_models import small_examples
+from tf_efficientbert.export.litert import LiteRtModel
+from tf_efficientbert.export.parity import parity
+from tf_efficientbert.metrics import glue
+
+_FORMS = ["keras", "saved_model_text", "saved_model_tokens", "litert_float32", "litert_int8"]
+
+
+@pytest.fixture(scope="module")
+def compared(models, versions, litert_files):
+    """`parity` of the classification, whose float32 file is another model's."""
+    model = models["classification"]
+    paths = {**litert_files["classification"], "other": litert_files["pair"]["float32"]}
+    examples = small_examples(model.task, count=40)
+    return model, paths, examples, parity(model, versions["classification"], paths, examples)
+
+
+def test_every_form_is_compared(compared):
+    *_, figures = compared
+    assert list(figures) == [*_FORMS, "litert_other"]
+
+
+def test_keras_agrees_with_itself(compared):
+    *_, figures = compared
+    assert figures["keras"]["max_difference"] == figures["keras"]["mean_difference"] == 0.0
+    assert figures["keras"]["agreement"] == 1.0
+
+
+def test_exact_forms_agree_with_keras(compared):
+    *_, figures = compared
+    for form in ("saved_model_text", "saved_model_tokens", "litert_float32"):
+        assert figures[form]["max_difference"] < 1e-5 and figures[form]["agreement"] == 1.0
+        assert figures[form]["accuracy"] == figures["keras"]["accuracy"]
+
+
+@pytest.mark.parametrize("precision", ["int8", "other"])
+def test_the_figures_are_those_of_all_logits(compared, precision):
+    model, paths, examples, figures = compared
+    encoded = model.encode(examples)
+    keras, litert = model.logits(encoded), LiteRtModel(paths[precision]).logits(encoded)
+    answers = litert.argmax(-1)
+    accuracy = glue.compute("classification", answers, examples.labels)["accuracy"]
+    assert figures[f"litert_{precision}"] == pytest.approx(
+        {
+            "max_difference": np.abs(litert - keras).max(),
+            "mean_difference": np.abs(litert - keras).mean(),
+            "agreement": np.mean(answers == keras.argmax(-1)),
+            "accuracy": accuracy,
+            "accuracy_standard_error": np.sqrt(accuracy * (1 - accuracy) / 40),
+        },
+        abs=1e-6,
+    )
+
+
+def test_a_file_of_another_model_shows(compared):
+    *_, figures = compared
+    assert figures["litert_other"]["max_difference"] > 0.1
+    assert figures["litert_other"]["agreement"] < 0.9
+
+
+def test_a_regression_has_correlations_and_no_agreement(models, versions, litert_files):
+    model = models["regression"]
+    examples = small_examples(model.task, count=20)
+    files = {"float32": litert_files["regression"]["float32"]}
+    figures = parity(model, versions["regression"], files, examples)
+    for form in _FORMS[:4]:
+        assert figures[form].keys() == {"max_difference", "mean_difference", "pearson", "spearman"}
+        assert figures[form]["max_difference"] < 1e-5
+        assert figures[form]["pearson"] == pytest.approx(figures["keras"]["pearson"], abs=1e-4)

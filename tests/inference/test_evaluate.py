@@ -1,0 +1,129 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.models.small_models import MAX_POSITIONS
+from tests.models.small_text_models import LABELS, TASKS, small_supernet
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.inference import EvaluateOptions, evaluate
+from tf_efficientbert.metrics import glue
+
+
+@pytest.fixture
+def options(folders, files, tmp_path):
+    """Options to score a model on its own examples."""
+
+    def options(kind="classification", **changes) -> EvaluateOptions:
+        given = {
+            "task": "custom",
+            "train_file": files[kind],
+            "dev_file": files[kind],
+            "labels": ",".join(TASKS[kind].labels),
+            "max_tokens": MAX_POSITIONS,
+            "model": folders[kind],
+            "output_dir": str(tmp_path / "scores"),
+        }
+        return EvaluateOptions(**{**given, **changes})
+
+    return options
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, kind):
+    model, known = models[kind], examples[kind]
+    scores = evaluate(options(kind))
+    answers = model.predict(known.sentences, known.second_sentences)
+    if kind == "regression":
+        expected = glue.compute("regression", [answer.score for answer in answers], known.labels)
+    else:
+        right = np.mean([LABELS.index(a.label) for a in answers] == known.labels)
+        error = np.sqrt(right * (1 - right) / 30)
+        expected = {"accuracy": right, "accuracy_standard_error": error}
+        assert 0 < right < 1
+    assert scores.pop("seconds") > 0
+    assert scores == pytest.approx({**expected, "examples": 30})
+
+
+def test_the_scores_are_kept_and_said_again(options, tmp_path):
+    first = evaluate(options())
+    assert json.loads((tmp_path / "scores" / "result.json").read_text("utf-8")) == first
+    assert evaluate(options()) == first
+
+
+def test_a_split_and_a_limit_are_taken(options):
+    result = evaluate(options(split="train", limit=7))
+    assert result["examples"] == 7
+
+
+def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path):
+    with open(files["classification"], encoding="utf-8") as file:
+        lines = file.read().splitlines()[:6]
+    path = tmp_path / "test.tsv"
+    path.write_text("\n".join(lines), "utf-8")
+    assert evaluate(options(split="test", test_file=str(path)))["examples"] == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": "sad,glad,so so"}, r"--model=.*classification was trained for custom \(single"),
+        ({"max_tokens": 15}, "cuts text at 16 tokens: give --max_tokens=16, not 15"),
+        ({"split": "test"}, "--test_file is missing"),
+        ({"model": "absent"}, "absent holds no saved model"),
+        ({"output_dir": ""}, "--output_dir is missing"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(options, changes, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(options(**changes))
+
+
+def test_a_model_of_pairs_is_not_scored_on_single_sentences(options, folders):
+    message = r"was trained for custom \(pairs, .* the data is custom \(single sentences"
+    with pytest.raises(UserError, match=message):
+        evaluate(options(model=folders["pair"]))
+
+
+def test_a_supernet_is_not_scored(options, tmp_path):
+    small_supernet(layers=1).save(tmp_path / "supernet")
+    with pytest.raises(UserError, match="supernet was trained for no task"):
+        evaluate(options(model=str(tmp_path / "supernet")))
+
+
+def test_a_split_without_labels_is_refused(options, folders, tmp_path):
+    (tmp_path / "RTE").mkdir()
+    row = "0\tword1 word2\tword3"
+    for split in ("train", "dev"):
+        text = f"index\tsentence1\tsentence2\tlabel\n{row}\tentailment\n"
+        (tmp_path / "RTE" / f"{split}.tsv").write_text(text, "utf-8")
+    (tmp_path / "RTE" / "test.tsv").write_text(f"index\tsentence1\tsentence2\n{row}\n", "utf-8")
+    description = tmp_path / "model" / "text_model.json"
+    _copy_as_rte(folders["pair"], description)
+    files = dict.fromkeys(("train_file", "dev_file", "labels"), "")
+    given = {**files, "task": "RTE", "data_dir": str(tmp_path), "model": str(tmp_path / "model")}
+    with pytest.raises(UserError, match="--split=test of RTE has no labels"):
+        evaluate(options(**given, split="test"))
+
+
+def _copy_as_rte(folder, description):
+    """The same model, said to be RTE's; three outputs for two labels do no harm here."""
+
+    shutil.copytree(folder, description.parent)
+    given = json.loads(description.read_text("utf-8"))
+    given["task"].update(name="RTE", labels=["entailment", "not_entailment"])
+    description.write_text(json.dumps(given), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "--model is missing"),
+        ({"model": "m", "split": "validation"}, "--split=validation: expected train, dev or test"),
+        ({"model": "m", "task": "mood"}, "'mood' is not a GLUE task"),
+    ],
+)
+def test_options_no_evaluation_can_have_are_refused(given, message):
+    with pytest.raises(UserError, match=message):
+        EvaluateOptions(**given)

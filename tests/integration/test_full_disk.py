@@ -1,0 +1,113 @@
+"""What writes models says so in one line when the disk is full, and goes on when there is room."""
+
+import os
+
+import numpy as np
+import pytest
+
+from tests.integration.small_disk import fill, resize, small_disk
+from tests.integration.toy import error_line, finish_job, newest_step, run_job
+from tests.models.small_text_models import (
+    small_examples,
+    small_text_model,
+    write_examples,
+)
+from tf_efficientbert.distillation.warm_up import WarmUpOptions
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.models.text_model import load
+
+
+def _size(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.97])
+def test_the_earlier_model_stands(tmp_path, share):
+    old, new = small_text_model(seed=1), small_text_model(seed=2)
+    texts = ["word1 word2", "word9"]
+    new.save(tmp_path / "measured")
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        old.save(disk / "model")
+        fill(disk, int(share * _size(tmp_path / "measured")))
+        with pytest.raises(UserError, match="^the disk is full: ") as caught:
+            new.save(disk / "model")
+        assert str(disk / "model") in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert sorted(os.listdir(disk)) == ["filler", "model"]
+        assert load(disk / "model").predict(texts) == old.predict(texts)
+        (disk / "filler").unlink()
+        new.save(disk / "model")
+        assert load(disk / "model").predict(texts) == new.predict(texts)
+
+
+def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp_path):
+    model = small_text_model()
+    model.save(tmp_path / "model")
+    file = write_examples(tmp_path / "data.tsv", model.task, small_examples(model.task))
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        options = ExportOptions(
+            task="custom",
+            train_file=file,
+            dev_file=file,
+            labels=",".join(model.labels),
+            max_tokens=model.max_tokens,
+            model=str(tmp_path / "model"),
+            output_dir=str(disk / "export"),
+            latency_runs=1,
+        )
+        failed = 0
+        for kilobytes in (64, 800, 1200, 1300, 8000):
+            resize(disk, f"{kilobytes}k")
+            try:
+                result = export(options)
+                break
+            except UserError as error:
+                assert str(error).startswith(f"the disk is full: {disk}/export")
+                assert "\n" not in str(error)
+                failed += 1
+        assert failed >= 2
+        assert result["parity"]["litert_float32"]["agreement"] == 1.0
+        leftovers = [p for p in disk.rglob("*") if ".new" in p.name or ".old" in p.name]
+        assert not leftovers
+
+
+def test_a_job_on_a_full_disk_goes_on_when_there_is_room(bert, tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("A sentence of the corpus that is long enough.\n" * 40, "utf-8")
+    arguments = {
+        "teacher_dir": str(bert),
+        "corpus": str(corpus),
+        "hidden_size": 24,
+        "embedding_size": 8,
+        "num_layers": 1,
+        "batch_size": 8,
+        "epochs": 2.0,
+        "attention_ratio": 0.0,
+        "checkpoint_seconds": 0.001,
+    }
+    job = "trainers.pretrain_supernet"
+    with small_disk(tmp_path / "disk", "700k") as disk:
+        options = WarmUpOptions(output_dir=str(disk / "run"), **arguments)
+        line = error_line(run_job(job, options))
+        assert line.startswith(f"the disk is full: {disk}/run/checkpoints/warm_up_supernet/step-")
+        assert "make room and start the same command again" in line
+        step = newest_step(disk / "run" / "checkpoints" / "warm_up_supernet")
+        assert 1 <= step < 10
+        resize(disk, "64m")
+        done = finish_job(job, options)
+        assert f"going on after step {step} of 10" in done.stderr
+        finished = load(disk / "run" / "model").model.get_weights()
+        assert sorted(os.listdir(disk / "run")) == [
+            ".lock",
+            "clock.json",
+            "config.json",
+            "history.json",
+            "model",
+            "result.json",
+        ]
+    elsewhere = WarmUpOptions(output_dir=str(tmp_path / "elsewhere"), **arguments)
+    finish_job(job, elsewhere)
+    expected = load(tmp_path / "elsewhere" / "model").model.get_weights()
+    for one, other in zip(finished, expected, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,124 @@
+import json
+
+import pytest
+
+from tests.integration.toy import SENTENCES, error_line, finish_job, pipeline_options, run_job
+from tf_efficientbert.models.text_model import load
+
+_PHASES = {"teacher", "supernet", "plain", "published", "export_teacher", "export_plain"} | {
+    "export_published",
+    "report",
+}
+
+
+def _files(folder):
+    """{path: (content, time of the last change)} of everything in it but the locks."""
+    return {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_the_report_is_about_the_test_sentences_of_the_task(finished_run):
+    _, report, _ = finished_run
+    assert (report["task"], report["split"], report["examples"]) == ("reviews", "test", SENTENCES)
+    assert [model["name"] for model in report["models"]] == ["teacher", "plain", "published"]
+
+
+def test_every_model_is_described_in_full(finished_run):
+    folder, report, _ = finished_run
+    for figures in report["models"]:
+        model = load(folder / figures["name"] / "model")
+        architecture = model.backbone.architecture
+        head = (architecture.hidden_size + 1) * (architecture.hidden_size + 2)
+        backbone = sum(weight.numpy().size for weight in model.backbone.weights)
+        assert figures["parameters"] == backbone + head
+        assert figures["macs"] == architecture.count_macs(128)
+        assert 0 <= figures["test_accuracy"] <= 1
+        correct = figures["test_accuracy"] * SENTENCES
+        assert correct == pytest.approx(round(correct), abs=1e-6)
+        assert 0 <= figures["test_accuracy_standard_error"] < 0.1
+        for precision in ("float32", "int8"):
+            litert = figures["litert"][precision]
+            path = folder / "export" / figures["name"] / "litert" / f"model_{precision}.tflite"
+            assert litert["bytes"] == path.stat().st_size
+            assert set(litert["latency_ms"]) == {"1", "2"}
+            assert all(0 < ms < 1000 for ms in litert["latency_ms"].values())
+        assert litert["bytes"] < figures["litert"]["float32"]["bytes"] / 2
+
+
+def test_the_students_are_of_the_same_size_and_smaller_than_their_supernet(finished_run):
+    folder, report, _ = finished_run
+    _, plain, published = report["models"]
+    assert plain["parameters"] == published["parameters"]
+    supernet = load(folder / "supernet" / "model")
+    assert published["parameters"] < supernet.model.count_params()
+    assert load(folder / "published" / "model").backbone.fit_size is None
+
+
+def test_every_exported_form_says_what_the_keras_model_says(finished_run):
+    _, report, _ = finished_run
+    forms = {"keras", "saved_model_text", "saved_model_tokens", "litert_float32", "litert_int8"}
+    for model in report["models"]:
+        parity = report["parity"][model["name"]]
+        assert set(parity) == forms
+        assert parity["keras"]["accuracy"] == model["test_accuracy"]
+        for form in forms - {"keras", "litert_int8"}:
+            assert parity[form]["max_difference"] < 1e-4
+            assert parity[form]["agreement"] == 1.0
+        assert parity["litert_int8"]["agreement"] >= 0.9
+
+
+def test_every_phase_s_seconds_are_there(finished_run):
+    _, report, _ = finished_run
+    assert set(report["seconds"]) == _PHASES
+    assert all(seconds > 0 for seconds in report["seconds"].values())
+
+
+def test_the_losses_of_every_training_are_kept_and_the_checkpoints_are_not(finished_run):
+    folder, _, _ = finished_run
+    steps = {
+        ("teacher", "fine-tuning"): 3,
+        ("plain", "task"): 12,
+        ("published", "task"): 12,
+    }
+    for (name, phase), count in steps.items():
+        history = json.loads((folder / name / "history.json").read_text())[phase]
+        assert [record["step"] for record in history] == list(range(1, count + 1))
+        assert "dev_accuracy" in history[-1]
+    assert not list(folder.rglob("checkpoints"))
+    assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
+
+
+def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):
+    folder, report, printed = finished_run
+    for model in report["models"]:
+        assert f"{model['parameters'] / 1e6:.2f} M" in printed
+    for answer in report["answers"]:
+        assert answer["text"] in printed
+    assert f"python -m trainers.predict --model={folder}/published/model" in printed
+    assert "[1/7] teacher" in printed
+
+
+def test_a_finished_run_that_is_started_again_gives_the_same_report_at_once(bert, finished_run):
+    folder, report, printed = finished_run
+    before = _files(folder)
+    options = pipeline_options(bert, folder, checkpoint_seconds=1.0)
+    first, *rest = finish_job("trainers.run_pipeline", options).stdout.splitlines()
+    assert first == f"{folder} is finished; this is its report."
+    assert rest == printed.splitlines()[-len(rest) :]
+    assert _files(folder) == before
+    assert json.loads((folder / "report.json").read_text("utf-8")) == report
+
+
+def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finished_run):
+    folder, _, _ = finished_run
+    before = _files(folder)
+    options = pipeline_options(bert, folder, student_epochs=3.0, seed=7)
+    done = run_job("trainers.run_pipeline", options)
+    line = error_line(done)
+    assert line.startswith(f"{folder} belongs to a run with other flags: ")
+    assert "seed was 0 and is now 7; student_epochs was 4.0 and is now 3.0" in line
+    assert done.stdout == ""
+    assert _files(folder) == before

@@ -1,0 +1,86 @@
+"""Jobs that are killed with SIGKILL and started again end as those that never were."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from tests.integration.toy import (
+    finish_job,
+    kill_job_when,
+    newest_step,
+    pipeline_options,
+)
+from tf_efficientbert.models.text_model import load
+
+_OFTEN = {"checkpoint_seconds": 0.001}
+_WARM_UP, _TASK = "checkpoints/warm_up_supernet", "checkpoints/distil_on_task"
+_WARM_UP_STEPS, _TASK_STEPS = 20, 12
+
+
+def _weights(folder):
+    return load(folder / "model").model.weights
+
+
+def _assert_same_training(folder, other):
+    """The same losses in every step and the same weights, bit for bit."""
+    history, expected = (json.loads((f / "history.json").read_text()) for f in (folder, other))
+    assert history == expected
+    for one, two in zip(_weights(folder), _weights(other), strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+
+
+def _without_times(report):
+    models = [
+        {
+            **model,
+            "litert": {name: litert["bytes"] for name, litert in model["litert"].items()},
+        }
+        for model in report["models"]
+    ]
+    return {**report, "models": models, "seconds": sorted(report["seconds"])}
+
+
+def _kill_in_the_middle(job, options, checkpoints, last_step):
+    """Kills it when it has gone on for a step or more and two at least are to come."""
+    before = newest_step(checkpoints)
+    kill_job_when(job, options, lambda: before < newest_step(checkpoints) <= last_step - 2)
+    return newest_step(checkpoints)
+
+
+def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, finished_run, tmp_path):
+    options = dataclasses.replace(
+        pipeline_options(bert, finished_run[0], **_OFTEN).supernet(), output_dir=str(tmp_path)
+    )
+    job = "trainers.pretrain_supernet"
+    step = _kill_in_the_middle(job, options, tmp_path / _WARM_UP, _WARM_UP_STEPS)
+    assert not (tmp_path / "model").exists()
+    done = finish_job(job, options)
+    assert f"going on after step {step} of {_WARM_UP_STEPS}" in done.stderr
+    _assert_same_training(tmp_path, finished_run[0] / "supernet")
+
+
+def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, finished_run, tmp_path):
+    options = dataclasses.replace(
+        pipeline_options(bert, finished_run[0], **_OFTEN).student("published"),
+        output_dir=str(tmp_path),
+    )
+    step = _kill_in_the_middle("trainers.distill", options, tmp_path / _TASK, _TASK_STEPS)
+    done = finish_job("trainers.distill", options)
+    assert f"going on after step {step} of {_TASK_STEPS}" in done.stderr
+    _assert_same_training(tmp_path, finished_run[0] / "published")
+
+
+@pytest.mark.slow
+def test_a_whole_run_that_is_killed_twice_ends_with_the_same_report(bert, finished_run, tmp_path):
+    folder, job = tmp_path / "run", "trainers.run_pipeline"
+    options = pipeline_options(bert, folder, **_OFTEN)
+    _kill_in_the_middle(job, options, folder / "supernet" / _WARM_UP, _WARM_UP_STEPS)
+    _kill_in_the_middle(job, options, folder / "published" / _TASK, _TASK_STEPS)
+    finish_job(job, options)
+    other, report, _ = finished_run
+    ours = json.loads((folder / "report.json").read_text("utf-8"))
+    assert _without_times(ours) == _without_times(report)
+    for name in ("teacher", "supernet", "plain", "published"):
+        _assert_same_training(folder / name, other / name)

@@ -1,0 +1,111 @@
+"""The whole road at a size of seconds: a made-up BERT of two layers teaches."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.models.huggingface_folder import CONFIG, random_weights, write_folder
+from tf_efficientbert.data import reviews
+from tf_efficientbert.pipeline.options import PipelineOptions
+
+SENTENCES = 48
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_DEADLINE = 300  # seconds
+
+
+def write_bert(folder: Path) -> Path:
+    """A folder as Hugging Face's, whose vocabulary has the shipped reviews' frequent words."""
+    sentences = reviews.load("train").sentences
+    counts = Counter(word for text in sentences for word in re.findall("[a-z]+", text.lower()))
+    words = sorted(word for word, count in counts.items() if count >= 5 and len(word) > 1)
+    letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    vocabulary = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
+    config = {
+        **CONFIG,
+        "vocab_size": len(vocabulary),
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 128,
+    }
+    weights = {name: value / 6 for name, value in random_weights(config).items()}
+    write_folder(folder, config, weights)
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in vocabulary), "utf-8")
+    return folder
+
+
+def pipeline_options(bert: Path, output_dir: Path, **changes) -> PipelineOptions:
+    sizes = {"hidden_size": 48, "embedding_size": 32, "max_tokens": 64, "batch_size": 16}
+    amounts = {"limit": SENTENCES, "corpus_sentences": 320, "latency_runs": 5}
+    epochs = {"teacher_epochs": 1.0, "warm_up_epochs": 1.0, "student_epochs": 4.0}
+    return PipelineOptions(
+        output_dir=str(output_dir),
+        teacher_dir=str(bert),
+        **{**sizes, **amounts, **epochs, **changes},
+    )
+
+
+def as_flags(options) -> list[str]:
+    """The flags that give a job these options."""
+    values = dataclasses.asdict(options).items()
+    return [f"--{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in values]
+
+
+def error_line(done: subprocess.CompletedProcess) -> str:
+    """The one line with which a job failed; TensorFlow's greetings, which no flag stops, aside."""
+    assert done.returncode == 1, done.stderr[-3000:]
+    greeting = re.compile("WARNING: All log messages before absl|I0000 ")
+    (line,) = (line for line in done.stderr.splitlines() if not greeting.match(line))
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def _command(job: str, options) -> dict:
+    return {
+        "args": [sys.executable, "-m", job, *as_flags(options)],
+        "cwd": _REPOSITORY,
+        "env": {**os.environ, "TQDM_DISABLE": "1"},
+        "text": True,
+    }
+
+
+def run_job(job: str, options) -> subprocess.CompletedProcess:
+    """Runs a job to its end."""
+    return subprocess.run(**_command(job, options), capture_output=True, timeout=_DEADLINE)
+
+
+def finish_job(job: str, options) -> subprocess.CompletedProcess:
+    """Runs a job to its end, which must be a good one."""
+    done = run_job(job, options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def kill_job_when(job: str, options, is_time: Callable[[], bool]) -> None:
+    """Starts a job and kills it with SIGKILL as soon as `is_time`."""
+    deadline = time.monotonic() + _DEADLINE
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(**_command(job, options), stdout=output, stderr=output)
+        try:
+            while not is_time():
+                assert time.monotonic() < deadline, "it is not there yet"
+                assert process.poll() is None, f"ended with {process.poll()} before it was killed"
+                time.sleep(0.005)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def newest_step(checkpoints: Path) -> int:
+    """The last step that a training has saved there, or 0."""
+    steps = [int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*")]
+    return max(steps, default=0)

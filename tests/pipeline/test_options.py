@@ -1,0 +1,111 @@
+import pytest
+
+from tests.models.small_text_models import TASKS, small_examples, write_examples
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.pipeline import PipelineOptions
+from tf_efficientbert.pipeline.options import MODELS, STUDENTS
+
+_TRAINING = {"batch_size": 7, "seed": 3, "bfloat16": True, "checkpoint_seconds": 5.0}
+_TASK = {
+    "task": "custom",
+    "train_file": "t.tsv",
+    "dev_file": "d.tsv",
+    "test_file": "e.tsv",
+    "labels": "a,b",
+    "max_tokens": 33,
+    "limit": 11,
+}
+_SIZES = {"hidden_size": 48, "num_heads": 6, "embedding_size": 20}
+_CORPUS = {"corpus": "mine.txt", "corpus_sentences": 9, "corpus_max_tokens": 21}
+
+
+@pytest.fixture
+def options():
+    return PipelineOptions(
+        **_TRAINING,
+        **_TASK,
+        **_SIZES,
+        **_CORPUS,
+        output_dir="out",
+        teacher_dir="bert",
+        teacher_epochs=1.5,
+        teacher_learning_rate=1e-3,
+        warm_up_epochs=2.5,
+        warm_up_learning_rate=2e-3,
+        student_epochs=3.5,
+        student_learning_rate=3e-3,
+        latency_runs=13,
+    )
+
+
+def _assert_has(job, expected):
+    assert {name: getattr(job, name) for name in expected} == expected
+
+
+def test_the_teacher_is_told_of_the_task_and_the_training(options):
+    expected = {"epochs": 1.5, "learning_rate": 1e-3, "teacher_dir": "bert"}
+    expected["output_dir"] = "out/teacher"
+    _assert_has(options.teacher(), {**_TRAINING, **_TASK, **expected})
+
+
+def test_the_supernet_is_told_of_its_sizes_the_corpus_and_the_training(options):
+    expected = {"epochs": 2.5, "learning_rate": 2e-3, "teacher_dir": "bert"}
+    corpus = {**_CORPUS, "corpus": "mine.txt,out/task_sentences.txt,out/task_sentences.txt"}
+    expected["output_dir"] = "out/supernet"
+    _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_is_told_of_teacher_supernet_task_and_training(options, name):
+    expected = {
+        "epochs": 3.5,
+        "learning_rate": 3e-3,
+        "general_epochs": 0.0,
+        "architecture": name,
+        "output_dir": f"out/{name}",
+        "teacher": "out/teacher/model",
+        "supernet": "out/supernet/model",
+    }
+    _assert_has(options.student(name), {**_TRAINING, **_TASK, **_CORPUS, **expected})
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_export_is_told_of_its_model_and_the_task(options, name):
+    expected = {"model": f"out/{name}/model", "output_dir": f"out/export/{name}"}
+    _assert_has(options.export(name), {**_TASK, **expected, "latency_runs": 13})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"student_epochs": -1.0}, "epochs=-1.0: expected a number above 0"),
+        ({"warm_up_learning_rate": 0.0}, "learning_rate=0.0: expected a number above 0"),
+        ({"batch_size": 0}, "--batch_size=0"),
+        ({"latency_runs": 0}, "--latency_runs=0"),
+        ({"task": "custom"}, "--task=custom needs --train_file"),
+    ],
+)
+def test_what_a_later_phase_would_refuse_is_refused_at_once(given, message):
+    with pytest.raises(UserError, match=message):
+        PipelineOptions(**given)
+
+
+@pytest.mark.parametrize("kind", ["classification", "pair"])
+def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind):
+    task = TASKS[kind]
+    examples = small_examples(task)
+    rows = write_examples(tmp_path / "rows.tsv", task, examples)
+    files = {"train_file": rows, "dev_file": rows, "labels": ",".join(task.labels)}
+    options = PipelineOptions(task="custom", output_dir=str(tmp_path / "new" / "out"), **files)
+    options.write_own_text()
+    lines = options.own_text.read_text("utf-8").splitlines()
+    assert lines == [*examples.sentences, *(examples.second_sentences or ())]
+
+
+def test_line_breaks_in_a_sentence_become_spaces_in_the_own_text(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"sentence": "a\\n b\\tc", "label": "x"}', "utf-8")
+    files = {"train_file": str(rows), "dev_file": str(rows), "labels": "x,y"}
+    options = PipelineOptions(task="custom", output_dir=str(tmp_path), **files)
+    options.write_own_text()
+    assert options.own_text.read_text("utf-8") == "a b c\n"

@@ -1,0 +1,65 @@
+import re
+
+import pytest
+
+from tests.models.huggingface_folder import CONFIG, write_folder
+from tf_efficientbert.data.task_data import TaskData
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.pipeline import PipelineOptions
+from tf_efficientbert.pipeline.plan import plan
+
+
+@pytest.fixture
+def planned(tmp_path):
+    """Plans a run with a teacher of random size on a few reviews and sentences."""
+    write_folder(tmp_path / "small-bert", CONFIG, None)
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("This is a sentence of the corpus.\n" * 30, "utf-8")
+
+    def planned(**options) -> str:
+        sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8, "limit": 40}
+        folders = {"teacher_dir": str(tmp_path / "small-bert"), "output_dir": str(tmp_path / "out")}
+        given = PipelineOptions(**{**sizes, **folders, "corpus": str(corpus), **options})
+        given.write_own_text()
+        return plan(given, TaskData(given))
+
+    return planned
+
+
+def _minutes(text):
+    return {name: float(m) for name, m in re.findall(r"^ +(\w+) +(\d+\.\d) min", text, re.M)}
+
+
+def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
+    text = planned()
+    assert list(_minutes(text)) == ["teacher", "supernet", "plain", "published", "export"]
+    assert "fine-tune small-bert (0.0 M parameters) on 40 sentences of reviews" in text
+    assert "warm up on 110 sentences of raw text" in text  # the task's sentences count twice
+
+
+def test_more_epochs_and_smaller_batches_take_longer(planned):
+    few = _minutes(planned(student_epochs=1e5, teacher_epochs=1e6))
+    many = _minutes(planned(student_epochs=3e5, teacher_epochs=1e6))
+    small = _minutes(planned(student_epochs=3e5, teacher_epochs=1e6, batch_size=1))
+    assert many["plain"] == pytest.approx(3 * few["plain"], rel=0.2) and few["plain"] > 0
+    assert many["teacher"] == few["teacher"] < small["teacher"]
+    assert many["plain"] < small["plain"]
+
+
+def test_the_sum_is_that_of_the_phases(planned):
+    text = planned(student_epochs=1e5)
+    total = int(re.search(r"About (\d+) minutes on two CPU cores", text)[1])
+    assert total == pytest.approx(sum(_minutes(text).values()), abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"teacher_dir": "absent"}, "teacher folder absent does not exist"),
+        ({"hidden_size": 25}, "the flags describe no network: hidden_size"),
+        ({"corpus": "absent.txt"}, "absent.txt: no such file"),
+    ],
+)
+def test_what_a_run_could_not_use_is_met_before_it_starts(planned, options, message):
+    with pytest.raises(UserError, match=message):
+        planned(**options)

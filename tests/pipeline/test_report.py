@@ -1,0 +1,131 @@
+import copy
+
+import pytest
+
+from tests.models.small_models import small_architecture
+from tests.models.small_text_models import small_text_model
+from tf_efficientbert.pipeline.report import describe_model, render
+
+
+def _litert(size):
+    return {
+        "float32": {"bytes": size, "latency_ms": {"1": 23.44, "2": 12.06}},
+        "int8": {"bytes": size // 4, "latency_ms": {"1": 9.96, "2": 5.01}},
+    }
+
+
+def _scores(accuracy):
+    return {"test_accuracy": accuracy, "test_accuracy_standard_error": 0.0123}
+
+
+_PARITY = {
+    "keras": {"max_difference": 0.0, "agreement": 1.0},
+    "litert_float32": {"max_difference": 2.1e-6, "agreement": 1.0},
+    "litert_int8": {"max_difference": 0.04, "agreement": 0.985},
+}
+_REPORT = {
+    "task": "reviews",
+    "split": "test",
+    "examples": 582,
+    "models": [
+        {
+            "name": "teacher",
+            "parameters": 22_713_986,
+            "macs": 1_378_000_000,
+            **_scores(0.92),
+            "litert": _litert(90_900_000),
+        },
+        {
+            "name": "published",
+            "parameters": 5_234_567,
+            "macs": 190_600_000,
+            **_scores(0.874),
+            "litert": _litert(21_000_000),
+        },
+    ],
+    "parity": {"teacher": _PARITY, "published": _PARITY},
+    "answers": [{"text": "What a phone.", "label": "positive", "score": 0.987}],
+    "seconds": {"teacher": 61.4, "export_plain": 20.6},
+}
+
+
+def _row(text, name):
+    """The cells of the first line that begins with `name`."""
+    line = next(line for line in text.splitlines() if line.split()[:1] == [name])
+    return [cell.strip() for cell in line.strip().split("  ") if cell.strip()]
+
+
+def test_a_model_s_row_shows_size_score_with_its_error_and_latency():
+    row = _row(render(_REPORT, "out"), "published")
+    latencies = ["23.4 / 12.1", "10.0 / 5.0"]
+    expected = ["published", "5.23 M", "0.191 G", "87.4 ± 1.2", "21.0", "5.2", *latencies, "95.0%"]
+    assert row == expected
+    assert _row(render(_REPORT, "out"), "teacher")[-1] == "100.0%"
+
+
+def test_the_head_names_the_columns_and_the_metric():
+    head = _row(render(_REPORT, "out"), "model")
+    assert head[:6] == ["model", "parameters", "MACs", "accuracy", "float32 MB", "int8 MB"]
+    assert head[6:] == ["float32 ms (1/2 threads)", "int8 ms (1/2 threads)", "of teacher"]
+
+
+def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
+    report = copy.deepcopy(_REPORT)
+    for model, score in zip(report["models"], (0.0, -0.25), strict=True):
+        for name in _scores(0):
+            del model[name]
+        model["test_pearson"] = score
+    text = render(report, "out")
+    assert "accuracy" not in text
+    assert _row(text, "model")[3] == "pearson"
+    assert _row(text, "published")[3] == "-25.0"
+    assert _row(text, "published")[-1] == "-"  # no share of a teacher that knows nothing
+
+
+def test_agreement_and_largest_difference_of_each_form_are_shown():
+    text = render(_REPORT, "out")
+    after = text[text.index("Share of answers") :]
+    assert _row(after, "model") == ["model", "litert_float32", "litert_int8"]
+    assert _row(after, "published") == ["published", "100.0% (2e-06)", "98.5% (4e-02)"]
+
+
+def test_forms_of_a_regression_have_no_agreement():
+    report = copy.deepcopy(_REPORT)
+    for figures in report["parity"].values():
+        for form in figures.values():
+            form.pop("agreement", None)
+    text = render(report, "out")
+    assert _row(text[text.index("Share of") :], "teacher") == ["teacher", "2e-06", "4e-02"]
+
+
+def test_set_answers_seconds_and_files_are_named():
+    text = render(_REPORT, "runs/mine")
+    assert "582 examples of reviews, split test" in text
+    assert "positive (0.99)  What a phone." in text
+    assert "teacher 61, export_plain 21" in text
+    assert "runs/mine/published/model" in text and "runs/mine/report.json" in text
+
+
+def test_a_model_is_described_as_deployed_with_its_scores_and_files():
+    model = small_text_model(architecture=small_architecture())
+    keras = {"max_difference": 0.0, "mean_difference": 0.0, "agreement": 1.0, "accuracy": 0.5}
+    files = {name: {**figures, "path": "x"} for name, figures in _litert(1000).items()}
+    described = describe_model("mine", model, {"parity": {"keras": keras}, "litert": files})
+    architecture = small_architecture()
+    head = 24 * 24 + 24 + 24 * 3 + 3
+    assert described == {
+        "name": "mine",
+        "parameters": architecture.count_parameters(None, 40, 16) + head,
+        "macs": architecture.count_macs(128),
+        "test_accuracy": 0.5,
+        "litert": _litert(1000),
+    }
+
+
+@pytest.mark.parametrize("described", [_REPORT["models"]])
+def test_columns_are_aligned(described):
+    text = render(_REPORT, "out").splitlines()
+    rule = next(i for i, line in enumerate(text) if line.strip().startswith("---"))
+    starts = [i for i, c in enumerate(text[rule]) if c == "-" and text[rule][i - 1] == " "]
+    for line in text[rule - 1 : rule + 1 + len(described)]:
+        assert all(line[start - 1] == " " and line[start] != " " for start in starts)
