@@ -11,7 +11,7 @@ from tf_efficientbert.errors import UserError
 
 __all__ = ["full_disk_named", "recover_directory", "replaced_directory", "write_json"]
 
-_FULL_DISK = "No space left on device"
+_FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # h5py, TensorFlow and the system each have a class of their own
-        if _FULL_DISK in str(error):
+        if any(words in str(error) for words in _FULL_DISK):
             raise UserError(
                 f"the disk is full: {path} could not be written, and what was there before is "
                 "unchanged; make room and start the same command again"

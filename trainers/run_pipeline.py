@@ -3,6 +3,9 @@
 python -m trainers.run_pipeline --output_dir=runs/quickstart
 """
 
+import os
+import sys
+
 from absl import flags
 
 from tf_efficientbert.pipeline.options import PipelineOptions
@@ -13,7 +16,8 @@ from trainers.job import run_job
 
 def print_report(report: dict) -> None:
     """The tables, and what to type next."""
-    print(render(report, flags.FLAGS["output_dir"].value))
+    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
+    print(render(report, flags.FLAGS["output_dir"].value, python))
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def refused(tmp_path, saved):
 
 
 def test_a_teacher_without_a_task_is_refused(refused):
-    refused("--teacher=.*teacher is no fine-tuned model", teacher=small_supernet())
+    refused("--teacher=.*teacher was trained for no task", teacher=small_supernet())
 
 
 def test_vocabularies_that_differ_are_refused(refused):

@@ -12,6 +12,8 @@ from tests.integration.toy import (
     newest_step,
     pipeline_options,
 )
+from tests.models.small_text_models import small_text_model
+from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.models.text_model import load
 
 _OFTEN = {"checkpoint_seconds": 0.001}
@@ -70,6 +72,16 @@ def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, finished
     done = finish_job("trainers.distill", options)
     assert f"going on after step {step} of {_TASK_STEPS}" in done.stderr
     _assert_same_training(tmp_path, finished_run[0] / "published")
+
+
+def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):
+    for name in ("one", "other"):
+        small_text_model(seed=4).save(tmp_path / name)
+        model = load(tmp_path / name)
+        export_litert(model, tmp_path / name / "litert", model.max_tokens)
+    for file in ("model_float32.tflite", "model_int8.tflite"):
+        one, other = ((tmp_path / name / "litert" / file).read_bytes() for name in ("one", "other"))
+        assert one == other
 
 
 @pytest.mark.slow

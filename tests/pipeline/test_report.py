@@ -44,7 +44,7 @@ _REPORT = {
         },
     ],
     "parity": {"teacher": _PARITY, "published": _PARITY},
-    "answers": [{"text": "What a phone.", "label": "positive", "score": 0.987}],
+    "answers": [{"text": "What a phone.", "second_text": "", "label": "positive", "score": 0.987}],
     "seconds": {"teacher": 61.4, "export_plain": 20.6},
 }
 

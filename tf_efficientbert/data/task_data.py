@@ -29,6 +29,8 @@ class TaskOptions:
         if self.max_tokens < 4:
             raise UserError(f"--max_tokens={self.max_tokens}: expected 4 or more")
         files = {name: getattr(self, name) for name in ("train_file", "dev_file", "test_file")}
+        if self.data_dir and self.task in (_CUSTOM, reviews.TASK.name):
+            raise UserError(f"--data_dir={self.data_dir} goes with a GLUE task, not {self.task}")
         if self.task == _CUSTOM:
             for name in ("train_file", "dev_file"):
                 if not files[name]:

@@ -8,6 +8,7 @@ import keras
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
+from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.distillation.inheritance import inherit
@@ -92,17 +93,20 @@ def distill(options: DistillOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
+        data = TaskData(options)
+        train, dev = data.load("train"), data.load("dev")  # before anything that takes long
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             teacher, supernet = load(options.teacher), load(options.supernet)
+            teacher.require_task(data.task, f"--teacher={options.teacher}")
             student = _start(options, teacher, supernet)
         _write_architecture(run.path, student.backbone.architecture)
         histories = {}
         if options.general_epochs:
             histories["general"] = _distill_on_text(options, run, strategy, student)
-        histories["task"] = _distill_on_task(options, run, strategy, student, teacher)
+        histories["task"] = _distill_on_task(options, run, strategy, student, teacher, train, dev)
         finished = TextModel(
             student.model.rebuilt(fit_size=None),
             student.tokenizer,
@@ -153,8 +157,6 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
 
 def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> TextModel:
     """The student before its first step: the supernet's slices and a fresh head."""
-    if teacher.task is None:
-        raise UserError(f"--teacher={options.teacher} is no fine-tuned model: it has no task")
     if teacher.tokenizer.vocabulary != supernet.tokenizer.vocabulary:
         raise UserError(
             f"the vocabularies of --teacher={options.teacher} and --supernet={options.supernet} "
@@ -213,11 +215,14 @@ def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -
 
 
 def _distill_on_task(
-    options, run: RunDirectory, strategy, student: TextModel, teacher: TextModel
+    options,
+    run: RunDirectory,
+    strategy,
+    student: TextModel,
+    teacher: TextModel,
+    train: Examples,
+    dev: Examples,
 ) -> list[dict]:
-    data = TaskData(options)
-    teacher.require_task(data.task, f"--teacher={options.teacher}")
-    train, dev = data.load("train"), data.load("dev")
     with strategy.scope():
         model = teacher.model.rebuilt(dtype=options.dtype)
     objective = Objective(

@@ -160,7 +160,9 @@ class EfficientBert(keras.Model):
         For `dtype`, `fit_size` (dropped or, with fresh weights, added), `dropout`: what leaves the
         weights' shapes alone.
         """
-        copy = EfficientBert.from_config({**self.get_config(), "name": None, **changes})
+        # A name of its own, or files would depend on how many models the process made before.
+        named = {**self.get_config(), "name": "efficient_bert"}
+        copy = EfficientBert.from_config({**named, **changes})
         theirs = {layer.name: layer for layer in self.layers}
         for layer in copy.layers:
             if layer.name in theirs:

@@ -40,9 +40,10 @@ class TaskModel(keras.Model):
 
     def rebuilt(self, **changes) -> "TaskModel":
         """See `EfficientBert.rebuilt`; what the head has too changes in both."""
-        head_config = {**self.head.get_config(), "name": None}
+        head_config = {**self.head.get_config(), "name": "head"}
         head_config |= {key: value for key, value in changes.items() if key in head_config}
-        copy = TaskModel(self.backbone.rebuilt(**changes), type(self.head).from_config(head_config))
+        head = type(self.head).from_config(head_config)
+        copy = TaskModel(self.backbone.rebuilt(**changes), head, name="task_model")
         copy.head.set_weights(self.head.get_weights())
         return copy
 

@@ -1,5 +1,6 @@
 """What a run made, as data and as a table to read."""
 
+import shlex
 from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
@@ -40,8 +41,16 @@ def describe_model(name: str, model: TextModel, exported: dict) -> dict:
     }
 
 
-def render(report: dict, folder: str | Path) -> str:
-    """The report as text: table, agreement of the exported forms, seconds, what to type next."""
+def render(report: dict, folder: str | Path, python: str = "python") -> str:
+    """The report as text: table, agreement of the exported forms, seconds, what to type next.
+
+    Args:
+        folder: the run's output directory.
+        python: how the reader starts the interpreter that this runs in.
+    """
+    asked = report["answers"][0]
+    texts = {flag: asked[flag] for flag in ("text", "second_text") if asked[flag]}
+    question = " ".join(f"--{flag}={shlex.quote(text)}" for flag, text in texts.items())
     parts = [
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
@@ -54,8 +63,7 @@ def render(report: dict, folder: str | Path) -> str:
         "Made: "
         f"{folder}/published/model (Keras), {folder}/export/published (SavedModel, LiteRT), "
         f"{folder}/report.json",
-        "Next: python -m trainers.predict "
-        f'--model={folder}/published/model --text="The battery died after two days."',
+        f"Next: {python} -m trainers.predict --model={folder}/published/model {question}",
     ]
     return "\n".join(parts)
 

@@ -26,7 +26,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
 
     Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
         "models": see `describe_model`, "parity": {model: {form: figures}}, "answers": [{"text",
-        "label", "score"}], "seconds": {phase: seconds, disjoint}}.
+        "second_text", "label", "score"}], "seconds": {phase: seconds, disjoint}}.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -71,5 +71,6 @@ def _ask(student, test) -> list[dict]:
     """What the student says to the first texts of the test set."""
     asked = test.first(_QUESTIONS)
     predictions = student.predict(asked.sentences, asked.second_sentences)
-    pairs = zip(asked.sentences, predictions, strict=True)
-    return [{"text": text, **prediction._asdict()} for text, prediction in pairs]
+    seconds = asked.second_sentences or [""] * len(asked)
+    rows = zip(asked.sentences, seconds, predictions, strict=True)
+    return [{"text": a, "second_text": b, **answer._asdict()} for a, b, answer in rows]
