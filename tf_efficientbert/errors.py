@@ -1,6 +1,6 @@
 """The error for what a user can put right."""
 
-__all__ = ["UserError"]
+__all__ = ["UserError", "first_line"]
 
 
 class UserError(Exception):
@@ -9,3 +9,8 @@ class UserError(Exception):
     The message names the thing, says what was expected and what to do about it. Jobs print it
     in one line, without a traceback, and exit with a non-zero status.
     """
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line; its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,9 +2,14 @@
 
 import dataclasses
 
-__all__ = ["option"]
+__all__ = ["input_option", "option"]
 
 
 def option(default, help_text: str):
     """A field of a job's options; the flag has the field's name, type and default."""
     return dataclasses.field(default=default, metadata={"help": help_text})
+
+
+def input_option(default: str, help_text: str):
+    """An `option` that names what a job reads; a job that goes on must find it unchanged."""
+    return dataclasses.field(default=default, metadata={"help": help_text, "is_input": True})

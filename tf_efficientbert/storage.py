@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tf_efficientbert.errors import UserError
 
-__all__ = ["full_disk_named", "recover_directory", "replaced_directory", "write_json"]
+__all__ = ["full_disk_named", "recover_directory", "replaced_directory", "write_file", "write_json"]
 
 _FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
@@ -56,19 +56,24 @@ def recover_directory(path: str | Path) -> None:
 
 
 def write_json(path: str | Path, value) -> None:
-    """Writes `value` as indented JSON, all or nothing.
+    """Writes `value` as indented JSON, see `write_file`."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    write_file(path, text.encode("utf-8"))
+
+
+def write_file(path: str | Path, content: bytes) -> None:
+    """Writes a file, all or nothing.
 
     Raises:
         UserError: the disk is full.
     """
     path = Path(path)
     new = path.with_name(f".{path.name}.new")
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     try:
         with full_disk_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(new, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(new, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
     except BaseException:

@@ -3,7 +3,7 @@
 python -m trainers.predict --model=runs/student/model --text="What a lovely phone."
 """
 
-from tf_efficientbert.inference.predict import PredictOptions, predict
+from tf_efficientbert.inference.predict import PredictOptions, predict, tab_separated
 from trainers.job import run_job
 
 
@@ -11,7 +11,7 @@ def print_predictions(result: dict) -> None:
     """One line a text: label, score, text."""
     for row in result["predictions"]:
         texts = [row["sentence"], row["second_sentence"]]
-        print("\t".join([row["label"], f"{row['score']:.4f}", *filter(None, texts)]))
+        print(tab_separated([row["label"], f"{row['score']:.4f}", *filter(None, texts)]))
 
 
 if __name__ == "__main__":

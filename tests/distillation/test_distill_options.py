@@ -124,12 +124,12 @@ def test_options_no_distillation_can_have_are_refused(options, message):
         DistillOptions(**options)
 
 
-def test_the_training_on_text_has_its_own_epochs_and_rate_and_shares_the_rest():
+def test_the_training_on_text_has_its_own_epochs_rate_and_batch_and_shares_the_rest():
     options = DistillOptions(**_NAMES, general_epochs=2.5, batch_size=7, seed=3, bfloat16=True)
-    assert (options.epochs, options.learning_rate) == (3.0, 5e-5)
+    assert (options.epochs, options.learning_rate) == (10.0, 5e-5)
     general = options.general
     assert (general.epochs, general.learning_rate) == (2.5, 1e-4)
-    assert (general.batch_size, general.seed, general.dtype) == (7, 3, "mixed_bfloat16")
+    assert (general.batch_size, general.seed, general.dtype) == (64, 3, "mixed_bfloat16")
 
 
 # === what the job refuses before it trains ===

@@ -61,17 +61,17 @@ def as_flags(options) -> list[str]:
 
 
 def error_line(done: subprocess.CompletedProcess) -> str:
-    """The one line with which a job failed; TensorFlow's greetings, which no flag stops, aside."""
+    """The one line with which a job failed."""
     assert done.returncode == 1, done.stderr[-3000:]
-    greeting = re.compile("WARNING: All log messages before absl|I0000 ")
-    (line,) = (line for line in done.stderr.splitlines() if not greeting.match(line))
+    (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
 
 
 def _command(job: str, options) -> dict:
+    flags = options if isinstance(options, list) else as_flags(options)
     return {
-        "args": [sys.executable, "-m", job, *as_flags(options)],
+        "args": [sys.executable, "-m", job, *flags],
         "cwd": _REPOSITORY,
         "env": {**os.environ, "TQDM_DISABLE": "1"},
         "text": True,
@@ -79,7 +79,7 @@ def _command(job: str, options) -> dict:
 
 
 def run_job(job: str, options) -> subprocess.CompletedProcess:
-    """Runs a job to its end."""
+    """Runs a job to its end; `options` are its dataclass, or the flags themselves."""
     return subprocess.run(**_command(job, options), capture_output=True, timeout=_DEADLINE)
 
 

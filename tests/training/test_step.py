@@ -113,3 +113,21 @@ def test_a_batch_that_does_not_divide_among_the_replicas_is_refused(size):
     message = f"a batch of {size} does not divide among 2 replicas"
     with pytest.raises(ValueError, match=message):
         step(random_inputs(lengths=(4,) * size), 0)
+
+
+@pytest.mark.parametrize("left_out", ["hidden_ratio", "prediction_ratio"])
+def test_a_term_of_ratio_0_leaves_its_own_weights_where_they_are(left_out):
+    teacher, student = tiny_pair()
+    objective = Objective(attention_ratio=0.0, **{left_out: 0.0})
+    idle = {
+        "hidden_ratio": student.backbone.fit_projection,
+        "prediction_ratio": student.head.classifier,
+    }[left_out]
+    before = idle.bias.numpy().copy()
+    optimizer = build_optimizer(student.trainable_variables, 1e-2, 10)
+    step = _step(
+        student, lambda batch, seed: objective.losses(teacher, student, batch, seed), optimizer
+    )
+    losses = step(TrainingBatches(tiny_examples(), 4, 0)[0], 0)
+    assert np.isfinite(losses["loss"])
+    np.testing.assert_array_equal(idle.bias.numpy(), before)

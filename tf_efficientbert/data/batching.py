@@ -1,6 +1,7 @@
 """Batches of like length, each a function of the seed, the epoch and its number."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class EncodedExamples:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @property
+    @functools.cached_property
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 

@@ -12,8 +12,6 @@ from tf_efficientbert.data.text_file import (
 )
 from tf_efficientbert.errors import UserError
 
-_log = logging.getLogger(__name__)
-
 __all__ = ["read_table"]
 
 _logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import dataclasses
 from tf_efficientbert.data import custom, glue, reviews
 from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 
 _CUSTOM = "custom"
 
@@ -16,9 +16,9 @@ class TaskOptions:
 
     task: str = option("reviews", "reviews (shipped), custom (your files) or a GLUE task's name")
     data_dir: str = option("", "GLUE: the folder with the tasks' folders in it")
-    train_file: str = option("", "custom: .tsv with a header line (sentence, label) or .jsonl")
-    dev_file: str = option("", "custom: the validation set, in the same form")
-    test_file: str = option("", "custom: the test set, if there is one")
+    train_file: str = input_option("", "custom: .tsv with a header line, or .jsonl")
+    dev_file: str = input_option("", "custom: the validation set, in the same form")
+    test_file: str = input_option("", "custom: the test set, if there is one")
     labels: str = option("", "custom: the class names, a,b,c; empty for a regression")
     max_tokens: int = option(128, "where text is cut, [CLS] and [SEP] included")
     limit: int = option(0, "use at most so many examples of each split; 0 for all")

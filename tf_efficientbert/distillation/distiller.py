@@ -2,15 +2,15 @@
 
 import dataclasses
 import logging
-from pathlib import Path
 
 import keras
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.inheritance import inherit
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
@@ -19,9 +19,9 @@ from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
 from tf_efficientbert.models.text_model import TextModel, load
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
@@ -29,14 +29,16 @@ from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
 
+_GENERAL = ("epochs", "learning_rate", "batch_size")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
-    """What `distill` is told; the defaults are the paper's."""
+    """What `distill` is told; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "where the student goes; run again on it to go on")
-    teacher: str = option("", "folder of the fine-tuned teacher (train_teacher's model)")
-    supernet: str = option("", "folder of the warm supernet (pretrain_supernet's model)")
+    teacher: str = input_option("", "folder that train_teacher made: …/model")
+    supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     architecture: str = option(
         "published",
         "published or plain (the paper's six cells, or ordinary ones of the same size, at the "
@@ -44,7 +46,9 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
     )
     general_epochs: float = option(10.0, "passes over the corpus before the task; 0 for none")
     general_learning_rate: float = option(1e-4, "peak of the learning rate on the corpus")
-    teacher_dir: str = option("", "BERT folder that teaches on the corpus; empty for MiniLM")
+    general_batch_size: int = option(64, "examples a step on the corpus, over all replicas")
+    epochs: float = option(10.0, "passes over the task's training set; a fraction is allowed")
+    teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
     hidden_ratio: float = option(1.0, "weight of the hidden and attention losses on the task")
     attention_ratio: float = option(1.0, "weight of the attention loss among them; 0 for none")
     prediction_ratio: float = option(1.0, "weight of the prediction loss")
@@ -58,8 +62,9 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
         for name in ("teacher", "supernet"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: name the folder of a saved model")
-        if self.general_epochs < 0:
-            raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
+        for name in ("general_epochs", "general_learning_rate", "general_batch_size"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         ratios = ("hidden_ratio", "attention_ratio", "prediction_ratio")
         for name in ratios:
             if not getattr(self, name) >= 0:
@@ -73,8 +78,8 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
     def general(self) -> TrainingOptions:
         """The options of the training on the corpus."""
         shared = {f.name: getattr(self, f.name) for f in dataclasses.fields(TrainingOptions)}
-        shared |= {"epochs": self.general_epochs, "learning_rate": self.general_learning_rate}
-        return TrainingOptions(**shared)
+        own = {name: getattr(self, f"general_{name}") for name in _GENERAL}
+        return TrainingOptions(**{**shared, **own})
 
 
 def distill(options: DistillOptions) -> dict:
@@ -100,9 +105,9 @@ def distill(options: DistillOptions) -> dict:
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             teacher, supernet = load(options.teacher), load(options.supernet)
-            teacher.require_task(data.task, f"--teacher={options.teacher}")
-            student = _start(options, teacher, supernet)
-        _write_architecture(run.path, student.backbone.architecture)
+            student = _start(options, data.task, teacher, supernet)
+        if options.general_epochs:
+            _check_text_teacher(options, student)
         histories = {}
         if options.general_epochs:
             histories["general"] = _distill_on_text(options, run, strategy, student)
@@ -155,8 +160,12 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
         raise UserError(f"--architecture={name}: {error}") from error
 
 
-def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> TextModel:
+def _start(
+    options: DistillOptions, task: Task, teacher: TextModel, supernet: TextModel
+) -> TextModel:
     """The student before its first step: the supernet's slices and a fresh head."""
+    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
+    teacher.require_task(task, f"--teacher={options.teacher}")
     if teacher.tokenizer.vocabulary != supernet.tokenizer.vocabulary:
         raise UserError(
             f"the vocabularies of --teacher={options.teacher} and --supernet={options.supernet} "
@@ -168,7 +177,6 @@ def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> 
             f"--teacher={options.teacher} is {width} wide, but --supernet={options.supernet} was "
             f"distilled from a teacher of {supernet.backbone.fit_size}"
         )
-    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
     backbone = EfficientBert(
         architecture,
         vocabulary_size=supernet.backbone.vocabulary_size,
@@ -190,15 +198,27 @@ def _start(options: DistillOptions, teacher: TextModel, supernet: TextModel) -> 
     return TextModel(TaskModel(backbone, head), teacher.tokenizer, teacher.task, options.max_tokens)
 
 
-def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
+def _check_text_teacher(options: DistillOptions, student: TextModel) -> None:
+    """Raises UserError where the teacher on text cannot teach this student."""
     folder = find_teacher(options.teacher_dir)
-    with strategy.scope():
-        teacher = load_teacher(folder, dtype=options.dtype).backbone
-    if teacher.architecture.hidden_size != student.backbone.fit_size:
+    width, fit_size = read_config(folder)["hidden_size"], student.backbone.fit_size
+    if width != fit_size:
         raise UserError(
-            f"--teacher_dir={folder} is {teacher.architecture.hidden_size} wide, but the supernet "
-            f"was distilled from a teacher of {student.backbone.fit_size}"
+            f"--teacher_dir={folder} is {width} wide, but the supernet was distilled from a "
+            f"teacher of {fit_size}"
         )
+    if Tokenizer.from_folder(folder).vocabulary != student.tokenizer.vocabulary:
+        raise UserError(f"--teacher_dir={folder} has another vocabulary than --supernet")
+    if options.corpus_max_tokens > student.backbone.max_positions:
+        raise UserError(
+            f"--corpus_max_tokens={options.corpus_max_tokens} is over the supernet's "
+            f"{student.backbone.max_positions} positions"
+        )
+
+
+def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
+    with strategy.scope():
+        teacher = load_teacher(find_teacher(options.teacher_dir), dtype=options.dtype).backbone
     objective = Objective(
         attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, student.backbone),
         real_tokens_only=options.real_tokens_only,
@@ -251,7 +271,3 @@ def _distill_on_task(
         phase="distil on task",
         evaluate=evaluate,
     )
-
-
-def _write_architecture(folder: Path, architecture: Architecture) -> None:
-    (folder / "architecture.json").write_text(architecture.to_json() + "\n", "utf-8")

@@ -16,7 +16,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import open_run_directory
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 class CorpusOptions:
     """Unlabelled text."""
 
-    corpus: str = option("novels", "text files, a,b,c, one paragraph a line; novels is shipped")
+    corpus: str = input_option("novels", "text files a,b,c (a paragraph a line), or novels")
     corpus_sentences: int = option(0, "use that many sentences, evenly taken; 0 for all")
     corpus_max_tokens: int = option(128, "where a sentence of the corpus is cut")
 
@@ -52,7 +52,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions):
     """What `warm_up` is told; the defaults are the paper's, but for the supernet's width."""
 
     output_dir: str = option("", "where the supernet goes; run again on it to go on")
-    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
     hidden_size: int = option(540, "width d of the supernet")
     ffn_width: int = option(0, "inner width of its feed-forward networks; 0 for hidden_size")
     num_layers: int = option(6, "layers")

@@ -12,7 +12,7 @@ from tf_efficientbert.export.litert import LiteRtModel, export_litert
 from tf_efficientbert.export.parity import parity
 from tf_efficientbert.export.saved_model import export_saved_model
 from tf_efficientbert.models.text_model import load_for
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.run_directory import open_run_directory
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class ExportOptions(TaskOptions):
     """What `export` is told."""
 
     output_dir: str = option("", "where saved_model/ and litert/ go")
-    model: str = option("", "folder of the model to export")
+    model: str = input_option("", "folder of the model to export")
     latency_runs: int = option(100, "runs behind each median latency")
 
     def __post_init__(self) -> None:
@@ -53,7 +53,9 @@ def export(options: ExportOptions) -> dict:
         data = TaskData(options)
         model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(data.score_split)
-        version = export_saved_model(model, run.path / "saved_model")
+        # One that a killed process finished is whole, and this job's.
+        earlier = list((run.path / "saved_model").glob("[0-9]*")) if run.resumed else []
+        version = earlier[0] if earlier else export_saved_model(model, run.path / "saved_model")
         paths = export_litert(model, run.path / "litert", options.max_tokens)
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
         encoded = model.encode(examples)

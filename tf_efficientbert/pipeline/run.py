@@ -37,6 +37,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             return run.result
         data = TaskData(options)
         test = data.load(data.score_split)  # bad files are met now, not after the trainings
+        options.check_teacher()
         options.write_own_text()
         say(plan(options, data))
         phases = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_efficientbert.errors import UserError
+from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.storage import replaced_directory
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Checkpoints:
                 history = json.loads((folder / "history.json").read_text("utf-8"))
                 self._checkpoint.read(str(folder / "variables")).assert_consumed()
             except Exception as error:  # TensorFlow's reader has many kinds, IndexError among them
-                problem = (str(error).splitlines() or [type(error).__name__])[0]
+                problem = first_line(error)
                 _log.warning("checkpoint %s cannot be read and is passed over: %s", folder, problem)
                 continue
             return int(folder.name.removeprefix("step-")), history

@@ -13,7 +13,7 @@ from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel
-from tf_efficientbert.options import option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import open_run_directory
@@ -29,7 +29,7 @@ class FineTuneOptions(TaskOptions, TrainingOptions):
     """What `fine_tune` is told."""
 
     output_dir: str = option("", "where the teacher goes; run again on it to go on")
-    teacher_dir: str = option("", "Hugging Face BERT folder; empty for the installed MiniLM")
+    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.optimizer import build_optimizer
 from tf_efficientbert.training.options import TrainingOptions
@@ -32,7 +33,17 @@ def fit(
         evaluate: called after each epoch; its figures go into the history.
 
     Returns: the history, see `loop.train`.
+
+    Raises:
+        UserError: the batch does not divide among the replicas.
+        DivergedError: see `loop.train`.
     """
+    replicas = strategy.num_replicas_in_sync
+    if options.batch_size % replicas:
+        raise UserError(
+            f"--batch_size={options.batch_size} does not divide among the {replicas} devices of "
+            f"--strategy={options.strategy}"
+        )
     batches = TrainingBatches(examples, options.batch_size, options.seed)
     total_steps = max(1, round(options.epochs * batches.steps_per_epoch))
     with strategy.scope():

@@ -61,11 +61,11 @@ def train(
     ):
         while step < total_steps:
             losses = step_fn(batches[step], step)
-            if not math.isfinite(losses["loss"]):
-                loss = losses["loss"]
-                raise DivergedError(
-                    f"{name}: the loss of step {step} is {loss}; try a lower learning rate"
-                )
+            for term, value in losses.items():
+                if not math.isfinite(value):
+                    raise DivergedError(
+                        f"{name}: the {term} of step {step} is {value}; try a lower learning rate"
+                    )
             step += 1
             record = {"step": step, **losses}
             if evaluate and (step == total_steps or (evaluate_every and not step % evaluate_every)):

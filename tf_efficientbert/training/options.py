@@ -1,6 +1,7 @@
 """What every training can be told, as one dataclass."""
 
 import dataclasses
+import math
 
 import tensorflow as tf
 
@@ -24,6 +25,12 @@ class TrainingOptions:
     checkpoint_seconds: float = option(20.0, "time between two checkpoints")
 
     def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"--{field.name}={value}: expected a finite number")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"--seed={self.seed}: expected a whole number from 0 to 2**31 - 1")
         for name in ("epochs", "learning_rate", "clip_norm", "checkpoint_seconds"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.storage import full_disk_named, write_json
+from tf_efficientbert.training.fingerprint import fingerprint
 
 # What may differ between two runs of one job: it changes when things happen, not what comes out.
 _FREE = ("output_dir", "checkpoint_seconds")
@@ -20,8 +21,9 @@ _FLAGS = "config.json"
 class RunDirectory:
     """Where a job keeps its flags (`config.json`), checkpoints and result."""
 
-    def __init__(self, path: Path, result_name: str):
+    def __init__(self, path: Path, result_name: str, resumed: bool):
         self.path = path
+        self.resumed = resumed  # whether an earlier process began this job
         self._result_path = path / result_name
         self._opened = time.monotonic()
         self._earlier = _read(path / "clock.json", {"seconds": 0.0})["seconds"]
@@ -82,11 +84,12 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process is at work in {path}; wait for it") from None
+        resumed = (path / _FLAGS).exists()
         before = set(path.iterdir())
         _claim(path, config)
         try:
             with full_disk_named(path):
-                yield RunDirectory(path, result_name)
+                yield RunDirectory(path, result_name, resumed)
         except UserError:
             if set(path.iterdir()) - before == {path / _FLAGS}:
                 (path / _FLAGS).unlink()
@@ -94,18 +97,27 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
 
 
 def _claim(path: Path, config) -> None:
-    flags = {k: v for k, v in dataclasses.asdict(config).items() if k not in _FREE}
-    flags = {"job": type(config).__name__, **json.loads(json.dumps(flags))}
+    flags, contents = {"job": type(config).__name__}, {}
+    for field in dataclasses.fields(config):
+        if field.name not in _FREE:
+            flags[field.name] = getattr(config, field.name)
+        if field.metadata.get("is_input"):
+            contents[field.name] = fingerprint(flags[field.name])
     file = path / _FLAGS
     if not file.exists():
-        write_json(file, flags)
+        write_json(file, {"flags": flags, "contents": contents})
         return
     earlier = _read(file, {})
     differences = [
-        f"{name} was {earlier.get(name)!r} and is now {flags.get(name)!r}"
-        for name in sorted({*earlier, *flags})
-        if earlier.get(name) != flags.get(name)
+        f"{name} was {earlier['flags'].get(name)!r} and is now {flags.get(name)!r}"
+        for name in sorted({*earlier["flags"], *flags} - {*contents})
+        if earlier["flags"].get(name) != flags.get(name)
     ]
+    for name, content in contents.items():  # wherever it is now
+        if earlier["contents"].get(name) != content:
+            was, now = earlier["flags"].get(name), flags[name]
+            changed = "and its content has changed" if was == now else f"and is now {now!r}"
+            differences.append(f"{name} was {was!r} {changed}")
     if differences:
         raise UserError(
             f"{path} belongs to a run with other flags: {'; '.join(differences)}. "

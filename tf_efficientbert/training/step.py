@@ -80,7 +80,12 @@ class TrainingStep:
             with tf.GradientTape() as tape:
                 losses = self._loss_fn(batch, dropout_seed)
                 share = losses["loss"] / self._strategy.num_replicas_in_sync
-            gradients = tape.gradient(share, [v.value for v in self._variables])
+            gradients = tape.gradient(
+                share,
+                [v.value for v in self._variables],
+                # A term of ratio 0 leaves a head or the fit projection out of the loss.
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
             return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
         losses, gradients = self._strategy.run(replica_gradient, args=(batch,))

@@ -1,0 +1,59 @@
+import dataclasses
+
+import pytest
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.training.fingerprint import fingerprint
+from tf_efficientbert.training.run_directory import open_run_directory
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Options:
+    output_dir: str = option("", "where")
+    model: str = input_option("", "what is read")
+
+
+def test_a_fingerprint_follows_the_content_and_not_the_place(tmp_path):
+    for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (fingerprint(str(tmp_path / name)) for name in "abc")
+    assert a == b != c
+
+
+def test_a_folder_s_fingerprint_changes_with_any_file_in_it(tmp_path):
+    (tmp_path / "inner").mkdir()
+    file = tmp_path / "inner" / "weights"
+    file.write_text("1")
+    before = fingerprint(str(tmp_path))
+    file.write_text("2")
+    assert fingerprint(str(tmp_path)) != before
+    file.rename(tmp_path / "inner" / "other")
+    (tmp_path / "inner" / "other").write_text("1")
+    assert fingerprint(str(tmp_path)) != before
+
+
+def test_words_and_lists_have_fingerprints_of_their_own(tmp_path):
+    (tmp_path / "text").write_text("text")
+    file = str(tmp_path / "text")
+    values = ("", "novels", file, f"novels,{file}", f"{file},novels", f"{file},{file}")
+    assert len({fingerprint(value) for value in values}) == len(values)
+
+
+def _open(folder, model):
+    with open_run_directory(_Options(output_dir=str(folder / "run"), model=str(model))) as run:
+        (run.path / "made").touch()
+
+
+def test_a_job_whose_input_has_changed_is_refused_and_one_whose_input_moved_is_not(tmp_path):
+    model = tmp_path / "model"
+    model.write_text("weights")
+    _open(tmp_path, model)
+    moved = model.rename(tmp_path / "moved")
+    _open(tmp_path, moved)
+    moved.write_text("other weights")
+    with pytest.raises(UserError, match="model was .*model' and is now .*moved'"):
+        _open(tmp_path, moved)
+    model.write_text("other weights")
+    with pytest.raises(UserError, match="model was .*model' and its content has changed"):
+        _open(tmp_path, model)

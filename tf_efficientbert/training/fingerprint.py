@@ -1,0 +1,35 @@
+"""Has what a job reads changed since it began?"""
+
+import hashlib
+from pathlib import Path
+
+_WHOLE = 256 * 2**20  # larger files are known by their size alone
+
+
+def fingerprint(value: str) -> str:
+    """A digest of what a flag names: files, folders or words, separated by commas.
+
+    It follows the content and not the place: a folder that was moved keeps its fingerprint.
+    """
+    return _digest(_content(Path(part), part) for part in value.split(","))
+
+
+def _content(path: Path, word: str) -> str:
+    if path.is_file():
+        return _file(path)
+    if word and path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        return _digest(f"{file.relative_to(path)} {_file(file)}" for file in files)
+    return word
+
+
+def _file(path: Path) -> str:
+    size = path.stat().st_size
+    if size > _WHOLE:
+        return f"{size} bytes"
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest(parts) -> str:
+    return hashlib.sha256("\n".join(parts).encode("utf-8")).hexdigest()[:16]
