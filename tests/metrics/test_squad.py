@@ -92,6 +92,11 @@ def test_the_set_may_be_given_as_a_file(tmp_path, as_path):
     assert compute(as_path(path), {"q": "É"}, "1.1") == {"exact_match": 100.0, "f1": 100.0}
 
 
+@pytest.mark.parametrize("version", ["v1.1", 1.1])
+def test_a_version_may_be_spelt_otherwise(version):
+    assert compute(_dataset(q=["Paris"]), {"q": "Paris"}, version)["exact_match"] == 100
+
+
 def test_an_unknown_version_is_refused():
     with pytest.raises(ValueError, match=r"version is '2', expected one of \['1.1', '2.0'\]"):
         compute(_dataset(q=["a"]), {}, "2")

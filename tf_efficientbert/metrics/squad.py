@@ -16,7 +16,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
 def compute(
-    dataset_json: Mapping | str | Path, predictions: Mapping[str, str], version: str
+    dataset_json: Mapping | str | Path, predictions: Mapping[str, str], version: str | float
 ) -> dict[str, float]:
     """Scores answers with the normalisation and word F1 of the official evaluation.
 
@@ -31,7 +31,7 @@ def compute(
     Args:
         dataset_json: the set in SQuAD's own JSON structure, or the path of the file.
         predictions: question id -> answer text.
-        version: "1.1" or "2.0".
+        version: "1.1" or "2.0"; "v1.1" and the number 1.1 are the same.
 
     Returns:
         {"exact_match", "f1"}: means over all questions, in per cent.
@@ -40,6 +40,7 @@ def compute(
         ValueError: the version is unknown or a prediction is not a text.
         UserError: the file cannot be read, or is not a set of that version.
     """
+    version = str(version).removeprefix("v")
     if version not in _TOKEN_F1:
         raise ValueError(f"version is {version!r}, expected one of {list(_TOKEN_F1)}")
     exact_scores, f1_scores = [], []
