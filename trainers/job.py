@@ -24,7 +24,7 @@ def run_job(options_class: type, library_call: Callable, report: Callable[[dict]
     """Turns flags into `options_class`, calls the library with it, reports what it returns.
 
     Every field of the dataclass is a flag of the same name, type and default. A UserError is
-    printed in one line and ends the process with status 1.
+    printed in one line and ends the process with status 1, and so does Ctrl-C.
     """
     for field in dataclasses.fields(options_class):
         _DEFINE[field.type](field.name, field.default, field.metadata["help"])
@@ -38,6 +38,8 @@ def run_job(options_class: type, library_call: Callable, report: Callable[[dict]
             result = library_call(options_class(**{n: flags.FLAGS[n].value for n in names}))
         except UserError as error:
             _fail(str(error))
+        except KeyboardInterrupt:
+            _fail("interrupted; the same command goes on from the last checkpoint")
         report(result)
 
     app.run(main)

@@ -13,6 +13,7 @@ from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
 _SECONDS_PER_MAC = 1.0e-11
 _SECONDS_PER_UPDATE = 2.0e-9
 _SECONDS_PER_EXPORT = 25
+_SECONDS_PER_START = 15  # of a training: reading models and text, tracing the step
 
 
 def plan(options: PipelineOptions, data: TaskData) -> str:
@@ -39,7 +40,8 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
     def seconds(examples, epochs, trained, teacher=None) -> float:
         steps = len(examples) * epochs / options.batch_size
         update = steps * parameters(trained) * _SECONDS_PER_UPDATE
-        return _passes_seconds(examples, epochs, trained, teacher) + update
+        passes = _passes_seconds(examples, epochs, trained, teacher)
+        return _SECONDS_PER_START + passes + update
 
     lines = [f"{options.output_dir}: from text to a distilled, exported student, in these steps:"]
     total = 0.0
