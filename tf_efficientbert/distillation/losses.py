@@ -24,6 +24,11 @@ def _mean(values, weights):
     return ops.mean(ops.sum(values * share, axis=axes))
 
 
+def _sum(terms):
+    # One operation: a graph optimizer may add up a chain of sums in another order in each process.
+    return ops.sum(ops.stack(terms))
+
+
 def _squared_error(a, b):
     return ops.square(ops.cast(a, "float32") - ops.cast(b, "float32"))
 
@@ -52,15 +57,15 @@ def attention_loss(teacher_scores: Sequence, student_scores: Sequence, padding_m
         scores = ops.cast(scores, "float32")
         return ops.where(scores <= _SCORE_FLOOR, 0.0, scores)
 
-    total = 0.0
+    terms = []
     for chosen, scores in zip(
         layer_map(len(teacher_scores), len(student_scores)), student_scores, strict=True
     ):
         error = _squared_error(visible(teacher_scores[chosen]), visible(scores))
         if weights is not None:  # the mean over heads first: every head has the same mask
             error = ops.mean(error, axis=1, keepdims=True)
-        total = total + _mean(error, weights)
-    return total
+        terms.append(_mean(error, weights))
+    return _sum(terms)
 
 
 def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask=None):
@@ -74,11 +79,11 @@ def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask
     if padding_mask is not None:
         weights = ops.cast(padding_mask, "float32")
     chosen = layer_map(len(teacher_states) - 1, len(student_states) - 1)
-    total = 0.0
+    terms = []
     for teacher, student in zip([0, *(layer + 1 for layer in chosen)], student_states, strict=True):
         error = ops.mean(_squared_error(teacher_states[teacher], student), axis=-1)
-        total = total + _mean(error, weights)
-    return total
+        terms.append(_mean(error, weights))
+    return _sum(terms)
 
 
 def prediction_loss(
