@@ -5,6 +5,7 @@ import functools
 
 import numpy as np
 
+MODEL_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 _POOL = 64  # batches among which examples are sorted by length
 _LENGTH_STEP = 8  # padded lengths are multiples of it, so that few shapes occur
 
@@ -40,9 +41,7 @@ class EncodedExamples:
         longest = int(self.lengths[indices].max())
         tokens = tokens or -(-longest // _LENGTH_STEP) * _LENGTH_STEP
         shape = (len(indices), tokens)
-        batch = {
-            name: np.zeros(shape, np.int32) for name in ("token_ids", "segment_ids", "padding_mask")
-        }
+        batch = {name: np.zeros(shape, np.int32) for name in MODEL_INPUTS}
         for row, index in enumerate(indices):
             span = slice(self.offsets[index], self.offsets[index + 1])
             length = span.stop - span.start

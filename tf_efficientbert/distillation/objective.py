@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.distillation.losses import (
     attention_loss,
     hidden_loss,
@@ -11,8 +12,6 @@ from tf_efficientbert.distillation.losses import (
     regression_loss,
     span_loss,
 )
-
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ class Objective:
                 inference mode and gets no gradient.
             batch: see `data.batching`; "labels" are read by regression alone.
         """
-        inputs = {name: batch[name] for name in _INPUTS}
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
         theirs = keras.tree.map_structure(keras.ops.stop_gradient, teacher(inputs, training=False))
         ours = student(inputs, training=True, dropout_seed=dropout_seed)
         mask = inputs["padding_mask"] if self.real_tokens_only else None

@@ -9,12 +9,11 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import write_file
 
 PRECISIONS = ("float32", "int8")
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 def export_litert(model: TextModel, folder: str | Path, tokens: int) -> dict[str, Path]:
@@ -31,7 +30,7 @@ def export_litert(model: TextModel, folder: str | Path, tokens: int) -> dict[str
     folder.mkdir(parents=True, exist_ok=True)
 
     def logits(token_ids, segment_ids, padding_mask):
-        inputs = dict(zip(_INPUTS, (token_ids, segment_ids, padding_mask), strict=True))
+        inputs = dict(zip(MODEL_INPUTS, (token_ids, segment_ids, padding_mask), strict=True))
         return {"logits": model.model(inputs)["logits"]}
 
     paths = {}
@@ -39,7 +38,7 @@ def export_litert(model: TextModel, folder: str | Path, tokens: int) -> dict[str
     with tempfile.TemporaryDirectory() as saved:
         archive = keras.export.ExportArchive()
         archive.track(model.model)
-        signature = [tf.TensorSpec([1, tokens], tf.int32, name=name) for name in _INPUTS]
+        signature = [tf.TensorSpec([1, tokens], tf.int32, name=name) for name in MODEL_INPUTS]
         archive.add_endpoint("serving_default", logits, input_signature=signature)
         archive.write_out(saved, verbose=False)
         for precision in tqdm(PRECISIONS, desc="convert to LiteRT", unit="file"):
@@ -92,7 +91,7 @@ class LiteRtModel:
 
     def _inputs(self, encoded: EncodedExamples, index: int) -> dict[str, np.ndarray]:
         batch = encoded.padded(np.array([index]), self.tokens)
-        return {name: batch[name] for name in _INPUTS}
+        return {name: batch[name] for name in MODEL_INPUTS}
 
     def _logits_of(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         return self._run(**inputs)["logits"]

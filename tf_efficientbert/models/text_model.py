@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tf_efficientbert.data.batching import EncodedExamples, encode, evaluation_batches
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, encode, evaluation_batches
 from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError, first_line
@@ -67,7 +67,7 @@ class TextModel:
         spec = tf.TensorSpec([None, None], tf.int32)
         self._logits = tf.function(
             lambda inputs: self.model(inputs)["logits"],
-            input_signature=[dict.fromkeys(("token_ids", "segment_ids", "padding_mask"), spec)],
+            input_signature=[dict.fromkeys(MODEL_INPUTS, spec)],
         )
 
     @property

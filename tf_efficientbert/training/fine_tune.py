@@ -6,6 +6,7 @@ import logging
 import keras
 import tensorflow as tf
 
+from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.metrics.score import score
@@ -20,8 +21,6 @@ from tf_efficientbert.training.run_directory import open_run_directory
 from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
-
-_INPUTS = ("token_ids", "segment_ids", "padding_mask")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,7 @@ def fine_tune(options: FineTuneOptions) -> dict:
 
 def _label_loss(model: TaskModel, batch, dropout_seed):
     """Cross-entropy, or squared error for a regression, against the labels."""
-    inputs = {name: batch[name] for name in _INPUTS}
+    inputs = {name: batch[name] for name in MODEL_INPUTS}
     logits = model(inputs, training=True, dropout_seed=dropout_seed)["logits"]
     labels = batch["labels"]
     if len(logits.shape) == 1:
