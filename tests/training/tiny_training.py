@@ -12,7 +12,7 @@ from tests.models.small_models import (
     small_architecture,
     small_task_model,
 )
-from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.options import option
 from tf_efficientbert.training.fit import fit
@@ -60,7 +60,7 @@ def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
         history = fit(
             model=student,
             loss_fn=lambda batch, seed: objective.losses(teacher, student, batch, seed),
-            examples=tiny_examples(),
+            batches=TrainingBatches(tiny_examples(), options.batch_size, options.seed),
             options=options,
             strategy=tf.distribute.get_strategy(),
             run=run,

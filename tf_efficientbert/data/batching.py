@@ -32,6 +32,16 @@ class EncodedExamples:
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    def take(self, indices: np.ndarray) -> "EncodedExamples":
+        """The named examples alone, in that order."""
+        spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
+        return EncodedExamples(
+            np.concatenate([self.token_ids[span] for span in spans]),
+            np.concatenate([self.segment_ids[span] for span in spans]),
+            np.concatenate([[0], np.cumsum(self.lengths[indices])]),
+            None if self.labels is None else self.labels[indices],
+        )
+
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
         """The named examples as one batch, padded to `tokens` or to the next multiple of 8.
 

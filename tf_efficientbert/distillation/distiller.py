@@ -7,18 +7,16 @@ import keras
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
+from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.inheritance import inherit
+from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
-from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.heads import ClassificationHead
-from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
@@ -107,7 +105,7 @@ def distill(options: DistillOptions) -> dict:
             teacher, supernet = load(options.teacher), load(options.supernet)
             student = _start(options, data.task, teacher, supernet)
         if options.general_epochs:
-            _check_text_teacher(options, student)
+            check_text_teacher(options, supernet)
         histories = {}
         if options.general_epochs:
             histories["general"] = _distill_on_text(options, run, strategy, student)
@@ -160,11 +158,14 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
         raise UserError(f"--architecture={name}: {error}") from error
 
 
-def _start(
-    options: DistillOptions, task: Task, teacher: TextModel, supernet: TextModel
-) -> TextModel:
-    """The student before its first step: the supernet's slices and a fresh head."""
-    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
+def check_task_teacher(
+    options, task: Task, teacher: TextModel, supernet: TextModel, compares_hidden: bool = True
+) -> None:
+    """Raises UserError where --teacher cannot teach what starts from --supernet.
+
+    Args:
+        compares_hidden: whether hidden states are compared, so that widths must agree.
+    """
     teacher.require_task(task, f"--teacher={options.teacher}")
     if teacher.tokenizer.vocabulary != supernet.tokenizer.vocabulary:
         raise UserError(
@@ -172,48 +173,51 @@ def _start(
             "differ: distil both from one BERT"
         )
     width = teacher.backbone.architecture.hidden_size
-    if options.hidden_ratio and supernet.backbone.fit_size != width:
+    if compares_hidden and supernet.backbone.fit_size != width:
         raise UserError(
             f"--teacher={options.teacher} is {width} wide, but --supernet={options.supernet} was "
             f"distilled from a teacher of {supernet.backbone.fit_size}"
         )
-    backbone = EfficientBert(
-        architecture,
-        vocabulary_size=supernet.backbone.vocabulary_size,
-        max_positions=supernet.backbone.max_positions,
-        fit_size=supernet.backbone.fit_size,
-        dropout=options.dropout,
-        dtype=options.dtype,
-    )
-    try:
-        inherit(backbone, supernet.backbone)
-    except ValueError as error:
-        raise UserError(
-            f"--architecture={options.architecture} cannot inherit from "
-            f"--supernet={options.supernet}: {error}"
-        ) from error
-    head = ClassificationHead(
-        architecture.hidden_size, teacher.task.num_outputs, options.dropout, dtype=options.dtype
-    )
-    return TextModel(TaskModel(backbone, head), teacher.tokenizer, teacher.task, options.max_tokens)
 
 
-def _check_text_teacher(options: DistillOptions, student: TextModel) -> None:
-    """Raises UserError where the teacher on text cannot teach this student."""
+def check_text_teacher(options, supernet: TextModel) -> None:
+    """Raises UserError where --teacher_dir cannot teach what starts from --supernet on text."""
     folder = find_teacher(options.teacher_dir)
-    width, fit_size = read_config(folder)["hidden_size"], student.backbone.fit_size
+    width, fit_size = read_config(folder)["hidden_size"], supernet.backbone.fit_size
     if width != fit_size:
         raise UserError(
             f"--teacher_dir={folder} is {width} wide, but the supernet was distilled from a "
             f"teacher of {fit_size}"
         )
-    if Tokenizer.from_folder(folder).vocabulary != student.tokenizer.vocabulary:
+    if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
         raise UserError(f"--teacher_dir={folder} has another vocabulary than --supernet")
-    if options.corpus_max_tokens > student.backbone.max_positions:
+    if options.corpus_max_tokens > supernet.backbone.max_positions:
         raise UserError(
             f"--corpus_max_tokens={options.corpus_max_tokens} is over the supernet's "
-            f"{student.backbone.max_positions} positions"
+            f"{supernet.backbone.max_positions} positions"
         )
+
+
+def _start(
+    options: DistillOptions, task: Task, teacher: TextModel, supernet: TextModel
+) -> TextModel:
+    """The student before its first step: the supernet's slices and a fresh head."""
+    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
+    check_task_teacher(options, task, teacher, supernet, bool(options.hidden_ratio))
+    try:
+        student = new_student(
+            architecture,
+            supernet.backbone,
+            teacher.task.num_outputs,
+            options.dropout,
+            options.dtype,
+        )
+    except ValueError as error:
+        raise UserError(
+            f"--architecture={options.architecture} cannot inherit from "
+            f"--supernet={options.supernet}: {error}"
+        ) from error
+    return TextModel(student, teacher.tokenizer, teacher.task, options.max_tokens)
 
 
 def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
@@ -226,7 +230,9 @@ def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -
     return fit(
         model=student.backbone,
         loss_fn=lambda batch, seed: objective.losses(teacher, student.backbone, batch, seed),
-        examples=options.encoded(student.tokenizer),
+        batches=TrainingBatches(
+            options.encoded(student.tokenizer), options.general.batch_size, options.seed
+        ),
         options=options.general,
         strategy=strategy,
         run=run,
@@ -264,7 +270,7 @@ def _distill_on_task(
     return fit(
         model=student.model,
         loss_fn=lambda batch, seed: objective.losses(model, student.model, batch, seed),
-        examples=student.encode(train),
+        batches=TrainingBatches(student.encode(train), options.batch_size, options.seed),
         options=options,
         strategy=strategy,
         run=run,

@@ -1,6 +1,34 @@
 """A child network starts from slices of a warm parent (Dong et al. 2021, section 3.3)."""
 
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.models.task_model import TaskModel
+
+
+def new_student(
+    architecture: Architecture,
+    supernet: EfficientBert,
+    num_outputs: int,
+    dropout: float,
+    dtype: str = "float32",
+) -> TaskModel:
+    """A network of `architecture` that starts from `supernet`'s weights, with a fresh head.
+
+    Raises:
+        ValueError: see `inherit`.
+    """
+    backbone = EfficientBert(
+        architecture,
+        vocabulary_size=supernet.vocabulary_size,
+        max_positions=supernet.max_positions,
+        fit_size=supernet.fit_size,
+        dropout=dropout,
+        dtype=dtype,
+    )
+    inherit(backbone, supernet)
+    head = ClassificationHead(architecture.hidden_size, num_outputs, dropout, dtype=dtype)
+    return TaskModel(backbone, head)
 
 
 def inherit(child: EfficientBert, parent: EfficientBert) -> None:

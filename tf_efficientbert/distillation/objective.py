@@ -45,9 +45,20 @@ class Objective:
             batch: see `data.batching`; "labels" are read by regression alone.
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        theirs = keras.tree.map_structure(keras.ops.stop_gradient, teacher(inputs, training=False))
+        theirs = teacher(inputs, training=False)
         ours = student(inputs, training=True, dropout_seed=dropout_seed)
-        mask = inputs["padding_mask"] if self.real_tokens_only else None
+        return self.compare(theirs, ours, batch)
+
+    def compare(self, theirs, ours, batch, prediction_scale=1.0) -> dict:
+        """`losses` of what teacher and student said already: several students can share a teacher.
+
+        Args:
+            theirs, ours: outputs of EfficientBert or TaskModel, both of one kind.
+            prediction_scale: scalar tensor or float, on the prediction loss besides its ratio: 0 on
+                raw text, where a task's head has nothing to match.
+        """
+        theirs = keras.tree.map_structure(keras.ops.stop_gradient, theirs)
+        mask = batch["padding_mask"] if self.real_tokens_only else None
         terms, total = {}, 0.0
         if self.hidden_ratio:
             terms["hidden"] = hidden_loss(theirs["hidden_states"], ours["hidden_states"], mask)
@@ -57,7 +68,7 @@ class Objective:
             terms["attention"] = attention_loss(*scores, mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
         if self.prediction_ratio and ("logits" in ours or "start_logits" in ours):
-            terms["prediction"] = self._prediction(theirs, ours, batch)
+            terms["prediction"] = prediction_scale * self._prediction(theirs, ours, batch)
             total = total + self.prediction_ratio * terms["prediction"]
         return {"loss": total, **terms}
 

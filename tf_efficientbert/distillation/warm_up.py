@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.batching import EncodedExamples, encode
+from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches, encode
 from tf_efficientbert.data.corpus import read_sentences
 from tf_efficientbert.data.reviews import SHIPPED
 from tf_efficientbert.data.tokenizer import Tokenizer
@@ -121,7 +121,7 @@ def warm_up(options: WarmUpOptions) -> dict:
         history = fit(
             model=supernet,
             loss_fn=lambda batch, seed: objective.losses(teacher, supernet, batch, seed),
-            examples=examples,
+            batches=TrainingBatches(examples, options.batch_size, options.seed),
             options=options,
             strategy=strategy,
             run=run,

@@ -1,6 +1,9 @@
 """One feed-forward network of a cell."""
 
+import functools
+
 import keras
+from keras import ops
 
 from tf_efficientbert.architecture.expression import Expression
 from tf_efficientbert.layers.dropout import Dropout
@@ -58,20 +61,37 @@ class FeedForward(keras.layers.Layer):
         self.layer_norm.build((None, None, self.hidden_size))
 
     def call(
-        self, x, formula: Expression, width: int | None = None, dropout_seed=None, training=False
+        self,
+        x,
+        formula: Expression,
+        width: int | tuple[int, ...] | None = None,
+        choice=None,
+        dropout_seed=None,
+        training=False,
     ):
         """Applies `formula` with the first `width` inner channels (all of them by default).
 
         `x` and the result are [batch, tokens, hidden_size].
+
+        Args:
+            choice: int32 scalar, with several widths the index of the one to use; it need not be
+                known before the graph runs.
         """
         width = self.inner_width if width is None else width
+        if choice is None:
+            update = self._update(width, formula, x)
+        else:
+            branches = [functools.partial(self._update, each, formula) for each in width]
+            update = ops.switch(choice, branches, x)
+        update = self.dropout_layer(update, dropout_seed, training=training)
+        return self.layer_norm(x + update)
+
+    def _update(self, width: int, formula: Expression, x):
         linear_maps = {
             "wb1": (self.kernel_1[:, :width], self.bias_1[:width]),
             "wb2": (self.kernel_2[:width], self.bias_2),
         }
-        update = evaluate(formula, x, linear_maps, self.channel_mismatch, self.exact_gelu)
-        update = self.dropout_layer(update, dropout_seed, training=training)
-        return self.layer_norm(x + update)
+        return evaluate(formula, x, linear_maps, self.channel_mismatch, self.exact_gelu)
 
     def get_config(self):
         return {

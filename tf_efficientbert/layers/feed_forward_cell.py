@@ -1,10 +1,19 @@
 """The searchable feed-forward cell: stacked feed-forward networks of one formula."""
 
-import keras
+import dataclasses
+from fractions import Fraction
 
+import keras
+from keras import ops
+
+from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, width_error
 from tf_efficientbert.architecture.spec import CellSpec
 from tf_efficientbert.layers.dropout import fold_in
 from tf_efficientbert.layers.feed_forward import FeedForward
+
+
+def _unchanged(x):
+    return x
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
@@ -12,7 +21,8 @@ class FeedForwardCell(keras.layers.Layer):
     """A layer's stack of feed-forward networks, as its `CellSpec` says.
 
     The weights are sliceable: a call may name another cell, which then uses the first networks of
-    the stack and the first channels of each (a candidate inherits by slicing).
+    the stack and the first channels of each (a candidate inherits by slicing). With a `choice` the
+    slice is not known before the graph runs: one graph serves all stacks and ratios.
 
     Args:
         cell: CellSpec, or its text form.
@@ -60,24 +70,54 @@ class FeedForwardCell(keras.layers.Layer):
         for feed_forward in self.feed_forwards:
             feed_forward.build(input_shape)
 
-    def call(self, x, cell: CellSpec | None = None, dropout_seed=None, training=False):
-        """Applies the stack, or what `cell` uses of it, to `x` [batch, tokens, hidden_size].
+    def call(self, x, cell: CellSpec | None = None, choice=None, dropout_seed=None, training=False):
+        """Applies the stack, or a slice of it, to `x` [batch, tokens, hidden_size].
+
+        Args:
+            cell: CellSpec or None, the formula, stack and ratio to use instead of the own ones.
+            choice: int32 [2] or None, the stack and the ratio's denominator to use under the own
+                formula. A ratio that the weights don't hold, or under which the formula's widths
+                don't fit, must not be chosen: the next smaller or, last, larger one is taken.
 
         Raises ValueError where `cell` is deeper or wider than the weights.
         """
+        if choice is not None:
+            return self._chosen(x, choice, dropout_seed, training)
         cell = self.cell if cell is None else cell
-        width = cell.inner_width(self.ffn_width)
         if cell.stack > self.cell.stack or cell.ratio > self.cell.ratio:
             raise ValueError(f"cell {cell} does not fit into the weights of {self.cell}")
+        width = cell.inner_width(self.ffn_width)
         for j, feed_forward in enumerate(self.feed_forwards[: cell.stack]):
+            seed = fold_in(dropout_seed, j)
             x = feed_forward(
-                x,
-                formula=cell.formula,
-                width=width,
-                dropout_seed=fold_in(dropout_seed, j),
-                training=training,
+                x, formula=cell.formula, width=width, dropout_seed=seed, training=training
             )
         return x
+
+    def _chosen(self, x, choice, dropout_seed, training: bool):
+        stack, denominator = choice[0], choice[1]
+        held = [d for d in RATIO_DENOMINATORS if self._holds(Fraction(1, d))]
+        widths = tuple(int(self.ffn_width * Fraction(1, d)) for d in held)
+        index = ops.sum(ops.cast(denominator > ops.array(held, "int32"), "int32"))
+        for j, feed_forward in enumerate(self.feed_forwards):
+
+            def apply(x, feed_forward=feed_forward, seed=fold_in(dropout_seed, j)):
+                return feed_forward(
+                    x,
+                    formula=self.cell.formula,
+                    width=widths,
+                    choice=index,
+                    dropout_seed=seed,
+                    training=training,
+                )
+
+            x = ops.switch(ops.cast(j < stack, "int32"), [_unchanged, apply], x)
+        return x
+
+    def _holds(self, ratio: Fraction) -> bool:
+        cell = dataclasses.replace(self.cell, ratio=ratio)
+        widths = self.channel_mismatch, self.hidden_size, self.ffn_width
+        return ratio <= self.cell.ratio and not width_error(cell.expression, *widths)
 
     def get_config(self):
         return {

@@ -110,7 +110,12 @@ class EfficientBert(keras.Model):
         self.built = True
 
     def call(
-        self, inputs, training=False, dropout_seed=None, cells: tuple[CellSpec, ...] | None = None
+        self,
+        inputs,
+        training=False,
+        dropout_seed=None,
+        cells: tuple[CellSpec, ...] | None = None,
+        choices=None,
     ):
         """Encodes a batch.
 
@@ -120,6 +125,8 @@ class EfficientBert(keras.Model):
             training: bool, whether dropout is on.
             dropout_seed: int32 [2] or None, see `layers.Dropout`.
             cells: for a supernet, the cell to use in each layer, sliced from its own.
+            choices: the same as a tensor, int32 [layers, 2] of stacks and ratios' denominators
+                under the own formulas: one graph for all slices, see `layers.FeedForwardCell`.
 
         Returns: {"sequence_output": [batch, tokens, d], "hidden_states": a list of the embedding's
         output and each layer's, [batch, tokens, fit_size or d], "attention_scores": a list of each
@@ -141,6 +148,7 @@ class EfficientBert(keras.Model):
             x = ffn_cell(
                 x,
                 cell=cells[i] if cells else None,
+                choice=None if choices is None else choices[i],
                 dropout_seed=fold_in(dropout_seed, 2 * i + 2),
                 training=training,
             )

@@ -28,9 +28,11 @@ class TaskModel(keras.Model):
             self.head.build((None, None, self.backbone.architecture.hidden_size))
         self.built = True
 
-    def call(self, inputs, training=False, dropout_seed=None, cells=None):
+    def call(self, inputs, training=False, dropout_seed=None, cells=None, choices=None):
         """The backbone's outputs (see `EfficientBert.call`) and the head's logits in one dict."""
-        outputs = self.backbone(inputs, training=training, dropout_seed=dropout_seed, cells=cells)
+        outputs = self.backbone(
+            inputs, training=training, dropout_seed=dropout_seed, cells=cells, choices=choices
+        )
         logits = self.head(
             outputs["sequence_output"],
             dropout_seed=fold_in(dropout_seed, _HEAD_SEED_INDEX),

@@ -6,7 +6,7 @@ import logging
 import keras
 import tensorflow as tf
 
-from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.metrics.score import score
@@ -72,7 +72,7 @@ def fine_tune(options: FineTuneOptions) -> dict:
         history = fit(
             model=model,
             loss_fn=lambda batch, dropout_seed: {"loss": _label_loss(model, batch, dropout_seed)},
-            examples=teacher.encode(train),
+            batches=TrainingBatches(teacher.encode(train), options.batch_size, options.seed),
             options=options,
             strategy=strategy,
             run=run,

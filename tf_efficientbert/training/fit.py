@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
+from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.optimizer import build_optimizer
@@ -17,7 +17,7 @@ def fit(
     *,
     model,
     loss_fn: Callable,
-    examples: EncodedExamples,
+    batches: TrainingBatches,
     options: TrainingOptions,
     strategy: tf.distribute.Strategy,
     run: RunDirectory,
@@ -28,6 +28,7 @@ def fit(
 
     Args:
         loss_fn: (batch, dropout_seed) -> {"loss": scalar, ...}.
+        batches: what step k trains on is batches[k].
         run: the job's directory.
         phase: what the progress bar says; the job's trainings have different ones.
         evaluate: called after each epoch; its figures go into the history.
@@ -39,12 +40,11 @@ def fit(
         DivergedError: see `loop.train`.
     """
     replicas = strategy.num_replicas_in_sync
-    if options.batch_size % replicas:
+    if batches.batch_size % replicas:
         raise UserError(
-            f"--batch_size={options.batch_size} does not divide among the {replicas} devices of "
+            f"--batch_size={batches.batch_size} does not divide among the {replicas} devices of "
             f"--strategy={options.strategy}"
         )
-    batches = TrainingBatches(examples, options.batch_size, options.seed)
     total_steps = max(1, round(options.epochs * batches.steps_per_epoch))
     with strategy.scope():
         optimizer = build_optimizer(

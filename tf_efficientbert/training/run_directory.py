@@ -14,7 +14,7 @@ from tf_efficientbert.storage import full_disk_named, write_json
 from tf_efficientbert.training.fingerprint import fingerprint
 
 # What may differ between two runs of one job: it changes when things happen, not what comes out.
-_FREE = ("output_dir", "checkpoint_seconds")
+_FREE = ("output_dir", "checkpoint_seconds", "from_stage", "to_stage")
 _FLAGS = "config.json"
 
 
