@@ -13,7 +13,10 @@ CORE = [
     "keras==3.15.1",
     "keras-hub==0.32.0",
     "keras-nlp==0.32.0",
+    "lightgbm==4.7.0",
+    "matplotlib==3.11.2",
     "numpy==2.4.6",
+    "optuna==5.0.0",
     "safetensors==0.8.0",  # keras-hub reads Hugging Face folders with it, and does not declare it
     "tensorflow==2.21.0",
     "tensorflow-datasets==4.9.10",
@@ -64,6 +67,7 @@ setup(
     ),
     package_data={
         "tf_efficientbert.data": ["shipped/*"],
+        "tf_efficientbert.reporting": ["assets/*"],
         "trainers": ["recipes/**/*"],
     },
     exclude_package_data={"": ["BUILD", "*.pyc"]},

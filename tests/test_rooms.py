@@ -14,8 +14,10 @@ ROOMS = (
     "metrics",
     "training",
     "distillation",
+    "search",
     "inference",
     "export",
+    "reporting",
     "pipeline",
 )
 LIBRARY = "tf_efficientbert"

@@ -1,0 +1,159 @@
+import random
+import subprocess
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from tf_efficientbert.search.action_space import LearnedActionSpace, depth_for
+
+ROOT = Path(__file__).parents[2]
+EXPLORING = 1.0
+
+
+def random_encodings(count: int, seed: int = 0, length: int = 6) -> list[tuple[int, ...]]:
+    rng = random.Random(seed)
+    return [tuple(rng.randrange(16) for _ in range(length)) for _ in range(count)]
+
+
+def fitted(encodings, scores, depth=1, seed=0, exploration=0.0, tuning_rounds=0):
+    return LearnedActionSpace.fit(encodings, scores, depth, seed, exploration, tuning_rounds)
+
+
+def members(space: LearnedActionSpace, encodings) -> list[bool]:
+    return [space.contains(encoding) for encoding in encodings]
+
+
+def mean_gain(space: LearnedActionSpace, score, unseen) -> float:
+    inside = [score(encoding) for encoding in unseen if space.contains(encoding)]
+    return fmean(inside) - fmean(map(score, unseen))
+
+
+@pytest.mark.parametrize(
+    ("count", "depth"),
+    [(6, 1), (399, 1), (400, 2), (799, 2), (800, 3), (1600, 4), (3199, 4), (3200, 5), (10**5, 5)],
+)
+def test_the_tree_deepens_as_in_the_paper(count, depth):
+    assert depth_for(count) == depth
+
+
+@pytest.mark.parametrize("tuning_rounds", [0, 3])
+def test_the_region_holds_better_candidates_than_the_space(tuning_rounds):
+    encodings = random_encodings(100)
+    space = fitted(encodings, [sum(e[:3]) for e in encodings], tuning_rounds=tuning_rounds)
+    assert 0.3 < space.share < 0.7
+    assert mean_gain(space, lambda e: sum(e[:3]), random_encodings(300, seed=1)) > 3
+
+
+def test_a_deeper_tree_narrows_the_region():
+    encodings, unseen = random_encodings(400), random_encodings(300, seed=1)
+    regions = [fitted(encodings, [sum(e) for e in encodings], depth=depth) for depth in (1, 2)]
+    shallow, deep = (sum(members(region, unseen)) for region in regions)
+    assert 0 < deep < 0.7 * shallow
+    assert all(not regions[1].contains(e) or regions[0].contains(e) for e in unseen)
+    assert regions[1].share < regions[0].share
+    assert mean_gain(regions[1], sum, unseen) > mean_gain(regions[0], sum, unseen) + 3
+
+
+@pytest.mark.parametrize("count", [2, 6, 10])
+def test_a_handful_of_candidates_is_enough_to_split(count):
+    encodings = [(number, 5) for number in range(count)]
+    space = fitted(encodings, [float(number) for number in range(count)])
+    assert space.share == 0.5
+    assert members(space, encodings) == [number >= count / 2 for number in range(count)]
+
+
+@pytest.mark.parametrize("tuning_rounds", [0, 2])
+def test_equal_scores_leave_the_region_everywhere(tuning_rounds):
+    encodings = random_encodings(50)
+    space = fitted(encodings, [0.5] * 50, depth=3, exploration=1.0, tuning_rounds=tuning_rounds)
+    assert space.share == 1
+    assert all(members(space, random_encodings(100, seed=1)))
+
+
+def test_one_candidate_leaves_the_region_everywhere():
+    assert fitted([(1, 2)], [0.5]).contains((3, 4))
+
+
+@pytest.mark.parametrize("better", [1, 3, 7, 9])
+def test_scores_that_tie_at_the_median_still_split(better):
+    encodings = [(number, 0) for number in range(10)]
+    scores = [float(number >= 10 - better) for number in range(10)]
+    space = fitted(encodings, scores)
+    assert members(space, encodings) == [score == 1 for score in scores]
+
+
+def test_equal_encodings_with_different_scores_leave_the_region_everywhere():
+    assert fitted([(1, 2)] * 20, [float(n) for n in range(20)], depth=2).share == 1
+
+
+def visited(good: int, poor: int) -> tuple[list, list]:
+    """A good place that scores 0.8 on average and a poor one at 0.6, visited so often."""
+    encodings = [(1,)] * good + [(0,)] * poor
+    scores = [0.7 + 0.2 * (n % 3 > 0) for n in range(good)] + [0.6] * poor
+    return encodings, scores
+
+
+def test_a_good_region_visited_too_often_gives_way_to_one_visited_less():
+    often, seldom = visited(good=300, poor=6), visited(good=9, poor=9)
+    assert fitted(*often, exploration=0.0).contains((1,))
+    assert fitted(*seldom, exploration=EXPLORING).contains((1,))
+    assert not fitted(*often, exploration=EXPLORING).contains((1,))
+    assert fitted(*often, exploration=EXPLORING).contains((0,))
+
+
+def test_the_choice_switches_where_ucb1_says():
+    # By hand: 0.6 + c r sqrt(2 ln 63 / 3) overtakes v + c r sqrt(2 ln 63 / 60).
+    encodings, scores = visited(good=60, poor=3)
+    value, spread = fmean(scores[:60]), max(scores) - min(scores)
+    bonuses = [(2 * 4.1431 / visits) ** 0.5 for visits in (60, 3)]
+    switch = (value - 0.6) / (spread * (bonuses[1] - bonuses[0]))
+    assert fitted(encodings, scores, exploration=0.99 * switch).contains((1,))
+    assert fitted(encodings, scores, exploration=1.01 * switch).contains((0,))
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_the_scale_of_the_scores_does_not_matter(factor):
+    encodings, scores = visited(good=300, poor=6)
+    scaled = [factor * score - 5 for score in scores]
+    for exploration in (0.0, EXPLORING):
+        spaces = [fitted(encodings, s, exploration=exploration) for s in (scores, scaled)]
+        assert spaces[0].contains((1,)) == spaces[1].contains((1,)) == (exploration == 0)
+
+
+def described() -> str:
+    """Membership of 200 encodings, by fixed and by tuned parameters."""
+    encodings, noise = random_encodings(60), random.Random(5)
+    scores = [sum(encoding) + 8 * noise.random() for encoding in encodings]
+    spaces = [fitted(encodings, scores, 2, seed=3, tuning_rounds=rounds) for rounds in (0, 3)]
+    unseen = random_encodings(200, seed=1)
+    return "".join(str(int(inside)) for space in spaces for inside in members(space, unseen))
+
+
+def test_another_process_learns_the_same():
+    code = "from tests.search.test_action_space import described; print(described())"
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert output.stdout == described() + "\n"
+    assert {"0", "1"} == set(described())
+    assert output.stderr == ""
+
+
+def test_scores_and_encodings_must_match():
+    with pytest.raises(ValueError, match="got 2 encodings and 1 scores"):
+        fitted([(1,), (2,)], [0.5])
+    with pytest.raises(ValueError, match="at least one candidate"):
+        fitted([], [])
+
+
+def test_optuna_keeps_the_verbosity_that_the_user_set():
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        described()
+        assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+    finally:
+        optuna.logging.set_verbosity(optuna.logging.INFO)

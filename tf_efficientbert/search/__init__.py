@@ -1,0 +1,1 @@
+"""The progressive search: what is drawn, within which budget, and who decides what comes next."""

@@ -1,0 +1,159 @@
+"""One stage from its first candidate to its best: ask, evaluate, write down, tell."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.evaluator import Evaluator, Outcome
+from tf_efficientbert.search.material import seed_of
+from tf_efficientbert.search.sampler import ActionSpaceSampler, Sampler, SpaceExhausted
+from tf_efficientbert.search.stages import Stage
+from tf_efficientbert.search.study import COMPLETE, FAILED, Study, Trial, best_of
+
+__all__ = ["SearchError", "StageSearch"]
+
+_log = logging.getLogger(__name__)
+
+_FAILURES_IN_A_ROW = 3
+
+
+class SearchError(UserError):
+    """The search cannot go on."""
+
+
+@dataclasses.dataclass(kw_only=True)
+class StageSearch:
+    """Tries a stage's candidates, going on after those that are in the study.
+
+    Candidates are asked for, evaluated and told in groups that start at multiples of `group_size`:
+    what is asked follows from the groups before it, wherever the process was killed.
+
+    Attributes:
+        make_evaluator: called when there is a candidate to evaluate.
+        budget: counts parameters.
+        seed: of the search.
+        known: trials of earlier stages that were trained as this stage would train them, by
+            canonical architecture: taken over instead of being trained again.
+    """
+
+    stage: Stage
+    sampler: Sampler
+    make_evaluator: Callable[[], Evaluator]
+    study: Study
+    budget: Budget
+    group_size: int
+    seed: int
+    known: Mapping[Architecture, Trial]
+
+    def __post_init__(self) -> None:
+        self._trials = {trial.index: trial for trial in self.study.trials(self.stage.name)}
+        self._evaluator: Evaluator | None = None
+        self._begun = time.monotonic()
+        self._found_before = len(self._trials)
+
+    def run(self) -> Trial:
+        """Returns the best trial.
+
+        Raises:
+            SearchError: three candidates in a row failed, or all did.
+        """
+        for start in range(0, self.stage.candidates, self.group_size):
+            indices = range(start, min(start + self.group_size, self.stage.candidates))
+            exhausted = None
+            if any(index not in self._trials for index in indices):
+                group, exhausted = self._ask(indices)
+                self._evaluate(group)
+            self._tell(index for index in indices if index in self._trials)
+            if exhausted:
+                _log.warning("%s ends after %d: %s", self.stage.name, len(self._trials), exhausted)
+                break
+        self.study.begin(self.stage.name, ended=True)
+        best = best_of(list(self._trials.values()))
+        if best is None:
+            raise SearchError(self._failure("every candidate", max(self._trials)))
+        return best
+
+    def _ask(self, indices: Iterable[int]) -> tuple[dict[int, Architecture], SpaceExhausted | None]:
+        group = {}
+        for index in indices:
+            try:
+                group[index] = self.sampler.ask(index)
+            except SpaceExhausted as error:
+                return group, error
+        return group, None
+
+    def _evaluate(self, group: Mapping[int, Architecture]) -> None:
+        known = {index: self.known.get(each.canonical()) for index, each in group.items()}
+        # A group that was killed while it was written down is evaluated as a whole once more, from
+        # its last checkpoint, which holds all of it.
+        to_train = {index: each for index, each in group.items() if not known[index]}
+        outcomes = {}
+        if any(index not in self._trials for index in to_train):
+            self._evaluator = self._evaluator or self.make_evaluator()
+            outcomes = self._evaluator.evaluate(to_train)
+        for index, architecture in group.items():
+            if index not in self._trials:
+                self._record(index, architecture, known[index], outcomes.get(index))
+        if outcomes:
+            self._evaluator.forget(to_train)
+        self._report()
+
+    def _record(
+        self, index: int, architecture: Architecture, known: Trial | None, outcome: Outcome | None
+    ) -> None:
+        own = {
+            "index": index,
+            "architecture": architecture,
+            "parameters": self.budget.parameters(architecture),
+            "seed": seed_of(self.seed, self.stage.name, index),
+        }
+        if known:
+            taken_over = {"seconds": 0.0, "losses": (), "reused": True}
+            trial = dataclasses.replace(known, **own, **taken_over)
+        else:
+            state = FAILED if outcome.score is None else COMPLETE
+            values = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
+            trial = Trial(**own, state=state, **values)
+        self.study.add(self.stage.name, trial)
+        self._trials[index] = trial
+
+    def _tell(self, indices: Iterable[int]) -> None:
+        for index in indices:
+            trial = self._trials[index]
+            self.sampler.tell(index, trial.architecture, trial.score)
+            row = [self._trials[i].state for i in range(index + 1)][-_FAILURES_IN_A_ROW:]
+            if row == [FAILED] * _FAILURES_IN_A_ROW:
+                raise SearchError(self._failure(f"{_FAILURES_IN_A_ROW} candidates in a row", index))
+        if isinstance(self.sampler, ActionSpaceSampler):
+            self._note_fits(self.sampler)
+
+    def _note_fits(self, sampler: ActionSpaceSampler) -> None:
+        noted = {fit["candidates"]: fit for fit in self.study.notes(self.stage.name)["fits"]}
+        noted |= {fit.candidates: dataclasses.asdict(fit) for fit in sampler.fits}
+        self.study.begin(self.stage.name, fits=[noted[count] for count in sorted(noted)])
+
+    def _failure(self, who: str, index: int) -> str:
+        reason = self._trials[index].reason
+        return (
+            f"{self.stage.name}: {who} failed, the last one, number {index}, because: {reason}. "
+            f"All are in {self.study.path}; start over in another --output_dir"
+        )
+
+    def _report(self) -> None:
+        done, best = len(self._trials), best_of(list(self._trials.values()))
+        each = (time.monotonic() - self._begun) / (done - self._found_before)
+        left = each * (self.stage.candidates - done)
+        _log.info(
+            "%s | %d of %d candidates | best: %s | %d:%02d left in this stage",
+            self.stage.name,
+            done,
+            self.stage.candidates,
+            f"{best.score:.4f} (number {best.index}, {best.parameters:,} parameters)"
+            if best
+            else "none yet",
+            *divmod(round(left), 60),
+        )

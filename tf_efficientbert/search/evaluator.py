@@ -1,0 +1,258 @@
+"""How a group of candidates is scored; one implementation trains each, one shares weights."""
+
+import dataclasses
+import math
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS, width_error
+from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
+from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.errors import UserError, first_line
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.search.group import OUT_OF_MEMORY, AllFailedError, train_group
+from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.material import Material, seed_of
+from tf_efficientbert.search.space import Space
+from tf_efficientbert.search.stages import Stage
+
+__all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone"]
+
+_LOSSES_KEPT = 50
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a candidate; the fields are `study.Trial`'s."""
+
+    score: float | None = None
+    loss: float | None = None
+    reason: str = ""
+    seconds: float = 0.0
+    losses: tuple[float, ...] = ()
+
+
+class Evaluator(ABC):
+    """Scores candidates; what a score is depends on the candidate and its index alone."""
+
+    @abstractmethod
+    def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        """The outcome of every candidate, by index; an interrupted evaluation goes on."""
+
+    def forget(self, group: Mapping[int, Architecture]) -> None:  # noqa: B027  most keep nothing
+        """The outcomes are on disk: what the evaluation went on from is not needed any more."""
+
+    @property
+    def losses(self) -> list[dict]:
+        """{"step", "loss"} records of a training that all candidates share; none by default."""
+        return []
+
+
+class TrainedAlone(Evaluator):
+    """Stages 1 and 2: every candidate inherits from the supernet and is trained briefly.
+
+    A group is trained side by side, each batch passing through the teacher once (see `group`).
+
+    Args:
+        folder: where checkpoints of the group at work are.
+        on_checkpoint: called after each of them.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        stage: Stage,
+        folder: Path,
+        on_checkpoint: Callable[[], None] = lambda: None,
+    ):
+        self._material, self._stage = material, stage
+        self._folder, self._on_checkpoint = folder, on_checkpoint
+        self._held_out = material.held_out(stage)
+
+    def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        learners, failed = self._learners(group)
+        history = []
+        if learners:
+            try:
+                history, reasons = train_group(
+                    learners=learners,
+                    phases=self._material.phases(self._stage, evaluate=self._scores),
+                    folder=self._of(group),
+                    name=f"{self._stage.name} {', '.join(map(str, learners))}",
+                    checkpoint_seconds=self._material.checkpoint_seconds,
+                    on_checkpoint=self._on_checkpoint,
+                )
+            except AllFailedError as error:
+                (reasons,) = error.args
+            failed |= {index: Outcome(reason=reason) for index, reason in reasons.items()}
+        seconds = sum(record["seconds"] for record in history) / len(group)
+        return {
+            index: failed[index] if index in failed else _outcome(index, history, seconds)
+            for index in group
+        }
+
+    def forget(self, group: Mapping[int, Architecture]) -> None:
+        shutil.rmtree(self._of(group), ignore_errors=True)
+
+    def _of(self, group: Mapping[int, Architecture]) -> Path:
+        return self._folder / f"candidates-{min(group):05d}"
+
+    def _learners(self, group) -> tuple[dict[int, Learner], dict[int, Outcome]]:
+        material, learners, failed = self._material, {}, {}
+        for index, architecture in group.items():
+            seed = seed_of(material.seed, self._stage.name, index)
+            keras.utils.set_random_seed(seed)
+            try:
+                student = _student(material, architecture)
+                specs = material.task_teacher.specs
+                learners[index] = Learner(student, material.objective, seed, specs)
+            except OUT_OF_MEMORY as error:
+                failed[index] = Outcome(reason=f"out of memory: {first_line(error)}")
+            except ValueError as error:  # widths that don't fit, a network larger than the supernet
+                failed[index] = Outcome(reason=f"cannot be built: {first_line(error)}")
+        return learners, failed
+
+    def _scores(self, learners: Mapping[int, Learner]) -> dict[str, float]:
+        figures = {}
+        for index, learner in learners.items():
+            value, loss = self._held_out.score(learner)
+            if math.isfinite(value):
+                figures |= {f"score_{index}": value, f"held_out_loss_{index}": loss}
+        return figures
+
+
+class SharedWeights(Evaluator):
+    """Stage 3: candidates are slices of one supernet, trained with a random candidate a step.
+
+    The supernet has the best formulas so far, each at the largest stack and ratio, and starts from
+    the warm one. Stack and ratio of every layer are tensors: one graph serves all candidates.
+
+    Args:
+        best: the architecture whose formulas are fixed.
+        space: where the random candidates of the training come from.
+        folder, on_checkpoint: see `TrainedAlone`.
+
+    Raises:
+        UserError: the training diverged or ran out of memory.
+    """
+
+    def __init__(
+        self,
+        material: Material,
+        stage: Stage,
+        best: Architecture,
+        space: Space,
+        folder: Path,
+        on_checkpoint: Callable[[], None] = lambda: None,
+    ):
+        self._held_out = material.held_out(stage)
+        seed = seed_of(material.seed, stage.name)
+        keras.utils.set_random_seed(seed)
+        student = _student(material, _widest(best))
+        specs = material.task_teacher.specs
+        self._learner = Learner(student, material.objective, seed, specs, chooses=True)
+
+        def batches_of(examples: EncodedExamples, batch_size: int, batch_seed: int):
+            return _ChoosingBatches(examples, batch_size, batch_seed, space)
+
+        try:
+            self._history, _ = train_group(
+                learners={0: self._learner},
+                phases=material.phases(stage, batches_of),
+                folder=folder / "shared",
+                name=stage.name,
+                checkpoint_seconds=material.checkpoint_seconds,
+                on_checkpoint=on_checkpoint,
+            )
+        except AllFailedError as error:
+            (reasons,) = error.args
+            raise UserError(f"the supernet that candidates share: {reasons[0]}") from error
+
+    @property
+    def model(self) -> TaskModel:
+        """The supernet as it was trained."""
+        self._learner.weights.write_back()
+        return self._learner.model
+
+    @property
+    def traces(self) -> int:
+        """How many graphs have been traced so far."""
+        return self._learner.traces
+
+    @property
+    def losses(self) -> list[dict]:
+        return [{"step": i, "loss": r["loss"]} for i, r in enumerate(self._history, start=1)]
+
+    def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        return {index: self._evaluate(architecture) for index, architecture in group.items()}
+
+    def _evaluate(self, architecture: Architecture) -> Outcome:
+        started = time.monotonic()
+        choices = tf.constant(choices_of(architecture))
+        value, loss = self._held_out.score(self._learner, choices)
+        seconds = time.monotonic() - started
+        if not math.isfinite(value):
+            return Outcome(reason=_NOT_FINITE, seconds=seconds)
+        return Outcome(score=value, loss=loss, seconds=seconds)
+
+
+_NOT_FINITE = "its answers on the held-out examples, or their score, are no finite numbers"
+
+
+def choices_of(architecture: Architecture) -> np.ndarray:
+    """int32 [layers, 2], each layer's stack and its ratio's denominator."""
+    return np.array([[c.stack, c.ratio.denominator] for c in architecture.cells], np.int32)
+
+
+class _ChoosingBatches:
+    """Training batches with a random candidate of `space` for each."""
+
+    def __init__(self, examples: EncodedExamples, batch_size: int, seed: int, space: Space):
+        self._batches = TrainingBatches(examples, batch_size, seed)
+        self._seed, self._space = seed, space
+        self.steps_per_epoch = self._batches.steps_per_epoch
+
+    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
+        candidate = self._space.draw(f"{self._seed}/{step}")
+        return {**self._batches[step], "choices": choices_of(candidate)}
+
+
+def _student(material: Material, architecture: Architecture) -> TaskModel:
+    outputs = material.task.num_outputs
+    return new_student(architecture, material.supernet, outputs, material.dropout, material.dtype)
+
+
+def _widest(best: Architecture) -> Architecture:
+    """The same formulas, each at the largest stack and the largest ratio its widths fit at."""
+    widths = best.channel_mismatch, best.hidden_size, best.ffn_width
+    cells = []
+    for cell in best.cells:
+        ratios = (Fraction(1, denominator) for denominator in RATIO_DENOMINATORS)
+        sizes = (CellSpec(cell.formula, max(STACKS), ratio) for ratio in ratios)
+        cells.append(next(c for c in sizes if not width_error(c.expression, *widths)))
+    return dataclasses.replace(best, cells=tuple(cells))
+
+
+def _outcome(index: int, history: list[dict], seconds: float) -> Outcome:
+    """The best of a candidate's epochs."""
+    losses = [record[f"loss_{index}"] for record in history]
+    kept = np.linspace(0, len(losses) - 1, min(len(losses), _LOSSES_KEPT)).astype(int)
+    common = {"seconds": seconds, "losses": tuple(losses[i] for i in kept)}
+    epochs = [
+        (record[f"score_{index}"], record[f"held_out_loss_{index}"])
+        for record in history
+        if f"score_{index}" in record
+    ]
+    if not epochs:
+        return Outcome(reason=_NOT_FINITE, **common)
+    value, loss = max(epochs, key=lambda epoch: (epoch[0], -epoch[1]))
+    return Outcome(score=value, loss=loss, **common)

@@ -1,0 +1,153 @@
+"""A network that learns beside others from one teacher, and can be asked for its logits."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.search.weights import FlatWeights
+from tf_efficientbert.training.optimizer import build_optimizer
+
+__all__ = ["Learner", "TeacherPass"]
+
+_TOKENS = tf.TensorSpec([None, None], tf.int32)
+_CLIP_NORM = 1.0
+_NEVER = -1
+
+
+class TeacherPass:
+    """A teacher's outputs on a batch, computed once for however many learn from them.
+
+    Args:
+        model: EfficientBert (the teacher before fine-tuning) or TaskModel.
+        with_attention: whether the attention scores are among the outputs.
+        num_outputs: int, the task's; a bare encoder answers with that many logits of zero.
+    """
+
+    def __init__(self, model, with_attention: bool, num_outputs: int):
+        def outputs(inputs):
+            given = model(inputs, training=False)
+            kept = {"hidden_states": given["hidden_states"]}
+            if with_attention:
+                kept["attention_scores"] = given["attention_scores"]
+            size = tf.shape(inputs["token_ids"])[0]
+            shape = [size] if num_outputs == 1 else [size, num_outputs]
+            return {**kept, "logits": given.get("logits", tf.zeros(shape))}
+
+        self._outputs = tf.function(
+            outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
+        )
+
+    def __call__(self, inputs: dict) -> dict:
+        """The outputs, as those of EfficientBert and TaskModel, of a batch's model inputs."""
+        return self._outputs(inputs)
+
+    @property
+    def specs(self) -> dict:
+        """The outputs' shapes and types."""
+        outputs = self._outputs.get_concrete_function().structured_outputs
+        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
+
+
+class Learner:
+    """A network in training, with its optimizer; every graph is traced once and serves all shapes.
+
+    Args:
+        model: TaskModel that starts from warm weights.
+        objective: what it matches.
+        seed: int, the origin of its dropout masks.
+        teacher_specs: see `TeacherPass.specs`.
+        chooses: whether its cells are chosen by each batch's "choices", int32 [layers, 2] (see
+            `EfficientBert.call`).
+
+    Attributes:
+        failed_step: tf.Variable, the step whose loss was not finite, or -1.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        objective: Objective,
+        seed: int,
+        teacher_specs: dict,
+        chooses: bool = False,
+    ):
+        self.model = model
+        self.weights = FlatWeights(model)
+        self.failed_step = tf.Variable(_NEVER, trainable=False)
+        self._objective = objective
+        self._seed = seed
+        self._optimizer = build_optimizer(self.weights.variables, 0.0, total_steps=None)
+        inputs = dict.fromkeys((*MODEL_INPUTS, *(["choices"] if chooses else [])), _TOKENS)
+        batch = dict(inputs)
+        if model.head.num_outputs == 1:
+            batch["labels"] = tf.TensorSpec([None], tf.float32)
+        scalars = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
+        self._used = tuple(batch)
+        self._step = tf.function(
+            self._train, input_signature=[batch, teacher_specs, *scalars], autograph=False
+        )
+        self._logits = tf.function(self._answer, input_signature=[inputs], autograph=False)
+
+    @property
+    def trackables(self) -> dict:
+        """What a checkpoint of the training holds."""
+        names = ("decayed", "undecayed")
+        weights = dict(zip(names, self.weights.variables, strict=True))
+        return {**weights, "optimizer": self._optimizer, "failed_step": self.failed_step}
+
+    @property
+    def failed(self) -> bool:
+        return int(self.failed_step) != _NEVER
+
+    @property
+    def traces(self) -> int:
+        """How many graphs have been traced so far."""
+        functions: list[Callable] = [self._step, self._logits]
+        return sum(function.experimental_get_tracing_count() for function in functions)
+
+    def restart_optimizer(self) -> None:
+        """Forgets the moments of an earlier training."""
+        for variable in self._optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+
+    def learn(
+        self, batch: dict, theirs: dict, step: int, learning_rate: float, prediction_scale: float
+    ) -> float:
+        """Takes one optimizer step and returns the loss before it.
+
+        Args:
+            batch: tensors, see `data.batching`.
+            theirs: the teacher's outputs on it.
+            step: its number, over all of the learner's trainings.
+            prediction_scale: see `Objective.compare`.
+        """
+        self._optimizer.learning_rate = learning_rate
+        used = {name: batch[name] for name in self._used}
+        seed = tf.constant([self._seed, step])
+        return float(self._step(used, theirs, seed, tf.constant(prediction_scale)))
+
+    def logits(self, inputs: dict):
+        """[batch, classes], or [batch] of a regression, as it answers now."""
+        return self._logits(inputs)
+
+    def _train(self, batch, theirs, dropout_seed, prediction_scale):
+        variables = self.weights.variables
+        with tf.GradientTape() as tape:
+            with self.weights.scope():
+                ours = self._call(batch, training=True, dropout_seed=dropout_seed)
+            loss = self._objective.compare(theirs, ours, batch, prediction_scale)["loss"]
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
+        self._optimizer.apply(gradients, variables)
+        return loss
+
+    def _answer(self, inputs):
+        with self.weights.scope():
+            return self._call(inputs)["logits"]
+
+    def _call(self, batch, **arguments):
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        return self.model(inputs, choices=batch.get("choices"), **arguments)

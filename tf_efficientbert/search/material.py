@@ -1,0 +1,158 @@
+"""What every candidate of a search is trained and scored with."""
+
+import dataclasses
+import math
+import random
+
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.data.batching import (
+    MODEL_INPUTS,
+    EncodedExamples,
+    TrainingBatches,
+    evaluation_batches,
+)
+from tf_efficientbert.data.task import Task
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.search.group import Phase
+from tf_efficientbert.search.learner import Learner, TeacherPass
+from tf_efficientbert.search.stages import Stage
+
+__all__ = ["HeldOut", "Material", "seed_of"]
+
+_SCORING_BATCH = 64
+
+
+def seed_of(*parts) -> int:
+    """A seed, 31 bits, that follows from `parts` in every process."""
+    return random.Random("/".join(map(str, parts))).getrandbits(31)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Material:
+    """Teachers, warm weights, text and task.
+
+    Attributes:
+        supernet: the warm weights that candidates inherit.
+        text_teacher, task_teacher: the teacher before and after fine-tuning.
+        text: raw text.
+        train: the task's training set; what is held out is a part of it.
+        objective: what candidates match.
+        dropout, dtype: of candidates.
+        seed: of the search.
+        checkpoint_seconds: time between two checkpoints of a training.
+    """
+
+    task: Task
+    supernet: EfficientBert
+    text_teacher: TeacherPass
+    task_teacher: TeacherPass
+    text: EncodedExamples
+    train: EncodedExamples
+    objective: Objective
+    dropout: float
+    dtype: str
+    seed: int
+    checkpoint_seconds: float
+
+    def held_out(self, stage: Stage) -> "HeldOut":
+        """The examples that score the stage's candidates."""
+        return HeldOut(self.task, self.train.take(self._split(stage)[0]))
+
+    def phases(self, stage: Stage, batches_of=TrainingBatches, evaluate=None) -> list[Phase]:
+        """The stage's trainings; all of its candidates see the same batches.
+
+        Args:
+            batches_of: (examples, batch size, seed) -> batches.
+            evaluate: see `Phase`, on the task.
+        """
+        training, phases = stage.training, []
+        size, seed = training.batch_size, seed_of(self.seed, "batches")
+        if training.text_share and training.text_epochs:
+            phases.append(
+                Phase(
+                    name="text",
+                    teacher=self.text_teacher,
+                    batches=batches_of(self._text(training.text_share), size, seed),
+                    epochs=training.text_epochs,
+                    learning_rate=training.text_learning_rate,
+                    prediction_scale=0.0,
+                )
+            )
+        trained_on = self._split(stage)[1]
+        used = trained_on[: max(1, round(training.task_share * len(trained_on)))]
+        phases.append(
+            Phase(
+                name="task",
+                teacher=self.task_teacher,
+                batches=batches_of(self.train.take(used), size, seed),
+                epochs=training.task_epochs,
+                learning_rate=training.task_learning_rate,
+                prediction_scale=1.0,
+                evaluate=evaluate,
+            )
+        )
+        return phases
+
+    def _split(self, stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+        """The training set's indices in random order: those held out, and the others."""
+        order = np.random.default_rng(self.seed).permutation(len(self.train))
+        count = min(max(1, round(stage.held_out * len(order))), len(order) - 1)
+        return order[:count], order[count:]
+
+    def _text(self, share: float) -> EncodedExamples:
+        count = max(1, round(share * len(self.text)))
+        chosen = np.random.default_rng(self.seed).permutation(len(self.text))[:count]
+        text = self.text.take(chosen)
+        if self.task.is_regression:  # the graph of a step takes labels, text or not
+            return dataclasses.replace(text, labels=np.zeros(count, np.float32))
+        return text
+
+
+class HeldOut:
+    """Examples that score candidates, as batches that lie ready."""
+
+    def __init__(self, task: Task, examples: EncodedExamples):
+        self._task, self._labels = task, examples.labels
+        self._batches = [
+            (indices, {name: tf.constant(batch[name]) for name in MODEL_INPUTS})
+            for indices, batch in evaluation_batches(examples, _SCORING_BATCH)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def metric(self) -> str:
+        """What `score` gives first."""
+        return self._task.metrics[0]
+
+    def score(self, learner: Learner, choices=None) -> tuple[float, float]:
+        """(the task's first metric, mean loss) of what a network answers now.
+
+        Where its answers are no finite numbers, neither are these.
+
+        Args:
+            choices: int32 [layers, 2] or None, see `EfficientBert.call`.
+        """
+        shape = (len(self),) if self._task.is_regression else (len(self), self._task.num_outputs)
+        logits = np.zeros(shape, np.float32)
+        chosen = {} if choices is None else {"choices": choices}
+        for indices, inputs in self._batches:
+            logits[indices] = learner.logits({**inputs, **chosen}).numpy()
+        if not np.isfinite(logits).all():
+            return math.nan, math.nan
+        value = float(score(self._task, logits, self._labels)[self.metric])
+        return value, _loss(self._task, logits, self._labels)
+
+
+def _loss(task: Task, logits: np.ndarray, labels: np.ndarray) -> float:
+    """Cross-entropy, or squared error of a regression, against the labels."""
+    if task.is_regression:
+        return float(np.mean(np.square(logits - labels)))
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return float(-log_probabilities[np.arange(len(labels)), labels].mean())

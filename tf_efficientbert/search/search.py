@@ -1,0 +1,290 @@
+"""The three-stage search: each stage starts from what the one before found."""
+
+import dataclasses
+import json
+import logging
+
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.distiller import (
+    check_task_teacher,
+    check_text_teacher,
+    resolve_architecture,
+)
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.engine import StageSearch
+from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
+from tf_efficientbert.search.learner import TeacherPass
+from tf_efficientbert.search.material import Material, seed_of
+from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
+from tf_efficientbert.search.space import FormulaSpace, JointSpace, SizeSpace, Space, SpaceError
+from tf_efficientbert.search.stages import Stage, read_stages
+from tf_efficientbert.search.study import Study, Trial, best_of
+from tf_efficientbert.storage import write_file
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
+
+__all__ = ["SAMPLERS", "STUDY", "SearchOptions", "search"]
+
+_log = logging.getLogger(__name__)
+
+SAMPLERS = ("action-space", "random")
+STUDY = "study.journal"
+# Of the paper's 15 to 16 million parameters the lower end is this part of the upper.
+_BUDGET_SHARE = 15 / 16
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(TaskOptions, CorpusOptions):
+    """What `search` is told."""
+
+    output_dir: str = option("", "where study and result go; run again on it to go on")
+    teacher: str = input_option("", "folder that train_teacher made: …/model")
+    supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
+    shared_supernet: str = input_option(
+        "", "another such folder, where candidates that share weights start; empty for --supernet"
+    )
+    teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
+    stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")
+    from_stage: int = option(1, "first stage to run: 1, 2 or 3; those before must be finished")
+    to_stage: int = option(3, "last stage to run")
+    sampler: str = option("action-space", "action-space (learned) or random")
+    group_size: int = option(4, "candidates trained side by side with one teacher pass")
+    min_parameters: int = option(0, "fewest parameters of a candidate; 0 for 15/16 of the most")
+    max_parameters: int = option(
+        0, "most, fit projection counted, head not; 0 for those of --architecture=plain"
+    )
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0 for none")
+    real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
+    sum_over_classes: bool = option(False, "sum the prediction loss over classes")
+    dropout: float = option(0.1, "dropout rate everywhere")
+    seed: int = option(0, "origin of everything random")
+    bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
+    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("teacher", "supernet"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        if not 1 <= self.from_stage <= self.to_stage <= 3:
+            raise UserError(
+                f"--from_stage={self.from_stage}, --to_stage={self.to_stage}: expected stages from "
+                "1 to 3, the first no later than the last"
+            )
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"--sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}")
+        if self.group_size < 1:
+            raise UserError(f"--group_size={self.group_size}: expected 1 or more")
+        for name in ("min_parameters", "max_parameters", "attention_ratio"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
+        self.dtype  # noqa: B018  checks seed, dropout and checkpoint_seconds
+        read_stages(self.stages)
+
+    @property
+    def dtype(self) -> str:
+        """The Keras dtype policy."""
+        names = ("dropout", "seed", "bfloat16", "checkpoint_seconds")
+        return TrainingOptions(**{name: getattr(self, name) for name in names}).dtype
+
+
+def search(options: SearchOptions) -> dict:
+    """Searches the feed-forward cells and writes the best to `output_dir`/architecture.json.
+
+    Dong et al. 2021, section 3.4. All candidates and their scores are in `output_dir`/study.journal
+    (see `Study`); scores come from a part of the training set that trains no candidate.
+
+    Returns: {"architecture": JSON's view, "parameters": int, "score": float, "metric": str,
+        "candidates": {stage: how many}, "seconds": float}. A finished search returns what it
+        returned then; an interrupted one goes on.
+
+    Raises:
+        SearchError: three candidates in a row failed.
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        searching = _Search(options, run)
+        best = searching.run()
+        result = {
+            "architecture": json.loads(best.architecture.to_json()),
+            "parameters": best.parameters,
+            "score": best.score,
+            "metric": searching.metric,
+            "candidates": searching.counts,
+        }
+        if options.to_stage < 3:
+            run.save_clock()
+            return {**result, "seconds": run.seconds}
+        write_file(run.path / "architecture.json", best.architecture.to_json().encode("utf-8"))
+        return run.finish(result)
+
+
+class _Search:
+    """All stages over one study."""
+
+    def __init__(self, options: SearchOptions, run: RunDirectory):
+        self._options, self._run = options, run
+        self._stages = read_stages(options.stages)
+        data = TaskData(options)
+        train = data.load("train")  # before anything that takes long
+        make_deterministic()
+        self._teacher, self._supernet = load(options.teacher), load(options.supernet)
+        check_task_teacher(options, data.task, self._teacher, self._supernet)
+        check_text_teacher(options, self._supernet)
+        self._task = data.task
+        self._train = self._teacher.encode(train)
+        self._text = options.encoded(self._supernet.tokenizer)
+        self._budget = self._make_budget()
+        self._study = Study(run.path / STUDY)
+        self._material = self._make_material()
+
+    @property
+    def metric(self) -> str:
+        return self._task.metrics[0]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: len(self._study.trials(name)) for name in self._study.stages}
+
+    def run(self) -> Trial:
+        """The best trial of the last stage."""
+        best = None
+        for number, stage in enumerate(self._stages[: self._options.to_stage], start=1):
+            if number >= self._options.from_stage:
+                best = self._run_stage(stage, best.architecture if best else None)
+            else:
+                best = self._finished(number, stage)
+        return best
+
+    def _finished(self, number: int, stage: Stage) -> Trial:
+        trials = self._study.trials(stage.name)
+        if not trials or not self._study.notes(stage.name)["ended"]:
+            raise UserError(
+                f"--from_stage={self._options.from_stage}: stage {number} has {len(trials)} of "
+                f"{stage.candidates} candidates in {self._study.path}; run it first"
+            )
+        return best_of(trials)
+
+    def _run_stage(self, stage: Stage, best: Architecture | None) -> Trial:
+        space = self._space(stage, best)
+        held_out = len(self._material.held_out(stage))
+        sampler = self._sampler(stage, space)
+        if stage.name not in self._study.stages:
+            self._study.begin(
+                stage.name,
+                metric=self.metric,
+                planned=stage.candidates,
+                validation_examples=held_out,
+                sampler=self._options.sampler,
+                fits=[],
+                training=[],
+                ended=False,
+            )
+        return StageSearch(
+            stage=stage,
+            sampler=sampler,
+            make_evaluator=lambda: self._evaluator(stage, space, best),
+            study=self._study,
+            budget=self._budget,
+            group_size=self._options.group_size,
+            seed=self._options.seed,
+            known=self._known(stage),
+        ).run()
+
+    def _space(self, stage: Stage, best: Architecture | None) -> Space:
+        try:
+            if best is None:
+                return JointSpace(self._supernet.backbone.architecture, self._budget)
+            if "formula" in stage.searched:
+                return FormulaSpace(best)
+            return SizeSpace(best, self._budget)
+        except SpaceError as error:
+            raise UserError(f"{stage.name}: {error}") from error
+
+    def _sampler(self, stage: Stage, space: Space) -> Sampler:
+        seed = seed_of(self._options.seed, stage.name, "sampler")
+        if self._options.sampler == "random":
+            return RandomSampler(space, seed)
+        return ActionSpaceSampler(
+            space,
+            seed,
+            start=stage.random_candidates,
+            every=stage.refit_every,
+            exploration=stage.exploration,
+            tuning_rounds=stage.tuning_rounds,
+            max_draws=stage.max_draws,
+        )
+
+    def _evaluator(self, stage: Stage, space: Space, best: Architecture | None) -> Evaluator:
+        folder = self._run.checkpoints / stage.name
+        if not stage.shares_weights:
+            return TrainedAlone(self._material, stage, folder, self._run.save_clock)
+        material = self._material
+        if self._options.shared_supernet:
+            warm = load(self._options.shared_supernet)
+            material = dataclasses.replace(material, supernet=warm.backbone)
+        shared = SharedWeights(material, stage, best, space, folder, self._run.save_clock)
+        # EfficientBERT+ starts its trainings on the tasks from it.
+        TextModel(shared.model, self._teacher.tokenizer, self._task, self._options.max_tokens).save(
+            self._run.path / "shared_supernet"
+        )
+        return shared
+
+    def _known(self, stage: Stage) -> dict[Architecture, Trial]:
+        """Earlier stages' trials under the same training and the same held-out examples."""
+        known = {}
+        for earlier in self._stages[: self._stages.index(stage)]:
+            alike = (earlier.training, earlier.held_out) == (stage.training, stage.held_out)
+            if alike and not (earlier.shares_weights or stage.shares_weights):
+                trials = self._study.trials(earlier.name)
+                known |= {trial.architecture.canonical(): trial for trial in trials}
+        return known
+
+    def _make_budget(self) -> Budget:
+        options, warm = self._options, self._supernet.backbone
+        sizes = warm.fit_size, warm.vocabulary_size, warm.max_positions
+        maximum = options.max_parameters
+        if not maximum:
+            plain = resolve_architecture("plain", warm.architecture)
+            maximum = plain.count_parameters(*sizes)
+        minimum = options.min_parameters or round(maximum * _BUDGET_SHARE)
+        if minimum > maximum:
+            raise UserError(
+                f"--min_parameters={minimum:,} is above the most a candidate may have, {maximum:,}"
+            )
+        return Budget(minimum, maximum, *sizes)
+
+    def _make_material(self) -> Material:
+        options = self._options
+        folder = find_teacher(options.teacher_dir)
+        text_teacher = load_teacher(folder, dtype=options.dtype).backbone
+        warm = self._supernet.backbone
+        ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
+        outputs = self._task.num_outputs
+        task_teacher = self._teacher.model.rebuilt(dtype=options.dtype)
+        return Material(
+            task=self._task,
+            supernet=warm,
+            text_teacher=TeacherPass(text_teacher, bool(ratio), outputs),
+            task_teacher=TeacherPass(task_teacher, bool(ratio), outputs),
+            text=self._text,
+            train=self._train,
+            objective=Objective(
+                attention_ratio=ratio,
+                real_tokens_only=options.real_tokens_only,
+                sum_over_classes=options.sum_over_classes,
+            ),
+            dropout=options.dropout,
+            dtype=options.dtype,
+            seed=options.seed,
+            checkpoint_seconds=options.checkpoint_seconds,
+        )

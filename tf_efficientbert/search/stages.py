@@ -1,0 +1,238 @@
+"""The stages of the search as data (Dong et al. 2021, arXiv 2109.07222, section 3.4)."""
+
+import dataclasses
+import json
+import math
+
+from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.errors import UserError
+
+__all__ = ["RECIPES", "Stage", "Training", "read_stages"]
+
+# What the stages of a search choose, in their order; what a stage doesn't choose stays as the best
+# candidate of the stage before has it.
+_SEARCHED = (("stack", "ratio", "formula"), ("formula",), ("stack", "ratio"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a candidate, or the supernet that candidates share, learns from warm weights.
+
+    First from the teacher before fine-tuning on raw text, then from the fine-tuned one on the task.
+
+    Attributes:
+        text_share: share of the corpus, 0 for no training on text.
+        task_share: share of the task's training examples that are not held out.
+        text_epochs, task_epochs: passes over these shares.
+        text_learning_rate, task_learning_rate: peaks of linear warm-up and decay.
+        batch_size: examples a step.
+    """
+
+    text_share: float
+    text_epochs: float
+    text_learning_rate: float
+    task_share: float
+    task_epochs: float
+    task_learning_rate: float
+    batch_size: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage: what it searches, how many candidates it tries and how it scores one.
+
+    Attributes:
+        name: what it is called on disk and in reports.
+        searched: what it chooses in each layer: "stack", "ratio", "formula".
+        shares_weights: whether candidates are slices of one supernet that is trained with a random
+            candidate a step, instead of being trained one by one.
+        candidates: how many distinct ones it tries.
+        random_candidates: how many of them before the learned action space is first fitted.
+        refit_every: candidates between two fits.
+        exploration: weight of the action space's upper confidence term; 0 for none.
+        tuning_rounds: of the classifiers' parameters, at every fit; 0 for none.
+        max_draws: draws inside the action space's region before any will do.
+        held_out: share of the task's training set that scores candidates and trains none of them.
+        training: of a candidate or of the shared supernet.
+    """
+
+    name: str
+    searched: tuple[str, ...]
+    shares_weights: bool
+    candidates: int
+    random_candidates: int
+    refit_every: int
+    exploration: float
+    tuning_rounds: int
+    max_draws: int
+    held_out: float
+    training: Training
+
+
+_PAPER_CANDIDATE = Training(
+    text_share=0.02,
+    text_epochs=1.0,
+    text_learning_rate=1e-4,
+    task_share=0.1,
+    task_epochs=3.0,
+    task_learning_rate=4e-4,
+    batch_size=64,
+)
+_PAPER_SUPERNET = Training(
+    text_share=1.0,
+    text_epochs=10.0,
+    text_learning_rate=1e-4,
+    task_share=1.0,
+    task_epochs=10.0,
+    task_learning_rate=4e-4,
+    batch_size=64,
+)
+# Sizes for 2,000 sentences and two CPU cores, where a hundred steps take ten seconds.
+_QUICK_CANDIDATE = Training(
+    text_share=0.04,
+    text_epochs=1.0,
+    text_learning_rate=5e-4,
+    task_share=1.0,
+    task_epochs=2.0,
+    task_learning_rate=1e-3,
+    batch_size=32,
+)
+_QUICK_SUPERNET = Training(
+    text_share=0.3,
+    text_epochs=1.0,
+    text_learning_rate=5e-4,
+    task_share=1.0,
+    task_epochs=5.0,
+    task_learning_rate=1e-3,
+    batch_size=32,
+)
+
+
+def _recipe(
+    counts: tuple[int, int, int], held_out: tuple[float, float, float], trainings, **common
+):
+    names = ("joint", "formulas", "sizes")
+    return tuple(
+        Stage(
+            name=name,
+            searched=searched,
+            shares_weights=searched == _SEARCHED[-1],
+            candidates=count,
+            held_out=share,
+            training=training,
+            **common,
+        )
+        for name, searched, count, share, training in zip(
+            names, _SEARCHED, counts, held_out, trainings, strict=True
+        )
+    )
+
+
+# The counts of candidates are this project's: neither paper nor reference names any.
+RECIPES = {
+    "paper": _recipe(
+        (400, 400, 2000),
+        (0.01, 0.01, 0.1),
+        (_PAPER_CANDIDATE, _PAPER_CANDIDATE, _PAPER_SUPERNET),
+        random_candidates=80,
+        refit_every=10,
+        exploration=0.1,
+        tuning_rounds=10,
+        max_draws=20_000,
+    ),
+    "quick": _recipe(
+        (12, 12, 48),
+        (0.25, 0.25, 0.25),
+        (_QUICK_CANDIDATE, _QUICK_CANDIDATE, _QUICK_SUPERNET),
+        random_candidates=6,
+        refit_every=4,
+        exploration=0.1,
+        tuning_rounds=0,
+        max_draws=500,
+    ),
+}
+
+
+def read_stages(name: str) -> tuple[Stage, ...]:
+    """A recipe's three stages, by its name or from a JSON file: a list of three objects.
+
+    The objects have the attributes of `Stage`; `searched` and `shares_weights` may be left out.
+
+    Raises:
+        UserError: unknown name, unreadable file, or a key or value that makes no stage; it names
+            the stage and the key.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    if not name.endswith(".json"):
+        known = ", ".join(RECIPES)
+        raise UserError(f"--stages={name}: expected {known} or a .json file")
+    try:
+        given = json.loads("\n".join(line for _, line in read_lines(name)))
+    except json.JSONDecodeError as error:
+        raise UserError(f"--stages={name} is not JSON: {error}") from error
+    if not isinstance(given, list) or len(given) != len(_SEARCHED):
+        raise UserError(f"--stages={name}: expected a list of {len(_SEARCHED)} stages")
+    stages = []
+    for number, (stage, searched) in enumerate(zip(given, _SEARCHED, strict=True), start=1):
+        where = f"--stages={name}: stage {number}"
+        defaults = {"searched": list(searched), "shares_weights": searched == _SEARCHED[-1]}
+        if not isinstance(stage, dict):
+            raise UserError(f"{where} is no object")
+        fields = {**defaults, **stage}
+        fields["training"] = _build(Training, fields.get("training"), f"{where}, training")
+        fields["searched"] = tuple(fields["searched"])
+        stages.append(_checked(_build(Stage, fields, where), searched, where))
+    if len({stage.name for stage in stages}) < len(stages):
+        raise UserError(f"--stages={name}: two stages have one name")
+    return tuple(stages)
+
+
+def _build(kind: type, values, where: str):
+    """A dataclass from an object whose keys and types are checked."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: expected an object with the keys of {kind.__name__}")
+    types = {field.name: field.type for field in dataclasses.fields(kind)}
+    for problem, keys in (("lacks", set(types) - set(values)), ("has", set(values) - set(types))):
+        if keys:
+            unknown = "unknown " if problem == "has" else ""
+            raise UserError(f"{where} {problem} {unknown}{', '.join(sorted(keys))}")
+    for key, value in values.items():
+        expected = types[key]
+        if expected is float and type(value) is int:
+            values = {**values, key: float(value)}
+        elif isinstance(expected, type) and type(value) is not expected:
+            raise UserError(f"{where}: {key} is {value!r}, expected {expected.__name__}")
+    return kind(**values)
+
+
+def _checked(stage: Stage, searched: tuple[str, ...], where: str) -> Stage:
+    """Raises UserError for values no stage can have."""
+    if stage.searched != searched:
+        raise UserError(f"{where}: searched is {list(stage.searched)}, expected {list(searched)}")
+    training = stage.training
+    at_least = {
+        "candidates": (stage.candidates, 1),
+        "random_candidates": (stage.random_candidates, 2),
+        "refit_every": (stage.refit_every, 1),
+        "exploration": (stage.exploration, 0.0),
+        "tuning_rounds": (stage.tuning_rounds, 0),
+        "max_draws": (stage.max_draws, 1),
+        "batch_size": (training.batch_size, 1),
+        "text_epochs": (training.text_epochs, 0.0),
+    }
+    for key, (value, least) in at_least.items():
+        if not (value >= least and math.isfinite(value)):
+            raise UserError(f"{where}: {key} is {value}, expected {least} or more")
+    for key in ("text_learning_rate", "task_learning_rate", "task_epochs"):
+        value = getattr(training, key)
+        if not (value > 0 and math.isfinite(value)):
+            raise UserError(f"{where}: {key} is {value}, expected a number above 0")
+    for key, value in (("text_share", training.text_share), ("task_share", training.task_share)):
+        if not 0 <= value <= 1:
+            raise UserError(f"{where}: {key} is {value}, expected a number from 0 to 1")
+    if not training.task_share:
+        raise UserError(f"{where}: task_share is 0: the task's training gives the score")
+    if not 0 < stage.held_out < 1:
+        raise UserError(f"{where}: held_out is {stage.held_out}, expected one between 0 and 1")
+    return stage

@@ -1,0 +1,20 @@
+"""Searches the feed-forward cells of a student in three stages.
+
+    python -m trainers.search --teacher=runs/teacher/model --supernet=runs/supernet/model \\
+        --output_dir=runs/search
+"""
+
+from tf_efficientbert.search.search import SearchOptions, search
+from trainers.job import print_figures, run_job
+
+
+def print_found(result: dict) -> None:
+    """The figures, and the architecture a line a layer."""
+    architecture = result.pop("architecture")
+    print_figures(result)
+    for layer, formula in enumerate(architecture["formulas"], start=1):
+        print(f"layer {layer}: {formula}")
+
+
+if __name__ == "__main__":
+    run_job(SearchOptions, search, print_found)
