@@ -10,7 +10,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = [
     name for name in ("tf_efficientbert", "trainers", "serving") if (REPOSITORY / name).is_dir()
 ]
-INSTALLED_DATA = ("tf_efficientbert/data/shipped", "trainers/recipes")
+INSTALLED_DATA = (
+    "tf_efficientbert/data/shipped",
+    "tf_efficientbert/reporting/assets",
+    "trainers/recipes",
+)
 CACHES = shutil.ignore_patterns("__pycache__")
 
 

@@ -1,0 +1,113 @@
+"""A whole report with every part in it, small or as large as a long search leaves it."""
+
+import json
+import math
+import random
+
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.architecture.expression import parse
+from tf_efficientbert.architecture.mutation import mutate
+
+SIZES = {"hidden_size": 48, "ffn_width": 48}
+
+
+def ordinary(stack: int = 1, denominator: int = 1) -> str:
+    name = f"linear{stack}_{denominator}"
+    return f"{name}(gelu({name}(x,wb1)),wb2)"
+
+
+def architecture(seed: int, layers: int = 2) -> Architecture:
+    draws = random.Random(seed)
+    seeds = [ordinary(draws.randint(1, 4), draws.randint(1, 4)) for _ in range(layers)]
+    formulas = [str(mutate(parse(text), draws.randrange(10**6), **SIZES)) for text in seeds]
+    return Architecture.from_formulas(formulas, **SIZES)
+
+
+def described(network: Architecture) -> dict:
+    return json.loads(network.to_json())
+
+
+def report(counts: tuple[int, ...] = (4, 3, 5), layers: int = 2, records: int = 30) -> dict:
+    """A report as JSON holds it; the second candidate of a stage failed, the last one runs."""
+    names = ("joint", "formulas", "sizes")
+    stages = [_stage(name, count, layers) for name, count in zip(names, counts, strict=True)]
+    stages[-1]["training"] = _curve(records)
+    searched = described(architecture(99, layers))
+    return {
+        "title": "quickstart",
+        "task": "reviews",
+        "split": "test",
+        "examples": 400,
+        "models": [
+            _model("teacher", 0.92, None),
+            _model("plain", 0.86, described(Architecture.from_formulas([ordinary()], **SIZES))),
+            _model("published", 0.85, described(architecture(98, layers))),
+            _model("searched", 0.88, searched),
+        ],
+        "confusion": {
+            "searched": {"labels": ["negative", "positive"], "counts": [[250, 30], [20, 100]]},
+            "teacher": {"labels": ["negative", "positive"], "counts": [[260, 20], [12, 108]]},
+        },
+        "losses": {
+            "teacher: fine-tuning": _curve(records, dev=True),
+            "supernet: warm-up": _curve(records),
+        },
+        "search": {"stages": stages},
+        "seconds": {"teacher": 66, "search": 3720.5, "export": 0.4},
+    }
+
+
+def _stage(name: str, count: int, layers: int) -> dict:
+    candidates = [_candidate(index, layers, len(name), count) for index in range(count)]
+    scores = {c["index"]: c["score"] for c in candidates if c["score"] is not None}
+    return {
+        "name": name,
+        "metric": "accuracy",
+        "planned": count,
+        "validation_examples": 500,
+        "sampler": "action space",
+        "fits": [{"candidates": 2, "depth": 1, "share": 0.5}],
+        "best": max(scores, key=scores.get) if scores else None,
+        "training": [],
+        "candidates": candidates,
+    }
+
+
+def _candidate(index: int, layers: int, salt: int, count: int) -> dict:
+    draws = random.Random(1000 * salt + index)
+    state = "failed" if index == 1 else "running" if index == count - 1 else "complete"
+    candidate = {
+        "index": index,
+        "architecture": described(architecture(100 * salt + index, layers)),
+        "score": round(draws.uniform(0.7, 0.9), 4) if state == "complete" else None,
+        "parameters": draws.randint(5_000_000, 7_000_000),
+        "state": state,
+        "seconds": draws.uniform(5, 15),
+        "losses": [3 * math.exp(-step / 10) for step in range(20)],
+    }
+    if state == "failed":
+        candidate["reason"] = "the loss is not finite at step 9"
+    if index == 0:
+        candidate["reused"] = True
+    return candidate
+
+
+def _model(name: str, accuracy: float, network: dict | None) -> dict:
+    files = {"bytes": 24_000_000, "latency_ms": {"1": 9.5, "2": 5.25}}
+    model = {
+        "name": name,
+        "parameters": 6_090_000,
+        "macs": 209_000_000,
+        "test_accuracy": accuracy,
+        "test_accuracy_standard_error": math.sqrt(accuracy * (1 - accuracy) / 400),
+        "litert": {"float32": files, "int8": files},
+    }
+    return model | ({"architecture": network} if network else {})
+
+
+def _curve(records: int, dev: bool = False) -> list[dict]:
+    return [
+        {"step": step, "loss": 90 * math.exp(-6 * step / records) + 0.5}
+        | ({"dev_accuracy": 0.9} if dev and step % 10 == 0 else {})
+        for step in range(1, records + 1)
+    ]

@@ -1,0 +1,59 @@
+import re
+
+import matplotlib
+import pytest
+
+from tf_efficientbert.reporting import charts
+from tf_efficientbert.reporting.study import read_stages
+
+from .reports import report
+
+STAGES = read_stages(report())
+
+
+def commands(html: str) -> int:
+    """Pieces of the longest line in a drawing."""
+    return max(len(re.findall("[ML]", path)) for path in re.findall(r' d="([^"]*)"', html))
+
+
+def test_long_training_is_thinned_to_what_a_chart_can_show():
+    records = [{"step": step, "loss": 1 / step} for step in range(1, 30_001)]
+    chart = charts.training("supernet", records, "key")
+    assert "30,000 records" in chart
+    assert 20 < commands(chart) <= 200
+
+
+def test_records_without_a_number_are_passed_over():
+    records = [{"step": 1, "loss": float("nan")}, {"step": 2}, {"step": 3, "loss": 0.5}, None]
+    assert "1 record," in charts.training("teacher", records, "key")
+    assert charts.training("teacher", records[:2], "key") is None
+
+
+def test_dev_score_stands_below_the_loss():
+    records = [{"step": step, "loss": 1.0, "dev_accuracy": 0.9} for step in (1, 2)]
+    chart = charts.training("teacher", records, "key").replace("\N{NO-BREAK SPACE}", " ")
+    assert "dev accuracy 90.0 %" in chart
+    assert "dev, %" in chart
+
+
+def test_best_so_far_marks_where_the_action_space_was_first_fitted():
+    assert "action space first fitted, after 2" in charts.best_so_far(STAGES[0], 0)
+
+
+def test_candidates_curves_tell_the_best_and_the_failed_ones():
+    chart = charts.candidate_losses(STAGES[0], 0)
+    assert "the best one" in chart
+    assert ">failed<" in chart
+
+
+@pytest.mark.parametrize("draw", [charts.best_so_far, charts.candidate_losses])
+def test_stage_without_candidates_has_no_chart(draw):
+    (stage,) = read_stages({"search": {"stages": [{"name": "joint"}]}})
+    assert draw(stage, 0) is None
+
+
+def test_readers_own_drawing_defaults_neither_matter_nor_change():
+    before = charts.score_against_parameters(STAGES)
+    with matplotlib.rc_context({"font.size": 31, "axes.grid": False, "svg.fonttype": "path"}):
+        assert charts.score_against_parameters(STAGES) == before
+        assert matplotlib.rcParams["font.size"] == 31

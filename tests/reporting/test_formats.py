@@ -1,0 +1,56 @@
+import math
+
+import pytest
+
+from tf_efficientbert.reporting import formats
+
+
+def plain(shown: str) -> str:
+    return shown.replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (0, "0.0 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.96, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (3599.9, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (86_399, "1 d 0 h"),
+        (58 * 86_400, "58 d 0 h"),
+    ],
+)
+def test_duration_has_the_two_units_that_matter(seconds, shown):
+    assert plain(formats.duration(seconds)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (512, "512"),
+        (48_230, "48.2 k"),
+        (5_400_000, "5.40 M"),
+        (15_738_000, "15.74 M"),
+        (209_000_000, "209 M"),
+        (1.53e9, "1.53 G"),
+    ],
+)
+def test_count_has_its_unit(value, shown):
+    assert plain(formats.count(value)) == shown
+
+
+def test_score_is_in_per_cent_only_where_the_metric_is_a_share():
+    assert plain(formats.score(0.8123, "accuracy", 0.0171)) == "81.2 ± 1.7 %"
+    assert plain(formats.score(-0.05, "matthews")) == "−5.0 %"
+    assert plain(formats.score(0.4312, "loss")) == "0.4312"
+    assert formats.score(None, "accuracy") == "–"
+
+
+@pytest.mark.parametrize("value", [None, True, "1", math.nan, math.inf, 10**400, 1e200, [], {}])
+def test_what_cannot_be_drawn_is_no_number(value):
+    assert formats.finite(value) is None

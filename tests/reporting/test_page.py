@@ -1,0 +1,277 @@
+import copy
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tf_efficientbert.reporting.page import page
+
+from .reports import report
+
+ROOT = Path(__file__).parents[2]
+NBSP = "\N{NO-BREAK SPACE}"
+WHOLE = report()
+SMALL = report((3, 2, 1), layers=1, records=12)
+HOSTILE = "</style><script>alert('x')</script> $\\frac$ & \"q\" \ud800 _"
+
+
+class Reader(HTMLParser):
+    """Collects what a page holds and fails where its tags do not balance."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        given = dict(attrs)
+        assert len(given) == len(attrs), f"<{tag}> has an attribute twice: {attrs}"
+        self.ids += [given["id"]] if "id" in given else []
+        self.references += [given[key] for key in ("src", "href", "xlink:href") if key in given]
+        assert not [key for key in given if key.startswith("on")]
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.texts).replace(NBSP, " ")
+
+
+def assert_well_formed(html: str) -> Reader:
+    html.encode("utf-8")
+    read = Reader(html)
+    assert html.startswith("<!doctype html>")
+    assert len(read.ids) == len(set(read.ids))
+    assert all(reference.startswith("#") for reference in read.references)
+    assert {reference[1:] for reference in read.references} <= set(read.ids)
+    assert "@import" not in html
+    assert all(target.startswith(("#", "data:")) for target in re.findall(r"url\(([^)]*)", html))
+    assert not {"script", "link", "img", "iframe"} & set(read.tags)
+    return read
+
+
+@pytest.fixture(scope="module")
+def whole() -> str:
+    return page(WHOLE)
+
+
+def test_page_is_balanced_and_refers_to_nothing_outside(whole):
+    read = assert_well_formed(whole)
+    for name in ("Models", "What each stage gained", "The chosen architecture", "All candidates"):
+        assert name in read.text
+
+
+def test_same_report_gives_the_same_page_in_another_process(whole):
+    program = (
+        "from tests.reporting.reports import report\n"
+        "from tf_efficientbert.reporting.page import page\n"
+        "import sys; sys.stdout.buffer.write(page(report()).encode())"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=True
+    )
+    assert again.stdout.decode() == whole
+    assert page(WHOLE) == whole
+
+
+def test_a_report_is_left_as_it_was():
+    given = copy.deepcopy(WHOLE)
+    page(given)
+    assert given == WHOLE
+
+
+def test_drawing_library_is_imported_only_when_something_is_drawn():
+    program = (
+        "import sys, tf_efficientbert.reporting.page\n"
+        "heavy = {'matplotlib', 'tensorflow', 'keras'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_every_text_of_a_report_is_escaped():
+    given = copy.deepcopy(WHOLE)
+    given |= {"title": HOSTILE, "task": HOSTILE, "split": HOSTILE}
+    given["models"][0]["name"] = HOSTILE
+    given["models"][0]["test_<b>"] = 0.5
+    given["models"][0]["litert"] = {HOSTILE: {"bytes": 1, "latency_ms": {HOSTILE: 2}}}
+    given["confusion"] = {HOSTILE: {"labels": [HOSTILE, "b"], "counts": [[1, 2], [3, 4]]}}
+    given["losses"] = {HOSTILE: [{"step": 1, "loss": 2, f"dev_{HOSTILE}": 0.5}]}
+    given["seconds"] = {HOSTILE: 3}
+    stage = given["search"]["stages"][0]
+    stage |= {"name": HOSTILE, "metric": HOSTILE, "sampler": HOSTILE}
+    stage["candidates"][0] |= {"state": HOSTILE, "reason": HOSTILE}
+    stage["candidates"][1]["architecture"] = {"formulas": [HOSTILE]}
+    read = assert_well_formed(page(given))
+    assert "b" not in read.tags
+    assert read.text.count("<script>alert('x')</script>") > 10
+
+
+@st.composite
+def selections(draw, value):
+    """The value with any of its parts left out or None."""
+    if isinstance(value, dict):
+        kept = {key: part for key, part in value.items() if draw(st.integers(0, 5))}
+        return {key: draw(selections(part)) for key, part in kept.items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        return [draw(selections(part)) for part in value[: draw(st.integers(0, len(value)))]]
+    return value if draw(st.integers(0, 8)) else None
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(part=selections(SMALL))
+def test_any_part_of_a_report_makes_a_page(part):
+    assert_well_formed(page(part))
+
+
+@pytest.mark.parametrize("key", sorted(SMALL))
+def test_each_part_may_be_missing_empty_or_the_only_one(key):
+    assert_well_formed(page({name: part for name, part in SMALL.items() if name != key}))
+    assert_well_formed(page({key: SMALL[key]}))
+    assert_well_formed(page({key: type(SMALL[key])()}))
+    assert_well_formed(page({key: None}))
+
+
+def test_an_empty_report_says_what_is_not_there_yet():
+    read = assert_well_formed(page({}))
+    assert "No search has been run yet" in read.text
+    assert "No model has been scored yet" in read.text
+
+
+def test_a_stage_that_has_only_begun_says_so():
+    read = assert_well_formed(page({"search": {"stages": [{"name": "joint", "planned": 12}]}}))
+    assert "joint (0 of 12)" in read.text
+    assert "No candidate has a score yet" in read.text
+    assert "No candidate yet" in read.text
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [0.8],
+        [None],
+        [None, None, None],
+        [math.nan, math.inf, -math.inf],
+        [0.8, 0.8, 0.8],
+        [0, 0],
+        [1, 1],
+        [True, "0.8", 10**400],
+        [1e99, -1e99],
+        [-0.5, None, 0.5],
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("state", ["complete", "failed"])
+@pytest.mark.parametrize("metric", ["accuracy", "log-likelihood"])
+def test_odd_scores_and_states_make_a_page(scores, state, metric):
+    stage = report((len(scores), 1, 1))["search"]["stages"][0] | {"metric": metric, "best": 0}
+    for candidate, score in zip(stage["candidates"], scores, strict=True):
+        candidate |= {"score": score, "state": state, "losses": [math.nan, *scores]}
+    stage["training"] = [{"step": step, "loss": value} for step, value in enumerate(scores)]
+    assert_well_formed(page({"search": {"stages": [stage]}}))
+
+
+def test_failed_candidates_stand_apart_with_their_reason(whole):
+    assert "the loss is not finite at step 9" in whole
+    assert "failed, without a score" in whole
+
+
+@pytest.mark.parametrize(
+    ("searched", "cell", "verdict"),
+    [
+        (0.88, "+2.0 ± 2.4", "less than two standard errors"),
+        (0.80, "−6.0 ± 2.6", "more than two standard errors: worse"),
+        (0.95, "+9.0 ± 2.0", "more than two standard errors: better"),
+    ],
+)
+def test_gap_to_plain_stands_with_the_error_of_the_difference(searched, cell, verdict):
+    given = copy.deepcopy({"models": WHOLE["models"]})
+    error = math.sqrt(searched * (1 - searched) / 400)
+    given["models"][3] |= {"test_accuracy": searched, "test_accuracy_standard_error": error}
+    text = assert_well_formed(page(given)).text
+    assert text.count(cell) == 2  # in the headline and in the table
+    assert verdict in text
+
+
+def test_gap_without_errors_says_that_they_are_not_known():
+    given = {
+        "models": [
+            {"name": "plain", "test_matthews": 0.40},
+            {"name": "searched", "test_matthews": 0.45},
+        ]
+    }
+    assert (
+        "+5.0 points of matthews; the error of the difference is not known"
+        in Reader(page(given)).text
+    )
+
+
+def test_scores_in_per_cent_are_shown_as_they_are():
+    text = Reader(page({"models": [{"name": "searched", "test_f1": 85.3}]})).text
+    assert "85.3 %" in text
+
+
+def test_best_of_a_stage_stands_with_its_standard_error():
+    stage = {
+        "name": "joint",
+        "metric": "accuracy",
+        "validation_examples": 100,
+        "candidates": [{"index": 0, "score": 0.8}, {"index": 1, "score": 0.9}],
+    }
+    text = Reader(page({"search": {"stages": [stage]}})).text
+    assert "90.0 ± 3.0 %" in text
+    assert "+10.0" in text  # over its first candidate
+
+
+def test_confusion_matrix_of_many_classes_has_a_cell_for_each_pair():
+    labels = [f"class {number}" for number in range(7)]
+    counts = [[10 * row + column for column in range(7)] for row in range(7)]
+    html = page({"confusion": {"searched": {"labels": labels, "counts": counts}}})
+    read = assert_well_formed(html)
+    matrix = html[html.index('class="confusion"') :]
+    assert matrix.count("background:rgb") == 49
+    assert matrix.count('scope="col"') == matrix.count('scope="row"') == 7
+    assert "66" in read.texts
+
+
+def test_confusion_matrix_of_the_wrong_shape_is_left_out():
+    html = page({"confusion": {"searched": {"labels": ["a", "b"], "counts": [[1, 2, 3]]}}})
+    assert 'class="confusion"' not in html
+
+
+def test_every_drawing_says_what_it_shows(whole):
+    drawings = re.findall(r"<svg[^>]*>", whole)
+    assert len(drawings) > 8
+    assert all('role="img"' in drawing and "aria-label=" in drawing for drawing in drawings)
+
+
+def test_page_of_a_long_search_stays_small():
+    html = page(report((12, 12, 48), layers=6, records=20_000))
+    assert_well_formed(html)
+    assert len(html.encode()) < 1_000_000

@@ -1,0 +1,207 @@
+"""A report as one HTML page that needs nothing else: no network, no fonts, no scripts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tf_efficientbert.architecture.spec import Architecture
+from tf_efficientbert.reporting import charts, formats, tables
+from tf_efficientbert.reporting.architectures import cells_section
+from tf_efficientbert.reporting.formats import MISSING
+from tf_efficientbert.reporting.markup import Markup, element
+from tf_efficientbert.reporting.models import (
+    SEARCHED,
+    find,
+    gap_sentence,
+    headline_score,
+    models_table,
+)
+from tf_efficientbert.reporting.study import (
+    Stage,
+    best_scored,
+    read_architecture,
+    read_stages,
+)
+
+_STYLE = Path(__file__).parent / "assets/page.css"
+_ERRORS = (
+    "± is one standard error. That of a gap is √(e₁² + e₂²), as if the two models had been scored "
+    "on different examples; on the same ones it is usually smaller."
+)
+_COMPARABLE = (
+    "Scores are comparable within a stage. Between stages candidates are trained in other ways, so "
+    "a step from one stage's best to the next one's is no gain or loss by itself. The best of many "
+    "noisy scores flatters: the table of models is the test."
+)
+
+
+def page(report: dict) -> str:
+    """The report as HTML; the same report gives the same text.
+
+    Args:
+        report: what a run wrote as JSON. Every part may be missing: a part that a reader expects
+            is then said to be not there yet, any other is left out.
+    """
+    stages = read_stages(report)
+    models = [model for model in (report.get("models") or ()) if isinstance(model, dict)]
+    chosen = _chosen(models, stages)
+    title = str(report.get("title") or report.get("task") or "report")
+    sections = [
+        ("Models", "models", _models(models)),
+        ("What each stage gained", "stages", _stages(stages)),
+        ("Candidates", "candidates", _candidate_charts(stages)),
+        ("The chosen architecture", "architecture", cells_section(chosen, models)),
+        ("Confusion", "confusion", _confusion(report.get("confusion") or {})),
+        ("Trainings", "trainings", _trainings(report.get("losses") or {}, stages)),
+        ("All candidates", "all", _all_candidates(stages)),
+        ("Time", "time", tables.seconds_bars(report.get("seconds") or {})),
+    ]
+    sections = [(name, anchor, content) for name, anchor, content in sections if content]
+    links = [element("li", element("a", name, href=f"#{anchor}")) for name, anchor, _ in sections]
+    body = element(
+        "body",
+        element("header", _headline(report, title, models, stages, chosen)),
+        element("nav", element("ul", links), aria_label="Sections"),
+        element(
+            "main",
+            [
+                element("section", element("h2", name), content, id=anchor)
+                for name, anchor, content in sections
+            ],
+        ),
+    )
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", f"{title}: report"),
+        element("style", Markup(_STYLE.read_text(encoding="utf-8"))),
+    )
+    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _headline(
+    report: dict,
+    title: str,
+    models: list[dict],
+    stages: Sequence[Stage],
+    chosen: Architecture | None,
+) -> list[Markup | None]:
+    about = [f"task {report['task']}"] if report.get("task") else []
+    if report.get("split"):
+        about.append(f"scored on its {report['split']} split")
+    if (examples := formats.finite(report.get("examples"))) is not None:
+        about.append(formats.plural(round(examples), "example"))
+    searched = [f"{stage.name} ({tables.progress(stage)})" for stage in stages]
+    lead = f"Searched in {formats.plural(len(stages), 'stage')}: {', '.join(searched)}."
+    tiles = _tiles(models, stages, chosen)
+    return [
+        element("h1", title),
+        element("p", ", ".join(about), class_="about") if about else None,
+        element("p", lead if stages else "No search has been run yet.", class_="lead"),
+        element("p", verdict, class_="lead") if (verdict := gap_sentence(models)) else None,
+        element("dl", tiles, class_="tiles") if tiles else None,
+        _formulas(chosen) if chosen else None,
+    ]
+
+
+def _formulas(chosen: Architecture) -> Markup:
+    title = f"Best architecture: {formats.plural(chosen.num_layers, 'layer')}, one formula each"
+    formulas = tables.scrolling(tables.formula_list(chosen.formulas), "formulas")
+    return element("details", element("summary", title), formulas)
+
+
+def _tiles(
+    models: list[dict], stages: Sequence[Stage], chosen: Architecture | None
+) -> list[Markup]:
+    tiles = []
+    if score := headline_score(models):
+        tiles.append((f"{score[0][:1].upper()}{score[0][1:]}, searched", score[1]))
+    if result := best_scored(stages):
+        stage, best = result
+        shown = formats.score(best.score, stage.metric, stage.error(best.score))
+        tiles.append((f"Best score of {stage.name}", shown))
+    searched = find(models, SEARCHED) or {}
+    parameters = formats.finite(searched.get("parameters"))
+    if parameters is None and result:
+        parameters = result[1].parameters
+    if parameters is not None:
+        tiles.append(("Parameters", formats.count(parameters)))
+    if chosen:
+        tiles.append(("Layers × width", f"{chosen.num_layers} × {chosen.hidden_size}"))
+    if stages:
+        numbers = [len(stage.candidates) for stage in stages]
+        tiles.append(("Candidates", " + ".join(map(str, numbers))))
+        times = [stage.seconds for stage in stages if stage.seconds is not None]
+        spent = formats.duration(sum(times)) if times else MISSING
+        tiles.append(("Time on candidates", spent))
+    return [element("div", element("dt", name), element("dd", value)) for name, value in tiles]
+
+
+def _chosen(models: list[dict], stages: Sequence[Stage]) -> Architecture | None:
+    searched = read_architecture((find(models, SEARCHED) or {}).get("architecture"))
+    result = best_scored(stages)
+    return searched or (read_architecture(result[1].described) if result else None)
+
+
+def _models(models: list[dict]) -> list[Markup]:
+    if not models:
+        return [element("p", "No model has been scored yet.", class_="missing")]
+    return [models_table(models), element("p", _ERRORS, class_="note")]
+
+
+def _stages(stages: Sequence[Stage]) -> list[Markup] | None:
+    if not stages:
+        return None
+    measures = {
+        stage.name: stage.metric
+        + (f" on {formats.plural(round(stage.examples), 'example')}" if stage.examples else "")
+        for stage in stages
+    }
+    if len(set(measures.values())) == 1:
+        shown = next(iter(measures.values()))
+    else:
+        shown = "; ".join(f"{measure} ({name})" for name, measure in measures.items())
+    return [
+        tables.stages_table(stages),
+        element("p", f"Scores are {shown}. {_COMPARABLE}", class_="note"),
+    ]
+
+
+def _candidate_charts(stages: Sequence[Stage]) -> Markup | None:
+    drawn = [
+        charts.score_against_parameters(stages),
+        *(charts.best_so_far(stage, position) for position, stage in enumerate(stages)),
+    ]
+    if stages and not any(drawn):
+        return element("p", "No candidate has a score yet.", class_="missing")
+    return _grid(drawn)
+
+
+def _trainings(losses: dict, stages: Sequence[Stage]) -> Markup | None:
+    drawn = []
+    for position, (name, records) in enumerate(losses.items()):
+        drawn.append(charts.training(str(name), records or (), f"training-{position}"))
+    for position, stage in enumerate(stages):
+        name = f"{stage.name}: weight sharing"
+        drawn.append(charts.training(name, stage.training, f"sharing-{position}"))
+        drawn.append(charts.candidate_losses(stage, position))
+    return _grid(drawn)
+
+
+def _confusion(matrices: dict) -> Markup | None:
+    drawn = [
+        tables.confusion(str(name), matrix.get("labels") or (), matrix.get("counts") or ())
+        for name, matrix in matrices.items()
+        if matrix
+    ]
+    return _grid(drawn)
+
+
+def _all_candidates(stages: Sequence[Stage]) -> list[Markup]:
+    return [tables.candidates_details(stage) for stage in stages]
+
+
+def _grid(drawn: Sequence[Markup | None]) -> Markup | None:
+    drawn = [one for one in drawn if one]
+    return element("div", drawn, class_="grid") if drawn else None

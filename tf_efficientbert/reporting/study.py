@@ -1,0 +1,139 @@
+"""The search part of a report, read leniently: what is missing or no number becomes None."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tf_efficientbert.architecture.spec import Architecture
+from tf_efficientbert.reporting.formats import finite
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One architecture that a stage tried; `score` is None until, or unless, it has one."""
+
+    index: int
+    score: float | None
+    parameters: float | None
+    state: str
+    seconds: float | None
+    reason: str
+    reused: bool
+    described: Any
+    losses: tuple[float | None, ...]
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """Each layer's cell in the paper's text form, as the report has it."""
+        given = self.described.get("formulas") if isinstance(self.described, dict) else None
+        return tuple(map(str, given or ()))
+
+    @property
+    def failed(self) -> bool:
+        """Whether its training or scoring broke; a bad score is no failure."""
+        return self.state == "failed"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the search: what it tried, in the order in which it did. More score is better.
+
+    `best_index` is the report's own word for its best candidate, None where it has none.
+    """
+
+    name: str
+    metric: str
+    planned: int | None
+    examples: float | None
+    sampler: str
+    fits: tuple[int, ...]
+    depths: tuple[int, ...]
+    best_index: int | None
+    training: Sequence[Any]
+    candidates: tuple[Candidate, ...]
+
+    @cached_property
+    def scored(self) -> tuple[Candidate, ...]:
+        """The candidates that have a score, failed ones left out."""
+        return tuple(c for c in self.candidates if c.score is not None and not c.failed)
+
+    @cached_property
+    def best(self) -> Candidate | None:
+        """The report's best candidate; where it names none, the first with the highest score."""
+        named = next((c for c in self.scored if c.index == self.best_index), None)
+        return named or max(self.scored, key=lambda c: c.score, default=None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds spent on this stage's own candidates; those taken over cost it nothing."""
+        known = [c.seconds for c in self.candidates if c.seconds is not None and not c.reused]
+        return sum(known) if known else None
+
+    def error(self, score: float | None) -> float | None:
+        """The standard error sqrt(p(1-p)/n) of an accuracy p on n examples, None elsewhere."""
+        if self.metric != "accuracy" or not self.examples or score is None or not 0 <= score <= 1:
+            return None
+        return math.sqrt(score * (1 - score) / self.examples)
+
+
+def read_stages(report: dict) -> list[Stage]:
+    """The stages of a report's search, first to last; none where it has not begun."""
+    return [_stage(part) for part in ((report.get("search") or {}).get("stages") or ())]
+
+
+def read_architecture(described: Any) -> Architecture | None:
+    """The architecture that a report describes, None where there is none that can be read."""
+    if not described:
+        return None
+    try:
+        return Architecture.from_json(json.dumps(described))
+    except (ValueError, TypeError):
+        return None
+
+
+def best_scored(stages: Sequence[Stage]) -> tuple[Stage, Candidate] | None:
+    """The last stage that has a best candidate, and that candidate: the search's result so far."""
+    return next(((stage, stage.best) for stage in reversed(stages) if stage.best), None)
+
+
+def _stage(part: dict) -> Stage:
+    fits = [fit for fit in (part.get("fits") or ()) if _whole(fit.get("candidates")) is not None]
+    examples = finite(part.get("validation_examples"))
+    return Stage(
+        name=str(part.get("name") or "stage"),
+        metric=str(part.get("metric") or "score"),
+        planned=_whole(part.get("planned")),
+        examples=examples if examples and examples > 0 else None,
+        sampler=str(part.get("sampler") or ""),
+        fits=tuple(_whole(fit["candidates"]) for fit in fits),
+        depths=tuple(d for fit in fits if (d := _whole(fit.get("depth"))) is not None),
+        best_index=_whole(part.get("best")),
+        training=part.get("training") or (),
+        candidates=tuple(
+            _candidate(given, position)
+            for position, given in enumerate(part.get("candidates") or ())
+        ),
+    )
+
+
+def _candidate(given: dict, position: int) -> Candidate:
+    index, score = _whole(given.get("index")), finite(given.get("score"))
+    return Candidate(
+        index=position if index is None else index,
+        score=score,
+        parameters=finite(given.get("parameters")),
+        state=str(given.get("state") or ("complete" if score is not None else "not known")),
+        seconds=finite(given.get("seconds")),
+        reason=str(given.get("reason") or ""),
+        reused=bool(given.get("reused")),
+        described=given.get("architecture"),
+        losses=tuple(map(finite, given.get("losses") or ())),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    number = finite(value)
+    return None if number is None else int(number)

@@ -1,0 +1,188 @@
+"""The tables of a report's page: stages, candidates, confusion matrices, seconds."""
+
+from collections.abc import Collection, Sequence
+from statistics import median
+
+from tf_efficientbert.reporting import formats
+from tf_efficientbert.reporting.formats import MISSING, finite
+from tf_efficientbert.reporting.markup import Child, Markup, element
+from tf_efficientbert.reporting.study import Candidate, Stage
+
+
+def table(
+    head: Sequence[Child], rows: Sequence[Sequence[Child]], marked: Collection[int] = ()
+) -> Markup:
+    """A table whose rows begin with their name; `marked` are the numbers of rows to stress."""
+    return element(
+        "table",
+        element("thead", element("tr", [element("th", text, scope="col") for text in head])),
+        element(
+            "tbody",
+            [
+                element(
+                    "tr",
+                    element("th", row[0], scope="row"),
+                    [element("td", cell) for cell in row[1:]],
+                    class_="marked" if number in marked else None,
+                )
+                for number, row in enumerate(rows)
+            ],
+        ),
+    )
+
+
+def scrolling(content: Markup, label: str) -> Markup:
+    """A container that scrolls sideways by itself, by keyboard too, where a table is too wide."""
+    return element("div", content, class_="scroll", role="region", tabindex="0", aria_label=label)
+
+
+def stages_table(stages: Sequence[Stage]) -> Markup:
+    """What each stage tried and what it gained over its own first candidate and its median."""
+    head = ["stage", "best", "over its first", "over its median", "candidates", "time", "drawn by"]
+    rows = []
+    for stage in stages:
+        best = stage.best.score if stage.best else None
+        first = stage.candidates[0].score if stage.candidates else None
+        middle = median(c.score for c in stage.scored) if stage.scored else None
+        rows.append(
+            [
+                stage.name,
+                formats.score(best, stage.metric, stage.error(best)),
+                formats.gap(_difference(best, first), stage.metric),
+                formats.gap(_difference(best, middle), stage.metric),
+                progress(stage),
+                formats.duration(stage.seconds),
+                _sampling(stage),
+            ]
+        )
+    return scrolling(table(head, rows), "stages")
+
+
+def progress(stage: Stage) -> str:
+    """How far a stage is: `12 of 12, 1 failed, 2 reused`."""
+    done = sum(c.state in ("complete", "failed") for c in stage.candidates)
+    parts = [f"{done} of {stage.planned}" if stage.planned else f"{done}"]
+    counts = {
+        "failed": sum(c.failed for c in stage.candidates),
+        "running": sum(c.state == "running" for c in stage.candidates),
+        "reused": sum(c.reused for c in stage.candidates),
+    }
+    return ", ".join(parts + [f"{number} {state}" for state, number in counts.items() if number])
+
+
+def candidates_details(stage: Stage) -> Markup:
+    """Every candidate of a stage, folded away until it is asked for."""
+    head = ["candidate", "score", "parameters", "state", "time", "formulas, first layer to last"]
+    rows = [_candidate_row(candidate, stage) for candidate in stage.candidates]
+    marked = [i for i, c in enumerate(stage.candidates) if c is stage.best]
+    summary = f"{stage.name}: {formats.plural(len(rows), 'candidate')}"
+    content = (
+        scrolling(table(head, rows, marked), f"candidates of {stage.name}")
+        if rows
+        else element("p", "No candidate yet.", class_="missing")
+    )
+    return element("details", element("summary", summary), content)
+
+
+def confusion(name: str, labels: Sequence, counts: Sequence[Sequence | None]) -> Markup | None:
+    """A confusion matrix with each row shaded by its shares; None where its shape is wrong."""
+    names = list(map(str, labels))
+    square = len(counts) == len(names) and all(len(row or ()) == len(names) for row in counts)
+    if not names or not square:
+        return None
+    rows = []
+    for row, (label, given) in enumerate(zip(names, counts, strict=True)):
+        numbers = [finite(value) for value in given]
+        total = sum(number or 0 for number in numbers)
+        cells = [
+            _shaded(number, number / total if number and total else 0, column == row)
+            for column, number in enumerate(numbers)
+        ]
+        rows.append(element("tr", element("th", label, scope="row"), cells))
+    columns = [element("th", label, scope="col") for label in names]
+    corner = element("td", "true ↓  predicted →", class_="corner")
+    matrix = element(
+        "table",
+        element("thead", element("tr", corner, columns)),
+        element("tbody", rows),
+        class_="confusion",
+    )
+    caption = element("figcaption", element("strong", name))
+    return element("figure", caption, scrolling(matrix, f"confusion matrix of {name}"))
+
+
+def seconds_bars(seconds: dict) -> Markup | None:
+    """Seconds by phase as bars, in the order in which they were spent."""
+    known = [(str(name), finite(value)) for name, value in seconds.items()]
+    known = [(name, value) for name, value in known if value is not None and value >= 0]
+    if not known:
+        return None
+    longest = max(value for _, value in known) or 1
+    rows = [
+        element(
+            "tr",
+            element("th", name, scope="row"),
+            element("td", element("div", style=f"width:{100 * value / longest:.1f}%")),
+            element("td", formats.duration(value)),
+        )
+        for name, value in known
+    ]
+    total = element(
+        "tr",
+        element("th", "in all", scope="row"),
+        element("td"),
+        element("td", formats.duration(sum(value for _, value in known))),
+        class_="total",
+    )
+    return element("table", element("tbody", rows, total if len(rows) > 1 else None), class_="bars")
+
+
+def formula_list(formulas: Sequence[str]) -> Markup:
+    """Formulas of the layers, numbered from 1."""
+    return element("ol", [element("li", element("code", text)) for text in formulas])
+
+
+def _candidate_row(candidate: Candidate, stage: Stage) -> list[Child]:
+    state: list[Child] = [element("span", candidate.state, class_=_state_class(candidate))]
+    if candidate.reused:
+        state.append(" (score of an earlier stage)")
+    if candidate.reason:
+        state.append(element("small", candidate.reason))
+    return [
+        str(candidate.index),
+        formats.score(candidate.score, stage.metric),
+        formats.count(candidate.parameters),
+        state,
+        formats.duration(candidate.seconds),
+        formula_list(candidate.formulas) if candidate.formulas else MISSING,
+    ]
+
+
+def _state_class(candidate: Candidate) -> str | None:
+    return "failed" if candidate.failed else None
+
+
+def _sampling(stage: Stage) -> str:
+    text = stage.sampler or MISSING
+    if stage.fits:
+        text += f", fitted {'once' if len(stage.fits) == 1 else f'{len(stage.fits)} times'}"
+    if stage.depths:
+        low, high = min(stage.depths), max(stage.depths)
+        text += f", depth {low}" + (f" to {high}" if high > low else "")
+    return text
+
+
+def _difference(value: float | None, base: float | None) -> float | None:
+    return None if value is None or base is None else value - base
+
+
+def _shaded(number: float | None, share: float, right: bool) -> Markup:
+    if number is None:
+        return element("td", MISSING)
+    return element(
+        "td",
+        f"{number:,.0f}",
+        element("small", f"{100 * share:.0f} %"),
+        class_="right" if right else None,
+        style=f"background:rgb(37 99 235 / {0.6 * share:.3f})",
+    )
