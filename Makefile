@@ -8,13 +8,14 @@ BUILDIFIER := .venv/buildifier/node_modules/.bin/buildifier
 BUILD_FILES := $(wildcard BUILD */BUILD */*/BUILD */*/*/BUILD)
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 
-.PHONY: help install run test test-slow lint build-files clean
+.PHONY: help install run test test-slow bench lint build-files clean
 
 help:
-	@echo "make run         train, compress, export and score a small model: runs/quickstart"
+	@echo "make run         search, distil, export and score a small model: runs/quickstart"
 	@echo "                 (FLAGS='--flag=value ...' is passed on)"
 	@echo "make test        the quick tests"
 	@echo "make test-slow   the slow tests"
+	@echo "make bench       the benchmarks, on what make run left"
 	@echo "make lint        ruff over the Python files, buildifier over the BUILD files (needs npm)"
 	@echo "make build-files rewrite the BUILD files from the imports"
 	@echo "make clean       remove .venv and what was built; runs/ stays"
@@ -29,6 +30,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks.search --run=runs/quickstart
 
 lint: $(INSTALLED) $(BUILDIFIER)
 	$(BIN)/ruff check .

@@ -5,10 +5,9 @@ import pytest
 from tests.integration.toy import SENTENCES, error_line, finish_job, pipeline_options, run_job
 from tf_efficientbert.models.text_model import load
 
-_PHASES = {"teacher", "supernet", "plain", "published", "export_teacher", "export_plain"} | {
-    "export_published",
-    "report",
-}
+_STUDENTS = ("plain", "published", "searched")
+_MODELS = ("teacher", *_STUDENTS)
+_PHASES = {"supernet", "search", "report", *_MODELS, *(f"export_{name}" for name in _MODELS)}
 
 
 def _files(folder):
@@ -23,7 +22,7 @@ def _files(folder):
 def test_the_report_is_about_the_test_sentences_of_the_task(finished_run):
     _, report, _ = finished_run
     assert (report["task"], report["split"], report["examples"]) == ("reviews", "test", SENTENCES)
-    assert [model["name"] for model in report["models"]] == ["teacher", "plain", "published"]
+    assert [model["name"] for model in report["models"]] == list(_MODELS)
 
 
 def test_every_model_is_described_in_full(finished_run):
@@ -35,6 +34,7 @@ def test_every_model_is_described_in_full(finished_run):
         backbone = sum(weight.numpy().size for weight in model.backbone.weights)
         assert figures["parameters"] == backbone + head
         assert figures["macs"] == architecture.count_macs(128)
+        assert figures["architecture"] == json.loads(architecture.to_json())
         assert 0 <= figures["test_accuracy"] <= 1
         correct = figures["test_accuracy"] * SENTENCES
         assert correct == pytest.approx(round(correct), abs=1e-6)
@@ -50,11 +50,40 @@ def test_every_model_is_described_in_full(finished_run):
 
 def test_the_students_are_of_the_same_size_and_smaller_than_their_supernet(finished_run):
     folder, report, _ = finished_run
-    _, plain, published = report["models"]
-    assert plain["parameters"] == published["parameters"]
+    _, plain, published, searched = report["models"]
+    assert searched["parameters"] <= plain["parameters"] == published["parameters"]
     supernet = load(folder / "supernet" / "model")
     assert published["parameters"] < supernet.model.count_params()
     assert load(folder / "published" / "model").backbone.fit_size is None
+
+
+def test_every_stage_s_candidates_are_in_the_report(finished_run):
+    folder, report, _ = finished_run
+    stages = report["search"]["stages"]
+    assert [stage["name"] for stage in stages] == ["joint", "formulas", "sizes"]
+    for stage, planned in zip(stages, (3, 3, 4), strict=True):
+        assert len(stage["candidates"]) == planned
+        architectures = {json.dumps(c["architecture"]) for c in stage["candidates"]}
+        assert len(architectures) == planned
+        assert stage["fits"]
+        for candidate in stage["candidates"]:
+            assert {"architecture", "score", "parameters", "state", "seconds"} <= set(candidate)
+            assert candidate["state"] == "complete" and 0 <= candidate["score"] <= 1
+    last = stages[-1]["candidates"][stages[-1]["best"]]["architecture"]
+    searched = load(folder / "searched" / "model").backbone.architecture
+    assert json.loads(searched.to_json()) == last
+
+
+def test_the_page_of_the_run_shows_models_and_search(finished_run):
+    folder, report, _ = finished_run
+    text = (folder / "report.html").read_text("utf-8")
+    for words in (*_MODELS, "joint", "formulas", "sizes", "supernet: warm-up"):
+        assert words in text
+    for model in report["models"]:
+        counts = report["confusion"][model["name"]]["counts"]
+        assert sum(map(sum, counts)) == SENTENCES
+        correct = sum(row[i] for i, row in enumerate(counts))
+        assert correct == round(model["test_accuracy"] * SENTENCES)
 
 
 def test_every_exported_form_says_what_the_keras_model_says(finished_run):
@@ -80,8 +109,7 @@ def test_the_losses_of_every_training_are_kept_and_the_checkpoints_are_not(finis
     folder, _, _ = finished_run
     steps = {
         ("teacher", "fine-tuning"): 3,
-        ("plain", "task"): 12,
-        ("published", "task"): 12,
+        **{(name, "task"): 12 for name in _STUDENTS},
     }
     for (name, phase), count in steps.items():
         history = json.loads((folder / name / "history.json").read_text())[phase]
@@ -97,8 +125,9 @@ def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):
         assert f"{model['parameters'] / 1e6:.2f} M" in printed
     for answer in report["answers"]:
         assert answer["text"] in printed
-    assert f"python -m trainers.predict --model={folder}/published/model" in printed
-    assert "[1/7] teacher" in printed
+    assert f"python -m trainers.predict --model={folder}/searched/model" in printed
+    assert "[1/10] teacher" in printed
+    assert "Searched against plain: " in printed
 
 
 def test_a_finished_run_that_is_started_again_gives_the_same_report_at_once(bert, finished_run):

@@ -17,7 +17,8 @@ from tf_efficientbert.pipeline.options import PipelineOptions
 
 SENTENCES = 48
 _REPOSITORY = Path(__file__).resolve().parents[2]
-_DEADLINE = 300  # seconds
+STAGES = _REPOSITORY / "trainers" / "recipes" / "toy_stages.json"
+_DEADLINE = 600  # seconds
 
 
 def write_bert(folder: Path) -> Path:
@@ -46,11 +47,12 @@ def write_bert(folder: Path) -> Path:
 def pipeline_options(bert: Path, output_dir: Path, **changes) -> PipelineOptions:
     sizes = {"hidden_size": 48, "embedding_size": 32, "max_tokens": 64, "batch_size": 16}
     amounts = {"limit": SENTENCES, "corpus_sentences": 320, "latency_runs": 5}
+    search = {"stages": str(STAGES), "group_size": 2}
     epochs = {"teacher_epochs": 1.0, "warm_up_epochs": 1.0, "student_epochs": 4.0}
     return PipelineOptions(
         output_dir=str(output_dir),
         teacher_dir=str(bert),
-        **{**sizes, **amounts, **epochs, **changes},
+        **{**sizes, **amounts, **search, **epochs, **changes},
     )
 
 

@@ -32,6 +32,9 @@ def options():
         teacher_learning_rate=1e-3,
         warm_up_epochs=2.5,
         warm_up_learning_rate=2e-3,
+        stages="paper",
+        sampler="random",
+        group_size=3,
         student_epochs=3.5,
         student_learning_rate=3e-3,
         latency_runs=13,
@@ -55,13 +58,29 @@ def test_the_supernet_is_told_of_its_sizes_the_corpus_and_the_training(options):
     _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
 
 
+def test_the_search_is_told_of_its_stages_teachers_supernet_task_and_text(options):
+    expected = {
+        **{name: value for name, value in _TRAINING.items() if name != "batch_size"},
+        **_CORPUS,
+        "corpus": "mine.txt,out/task_sentences.txt,out/task_sentences.txt",
+        "stages": "paper",
+        "sampler": "random",
+        "group_size": 3,
+        "teacher": "out/teacher/model",
+        "supernet": "out/supernet/model",
+        "teacher_dir": "bert",
+        "output_dir": "out/search",
+    }
+    _assert_has(options.search(), {**_TASK, **expected})
+
+
 @pytest.mark.parametrize("name", STUDENTS)
 def test_a_student_is_told_of_teacher_supernet_task_and_training(options, name):
     expected = {
         "epochs": 3.5,
         "learning_rate": 3e-3,
         "general_epochs": 0.0,
-        "architecture": name,
+        "architecture": "out/search/architecture.json" if name == "searched" else name,
         "output_dir": f"out/{name}",
         "teacher": "out/teacher/model",
         "supernet": "out/supernet/model",
@@ -82,6 +101,8 @@ def test_an_export_is_told_of_its_model_and_the_task(options, name):
         ({"warm_up_learning_rate": 0.0}, "learning_rate=0.0: expected a number above 0"),
         ({"batch_size": 0}, "--batch_size=0"),
         ({"latency_runs": 0}, "--latency_runs=0"),
+        ({"stages": "brief"}, "--stages=brief: expected paper, quick or a .json file"),
+        ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
         ({"task": "custom"}, "--task=custom needs --train_file"),
     ],
 )

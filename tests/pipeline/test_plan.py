@@ -32,8 +32,11 @@ def _minutes(text):
 
 def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
     text = planned()
-    assert list(_minutes(text)) == ["teacher", "supernet", "plain", "published", "export"]
+    assert list(_minutes(text)) == [
+        *("teacher", "supernet", "search", "plain", "published", "searched", "export")
+    ]
     assert "fine-tune small-bert (0.0 M parameters) on 40 sentences of reviews" in text
+    assert "12, 12, 48 candidates in three stages" in text
     assert "warm up on 110 sentences of raw text" in text  # the task's sentences count twice
 
 
@@ -44,6 +47,12 @@ def test_more_epochs_and_smaller_batches_take_longer(planned):
     assert many["plain"] == pytest.approx(3 * few["plain"], rel=0.2) and few["plain"] > 0
     assert many["teacher"] == few["teacher"] < small["teacher"]
     assert many["plain"] < small["plain"]
+
+
+def test_more_candidates_and_less_sharing_of_the_teacher_take_longer(planned):
+    quick = _minutes(planned())["search"]
+    assert quick < _minutes(planned(stages="paper"))["search"]
+    assert quick < _minutes(planned(group_size=1, teacher_dir=""))["search"]
 
 
 def test_the_sum_is_that_of_the_phases(planned):

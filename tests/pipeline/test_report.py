@@ -1,4 +1,5 @@
 import copy
+import json
 
 import pytest
 
@@ -35,14 +36,31 @@ _REPORT = {
             **_scores(0.92),
             "litert": _litert(90_900_000),
         },
-        {
-            "name": "published",
-            "parameters": 5_234_567,
-            "macs": 190_600_000,
-            **_scores(0.874),
-            "litert": _litert(21_000_000),
-        },
+        *(
+            {
+                "name": name,
+                "parameters": 5_234_567,
+                "macs": 190_600_000,
+                **_scores(accuracy),
+                "litert": _litert(21_000_000),
+            }
+            for name, accuracy in (("plain", 0.86), ("published", 0.874), ("searched", 0.851))
+        ),
     ],
+    "search": {
+        "stages": [
+            {
+                "name": "joint",
+                "metric": "accuracy",
+                "validation_examples": 521,
+                "best": 1,
+                "candidates": [
+                    {"score": None, "state": "failed", "seconds": 2.0},
+                    {"score": 0.8, "state": "complete", "seconds": 9.4},
+                ],
+            }
+        ]
+    },
     "parity": {"teacher": _PARITY, "published": _PARITY},
     "answers": [{"text": "What a phone.", "second_text": "", "label": "positive", "score": 0.987}],
     "seconds": {"teacher": 61.4, "export_plain": 20.6},
@@ -71,15 +89,29 @@ def test_the_head_names_the_columns_and_the_metric():
 
 def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
     report = copy.deepcopy(_REPORT)
-    for model, score in zip(report["models"], (0.0, -0.25), strict=True):
+    for model, score in zip(report["models"], (0.0, -0.5, -0.25, 0.25), strict=True):
         for name in _scores(0):
             del model[name]
         model["test_pearson"] = score
+    report["search"]["stages"][0]["metric"] = "pearson"
     text = render(report, "out")
     assert "accuracy" not in text
     assert _row(text, "model")[3] == "pearson"
     assert _row(text, "published")[3] == "-25.0"
     assert _row(text, "published")[-1] == "-"  # no share of a teacher that knows nothing
+    assert "Searched against plain: +75.0 points of pearson." in text
+
+
+def test_the_searched_student_s_gap_is_shown_with_its_error_whichever_way_it_goes():
+    assert "Searched against plain: -0.9 ± 1.7 points of accuracy." in render(_REPORT, "out")
+
+
+def test_a_stage_s_candidates_failures_best_score_and_seconds_are_shown():
+    expected = (
+        "Search, joint: 2 candidates, 1 of them failed, best accuracy 80.0 on 521 held-out "
+        "examples, 11 s"
+    )
+    assert expected in render(_REPORT, "out").splitlines()
 
 
 def test_agreement_and_largest_difference_of_each_form_are_shown():
@@ -103,7 +135,7 @@ def test_set_answers_seconds_and_files_are_named():
     assert "582 examples of reviews, split test" in text
     assert "positive (0.99)  What a phone." in text
     assert "teacher 61, export_plain 21" in text
-    assert "runs/mine/published/model" in text and "runs/mine/report.json" in text
+    assert "runs/mine/searched/model" in text and "runs/mine/report.json" in text
 
 
 def test_a_model_is_described_as_deployed_with_its_scores_and_files():
@@ -115,6 +147,7 @@ def test_a_model_is_described_as_deployed_with_its_scores_and_files():
     head = 24 * 24 + 24 + 24 * 3 + 3
     assert described == {
         "name": "mine",
+        "architecture": json.loads(architecture.to_json()),
         "parameters": architecture.count_parameters(None, 40, 16) + head,
         "macs": architecture.count_macs(128),
         "test_accuracy": 0.5,

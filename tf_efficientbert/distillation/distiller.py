@@ -37,7 +37,7 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
     output_dir: str = option("", "where the student goes; run again on it to go on")
     teacher: str = input_option("", "folder that train_teacher made: …/model")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
-    architecture: str = option(
+    architecture: str = input_option(
         "published",
         "published or plain (the paper's six cells, or ordinary ones of the same size, at the "
         "supernet's width), a preset's name, or a JSON file",

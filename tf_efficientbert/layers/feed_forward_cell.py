@@ -1,6 +1,7 @@
 """The searchable feed-forward cell: stacked feed-forward networks of one formula."""
 
 import dataclasses
+import functools
 from fractions import Fraction
 
 import keras
@@ -100,17 +101,14 @@ class FeedForwardCell(keras.layers.Layer):
         widths = tuple(int(self.ffn_width * Fraction(1, d)) for d in held)
         index = ops.sum(ops.cast(denominator > ops.array(held, "int32"), "int32"))
         for j, feed_forward in enumerate(self.feed_forwards):
-
-            def apply(x, feed_forward=feed_forward, seed=fold_in(dropout_seed, j)):
-                return feed_forward(
-                    x,
-                    formula=self.cell.formula,
-                    width=widths,
-                    choice=index,
-                    dropout_seed=seed,
-                    training=training,
-                )
-
+            apply = functools.partial(
+                feed_forward,
+                formula=self.cell.formula,
+                width=widths,
+                choice=index,
+                dropout_seed=fold_in(dropout_seed, j),
+                training=training,
+            )
             x = ops.switch(ops.cast(j < stack, "int32"), [_unchanged, apply], x)
         return x
 

@@ -10,16 +10,17 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.options import input_option, option
+from tf_efficientbert.search.search import ARCHITECTURE, SearchOptions
 from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.fine_tune import FineTuneOptions
 
-STUDENTS = ("plain", "published")
+STUDENTS = ("plain", "published", "searched")
 MODELS = ("teacher", *STUDENTS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineOptions(TaskOptions, CorpusOptions):
-    """The defaults are the quick start: a recipe for two CPU cores and twelve minutes."""
+    """The defaults are the quick start: a recipe for two CPU cores and 25 minutes."""
 
     output_dir: str = option("", "where everything goes; run again on it to go on")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
@@ -30,6 +31,9 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     teacher_learning_rate: float = option(5e-5, "peak for the teacher")
     warm_up_epochs: float = option(1.2, "passes of the supernet over the corpus")
     warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
+    stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
+    sampler: str = option("action-space", "the search's: action-space (learned) or random")
+    group_size: int = option(4, "candidates trained side by side with one teacher pass")
     student_epochs: float = option(9.0, "passes of each student over the task's sentences")
     student_learning_rate: float = option(1e-3, "peak for the students")
     batch_size: int = option(32, "examples a step")
@@ -46,6 +50,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         # A value that no phase could use is met now, not after the phases before it.
         self.teacher()
         self.supernet()
+        self.search()
         self.student(STUDENTS[0])
         self.export(MODELS[0])
 
@@ -90,12 +95,16 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         text = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
         write_file(self.own_text, text.encode("utf-8"))
 
-    def supernet(self) -> WarmUpOptions:
+    @property
+    def _warm_up_corpus(self) -> str:
         # The task's sentences count twice: they are few against the novels'.
+        return f"{self.corpus},{self.own_text},{self.own_text}"
+
+    def supernet(self) -> WarmUpOptions:
         return WarmUpOptions(
             **self._shared(CorpusOptions),
             **self._training(),
-            corpus=f"{self.corpus},{self.own_text},{self.own_text}",
+            corpus=self._warm_up_corpus,
             output_dir=str(self.root / "supernet"),
             teacher_dir=self.teacher_dir,
             hidden_size=self.hidden_size,
@@ -108,16 +117,33 @@ class PipelineOptions(TaskOptions, CorpusOptions):
             dropout=0.0,
         )
 
+    def search(self) -> SearchOptions:
+        names = ("stages", "sampler", "group_size", "seed", "bfloat16", "checkpoint_seconds")
+        return SearchOptions(
+            **self._shared(TaskOptions),
+            **self._shared(CorpusOptions),
+            **{name: getattr(self, name) for name in names},
+            corpus=self._warm_up_corpus,
+            output_dir=str(self.root / "search"),
+            teacher=self._model("teacher"),
+            supernet=self._model("supernet"),
+            teacher_dir=self.teacher_dir,
+            attention_ratio=0.0,
+            real_tokens_only=True,
+            sum_over_classes=True,
+        )
+
     def student(self, name: str) -> DistillOptions:
+        found = str(self.root / "search" / ARCHITECTURE)
         return DistillOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
             **self._training(),
             corpus=self.corpus,
             output_dir=str(self.root / name),
-            teacher=str(self.root / "teacher" / "model"),
-            supernet=str(self.root / "supernet" / "model"),
-            architecture=name,
+            teacher=self._model("teacher"),
+            supernet=self._model("supernet"),
+            architecture=found if name == "searched" else name,
             teacher_dir=self.teacher_dir,
             general_epochs=0.0,
             epochs=self.student_epochs,
@@ -131,9 +157,12 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         return ExportOptions(
             **self._shared(TaskOptions),
             output_dir=str(self.root / "export" / name),
-            model=str(self.root / name / "model"),
+            model=self._model(name),
             latency_runs=self.latency_runs,
         )
+
+    def _model(self, name: str) -> str:
+        return str(self.root / name / "model")
 
     def _shared(self, options_class: type) -> dict:
         """What this and a job's options have in common by way of `options_class`."""

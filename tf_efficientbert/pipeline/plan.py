@@ -7,6 +7,7 @@ from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import resolve_architecture
 from tf_efficientbert.models.teacher import architecture_of, find_teacher, read_config
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
+from tf_efficientbert.search.stages import Stage, read_stages
 
 # Measured on the two-core machine of the README's results: time of a multiply-accumulate in a
 # training step, of one parameter's AdamW update, and of exporting and checking one model.
@@ -14,6 +15,8 @@ _SECONDS_PER_MAC = 1.0e-11
 _SECONDS_PER_UPDATE = 2.0e-9
 _SECONDS_PER_EXPORT = 25
 _SECONDS_PER_START = 15  # of a training: reading models and text, tracing the step
+_SECONDS_PER_CANDIDATE = 5  # its start, where it is trained alone: inheriting, tracing
+_SECONDS_PER_SHARED_START = 40  # of the graph that holds all stacks and ratios
 
 
 def plan(options: PipelineOptions, data: TaskData) -> str:
@@ -43,7 +46,7 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
         passes = _passes_seconds(examples, epochs, trained, teacher)
         return _SECONDS_PER_START + passes + update
 
-    lines = [f"{options.output_dir}: from text to a distilled, exported student, in these steps:"]
+    lines = [f"{options.output_dir}: from text to a searched, distilled and exported student:"]
     total = 0.0
 
     def phase(name: str, what: str, estimate: float) -> None:
@@ -62,16 +65,49 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
         f"warm up on {len(text)} sentences of raw text",
         seconds(text, options.warm_up_epochs, supernet, teacher),
     )
+    plain = resolve_architecture("plain", supernet)
+
+    def stage_seconds(stage: Stage) -> float:
+        training = stage.training
+        trained, held_out = (1 - stage.held_out), stage.held_out
+        # Passes over the whole text and the whole task that one training comes to.
+        lessons = (
+            (text, training.text_share * training.text_epochs),
+            (task, training.task_share * trained * training.task_epochs),
+        )
+
+        def training_seconds(network: Architecture, teacher_share: float) -> float:
+            updates = sum(len(each) * passes for each, passes in lessons) / training.batch_size
+            return updates * parameters(network) * _SECONDS_PER_UPDATE + sum(
+                _passes_seconds(each, passes, network, teacher, teacher_share)
+                for each, passes in lessons
+            )
+
+        scoring = _passes_seconds(task, held_out / 3, plain, None)  # forward alone
+        if stage.shares_weights:
+            once = _SECONDS_PER_SHARED_START + training_seconds(plain, 1.0)
+            return once + stage.candidates * scoring
+        each = _SECONDS_PER_CANDIDATE + training_seconds(plain, 1 / options.group_size) + scoring
+        return stage.candidates * each
+
+    stages = read_stages(options.stages)
+    phase(
+        "search",
+        f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",
+        _SECONDS_PER_START + sum(map(stage_seconds, stages)),
+    )
     for name in STUDENTS:
-        student = resolve_architecture(name, supernet)
+        # What is searched for may be as large as the plain one.
+        student = plain if name == "searched" else resolve_architecture(name, supernet)
+        at_most = "at most " if name == "searched" else ""
         phase(
             name,
-            f"distil {parameters(student) / 1e6:.2f} M parameters on the task",
+            f"distil {at_most}{parameters(student) / 1e6:.2f} M parameters on the task",
             seconds(task, options.student_epochs, student, teacher),
         )
     phase(
         "export",
-        "SavedModel and LiteRT of all three, compared and timed",
+        "SavedModel and LiteRT of all four, compared and timed",
         _SECONDS_PER_EXPORT * len(MODELS),
     )
     lines.append(
@@ -86,11 +122,14 @@ def _passes_seconds(
     epochs: float,
     trained: Architecture,
     teacher: Architecture | None,
+    teacher_share: float = 1.0,
 ) -> float:
     """A rough estimate of the forward and backward passes, on two CPU cores.
 
     A step passes three times over the trained weights, forward and twice backward, and once over
-    the teacher's.
+    the teacher's, which several candidates may share.
     """
-    macs = 3 * trained.count_macs(128) + (teacher.count_macs(128) if teacher else 0)
+    macs = 3 * trained.count_macs(128)
+    if teacher:
+        macs += teacher_share * teacher.count_macs(128)
     return float(examples.lengths.sum()) * epochs / 128 * macs * _SECONDS_PER_MAC

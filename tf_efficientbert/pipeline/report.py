@@ -1,5 +1,7 @@
 """What a run made, as data and as a table to read."""
 
+import json
+import math
 import shlex
 from pathlib import Path
 
@@ -18,10 +20,11 @@ _AFTER_SCORE = (
 def describe_model(name: str, model: TextModel, exported: dict) -> dict:
     """One model's entry in the report.
 
-    Returns: {"name", "parameters" (as deployed: encoder and head), "macs" (at 128 tokens, of the
-        encoder), "test_accuracy" and "test_accuracy_standard_error" (or the task's own metrics),
-        "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}. The scores are the Keras
-        model's on the split that the report names.
+    Returns: {"name", "architecture" (JSON's view), "parameters" (as deployed: encoder and head),
+        "macs" (at 128 tokens, of the encoder), "test_accuracy" and
+        "test_accuracy_standard_error" (or the task's own metrics), "litert": {precision: {"bytes",
+        "latency_ms": {threads: median}}}}. The scores are the Keras model's on the split that the
+        report names.
     """
     scores = {
         f"test_{metric}": value
@@ -34,6 +37,7 @@ def describe_model(name: str, model: TextModel, exported: dict) -> dict:
     }
     return {
         "name": name,
+        "architecture": json.loads(model.backbone.architecture.to_json()),
         "parameters": model.model.count_params(),
         "macs": model.backbone.architecture.count_macs(),
         **scores,
@@ -55,21 +59,24 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
         _table(_model_rows(report["models"])),
+        *_gap(report["models"]),
+        *_stages(report["search"]["stages"]),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
         _table(_parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
-        "Asked, the published student said:",
+        "Asked, the searched student said:",
         *(f"  {a['label']} ({a['score']:.2f})  {a['text']}" for a in report["answers"]),
         "Made: "
-        f"{folder}/published/model (Keras), {folder}/export/published (SavedModel, LiteRT), "
+        f"{folder}/searched/model (Keras), {folder}/export/searched (SavedModel, LiteRT), "
         f"{folder}/report.json",
-        f"Next: {python} -m trainers.predict --model={folder}/published/model {question}",
+        f"Look at {folder}/report.html in a browser.",
+        f"Next: {python} -m trainers.predict --model={folder}/searched/model {question}",
     ]
     return "\n".join(parts)
 
 
 def _model_rows(models: list[dict]) -> list[list[str]]:
-    metric = next(key for key in models[0] if key.startswith("test_"))
+    metric = _metric(models)
     head = [*_BEFORE_SCORE, metric.removeprefix("test_"), *_AFTER_SCORE]
     return [head, *(_row(model, metric, models[0]) for model in models)]
 
@@ -87,6 +94,40 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
         *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
         f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
     ]
+
+
+def _gap(models: list[dict]) -> list[str]:
+    """The searched student against the plain one, with the error of the difference."""
+    by_name = {model["name"]: model for model in models}
+    searched, plain = by_name["searched"], by_name["plain"]
+    metric = _metric(models)
+    error = f"{metric}_standard_error"
+    gap = f"{100 * (searched[metric] - plain[metric]):+.1f}"
+    if error in plain:
+        gap += f" ± {100 * math.hypot(searched[error], plain[error]):.1f}"
+    name = metric.removeprefix("test_")
+    return [f"Searched against plain: {gap} points of {name}."]
+
+
+def _stages(stages: list[dict]) -> list[str]:
+    """A line a stage: how many candidates, the best of them, the time."""
+    lines = []
+    for stage in stages:
+        tried = stage["candidates"]
+        best = tried[stage["best"]]
+        failed = sum(candidate["state"] == "failed" for candidate in tried)
+        lines.append(
+            f"Search, {stage['name']}: {len(tried)} candidates"
+            + (f", {failed} of them failed" if failed else "")
+            + f", best {stage['metric']} {100 * best['score']:.1f} on "
+            f"{stage['validation_examples']} held-out examples, "
+            f"{sum(candidate['seconds'] for candidate in tried):.0f} s"
+        )
+    return lines
+
+
+def _metric(models: list[dict]) -> str:
+    return next(key for key in models[0] if key.startswith("test_"))
 
 
 def _parity_rows(parity: dict) -> list[list[str]]:

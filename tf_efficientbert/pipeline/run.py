@@ -1,15 +1,23 @@
-"""The whole road in one call: teacher, warm-up, students, export, report."""
+"""The whole road in one call: teacher, warm-up, search, students, export, report."""
 
 import time
 
+import numpy as np
+
+from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.distillation.distiller import distill
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
-from tf_efficientbert.models.text_model import load
+from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
 from tf_efficientbert.pipeline.plan import plan
 from tf_efficientbert.pipeline.report import describe_model
+from tf_efficientbert.reporting.collect import collect
+from tf_efficientbert.reporting.page import page
+from tf_efficientbert.search.search import search
+from tf_efficientbert.search.study import STUDY, Study
+from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.fine_tune import fine_tune
 from tf_efficientbert.training.run_directory import open_run_directory
 
@@ -17,7 +25,7 @@ _QUESTIONS = 2
 
 
 def run_pipeline(options: PipelineOptions, say=print) -> dict:
-    """Makes teacher, supernet and students, exports them and reports on them.
+    """Makes teacher and supernet, searches, distils students, exports and reports on all.
 
     Every phase keeps its state in a folder of its own; a run that was interrupted goes on there.
 
@@ -25,8 +33,10 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         say: takes each line meant for whoever watches.
 
     Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
-        "models": see `describe_model`, "parity": {model: {form: figures}}, "answers": [{"text",
-        "second_text", "label", "score"}], "seconds": {phase: seconds, disjoint}}.
+        "models": see `describe_model`, "search": {"stages": see `Study.described`}, "confusion":
+        {model: {"labels", "counts" [true][predicted]}}, "parity": {model: {form: figures}},
+        "answers": [{"text", "second_text", "label", "score"}], "seconds": {phase: seconds,
+        disjoint}}. report.html, beside it, is for looking at.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -43,6 +53,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         phases = {
             "teacher": lambda: fine_tune(options.teacher()),
             "supernet": lambda: warm_up(options.supernet()),
+            "search": lambda: search(options.search()),
             **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
             **{f"export_{name}": lambda name=name: export(options.export(name)) for name in MODELS},
         }
@@ -52,20 +63,31 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             results[name] = phase()
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in MODELS}
+        models = {name: load(options.root / name / "model") for name in MODELS}
         report = {
             "task": data.task.name,
             "split": data.score_split,
             "examples": len(test),
-            "models": [
-                describe_model(name, load(options.root / name / "model"), exports[name])
-                for name in MODELS
-            ],
+            "models": [describe_model(n, model, exports[n]) for n, model in models.items()],
+            "search": {"stages": Study(options.root / "search" / STUDY, False).described()},
+            "confusion": {}
+            if data.task.is_regression
+            else {name: _confusion(model, test) for name, model in models.items()},
             "parity": {name: exports[name]["parity"] for name in MODELS},
-            "answers": _ask(load(options.root / "published" / "model"), test),
+            "answers": _ask(models["searched"], test),
         }
         seconds = {name: result["seconds"] for name, result in results.items()}
         seconds["report"] = time.monotonic() - started
-        return run.finish({**report, "seconds": seconds})
+        report["seconds"] = seconds
+        write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
+        return run.finish(report)
+
+
+def _confusion(model: TextModel, test: Examples) -> dict:
+    predicted = model.logits(model.encode(test)).argmax(axis=-1)
+    counts = np.zeros((len(model.labels), len(model.labels)), int)
+    np.add.at(counts, (test.labels, predicted), 1)
+    return {"labels": list(model.labels), "counts": counts.tolist()}
 
 
 def _ask(student, test) -> list[dict]:

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tf_efficientbert.search.stages import Stage
 
 __all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone"]
 
-_LOSSES_KEPT = 50
+_LOSSES_KEPT = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Evaluator(ABC):
 
     @property
     def losses(self) -> list[dict]:
-        """{"step", "loss"} records of a training that all candidates share; none by default."""
+        """{"step", "loss"} of a training all candidates share, thinned out; none by default."""
         return []
 
 
@@ -190,7 +190,8 @@ class SharedWeights(Evaluator):
 
     @property
     def losses(self) -> list[dict]:
-        return [{"step": i, "loss": r["loss"]} for i, r in enumerate(self._history, start=1)]
+        kept = _thinned(range(len(self._history)))
+        return [{"step": i + 1, "loss": self._history[i]["loss"]} for i in kept]
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         return {index: self._evaluate(architecture) for index, architecture in group.items()}
@@ -242,11 +243,16 @@ def _widest(best: Architecture) -> Architecture:
     return dataclasses.replace(best, cells=tuple(cells))
 
 
+def _thinned(records: Sequence) -> list:
+    """At most so many of them as a curve needs, evenly taken, first and last among them."""
+    kept = np.linspace(0, len(records) - 1, min(len(records), _LOSSES_KEPT)).astype(int)
+    return [records[i] for i in kept]
+
+
 def _outcome(index: int, history: list[dict], seconds: float) -> Outcome:
     """The best of a candidate's epochs."""
     losses = [record[f"loss_{index}"] for record in history]
-    kept = np.linspace(0, len(losses) - 1, min(len(losses), _LOSSES_KEPT)).astype(int)
-    common = {"seconds": seconds, "losses": tuple(losses[i] for i in kept)}
+    common = {"seconds": seconds, "losses": tuple(_thinned(losses))}
     epochs = [
         (record[f"score_{index}"], record[f"held_out_loss_{index}"])
         for record in history

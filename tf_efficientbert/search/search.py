@@ -25,17 +25,17 @@ from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.space import FormulaSpace, JointSpace, SizeSpace, Space, SpaceError
 from tf_efficientbert.search.stages import Stage, read_stages
-from tf_efficientbert.search.study import Study, Trial, best_of
+from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
 from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
-__all__ = ["SAMPLERS", "STUDY", "SearchOptions", "search"]
+__all__ = ["ARCHITECTURE", "SearchOptions", "search"]
 
 _log = logging.getLogger(__name__)
 
 SAMPLERS = ("action-space", "random")
-STUDY = "study.journal"
+ARCHITECTURE = "architecture.json"  # what the search found
 # Of the paper's 15 to 16 million parameters the lower end is this part of the upper.
 _BUDGET_SHARE = 15 / 16
 
@@ -124,7 +124,7 @@ def search(options: SearchOptions) -> dict:
         if options.to_stage < 3:
             run.save_clock()
             return {**result, "seconds": run.seconds}
-        write_file(run.path / "architecture.json", best.architecture.to_json().encode("utf-8"))
+        write_file(run.path / ARCHITECTURE, best.architecture.to_json().encode("utf-8"))
         return run.finish(result)
 
 

@@ -13,8 +13,9 @@ from optuna.trial import TrialState
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.errors import UserError, first_line
 
-__all__ = ["COMPLETE", "FAILED", "Study", "Trial", "best_of"]
+__all__ = ["COMPLETE", "FAILED", "STUDY", "Study", "Trial", "best_of"]
 
+STUDY = "study.journal"  # in the search's folder
 COMPLETE, FAILED = "complete", "failed"
 _STATES = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}
 

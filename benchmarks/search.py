@@ -1,0 +1,167 @@
+"""What a candidate costs: one teacher pass for several, and a slice of a shared supernet.
+
+    python -m benchmarks.search --run=runs/quickstart --json=search.json
+
+Needs the folder of a finished run of the whole road. Prints two tables of medians:
+
+- training: examples per second and candidate with one teacher pass for a group, against one
+  candidate at a time with a teacher pass of its own, in turns;
+- scoring: one more candidate of stage 3 (`SharedWeights.evaluate`, everything included), against
+  the forward passes alone of the same slice as a network of its own, and the graphs traced.
+"""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import tensorflow as tf
+from absl import app, flags
+
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.models.text_model import load
+from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.evaluator import SharedWeights
+from tf_efficientbert.search.learner import Learner, TeacherPass
+from tf_efficientbert.search.material import Material
+from tf_efficientbert.search.space import SizeSpace
+from tf_efficientbert.search.stages import RECIPES
+from tf_efficientbert.search.study import STUDY, Study, best_of
+from tf_efficientbert.storage import write_json
+from tf_efficientbert.training.options import make_deterministic
+
+_RUN = flags.DEFINE_string("run", "runs/quickstart", "folder of a finished run")
+_JSON = flags.DEFINE_string("json", "", "where to write every median; empty for nowhere")
+_GROUP = flags.DEFINE_integer("group", 4, "candidates with one teacher pass")
+_STEPS = flags.DEFINE_integer("steps", 15, "steps a turn")
+_TURNS = flags.DEFINE_integer("turns", 5, "turns")
+_CANDIDATES = flags.DEFINE_integer("candidates", 12, "slices scored")
+_BATCH = 32
+
+
+def main(_) -> None:
+    make_deterministic()
+    run = Path(_RUN.value)
+    material = _material(run)
+    rows = [*_training(run, material), *_scoring(run, material)]
+    for row in rows:
+        print("  ".join(f"{name}: {value}" for name, value in row.items()))
+    if _JSON.value:
+        write_json(_JSON.value, rows)
+
+
+def _material(run: Path) -> Material:
+    teacher, supernet = load(run / "teacher" / "model"), load(run / "supernet" / "model")
+    task = teacher.task
+    train = TaskData(TaskOptions(task=task.name, max_tokens=teacher.max_tokens)).load("train")
+    encoded = teacher.encode(train)
+    passes = TeacherPass(teacher.model, False, task.num_outputs)
+    return Material(
+        task=task,
+        supernet=supernet.backbone,
+        text_teacher=passes,
+        task_teacher=passes,
+        text=encoded,
+        train=encoded,
+        objective=Objective(attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True),
+        dropout=0.1,
+        dtype="float32",
+        seed=0,
+        checkpoint_seconds=1e9,
+    )
+
+
+def _trials(run: Path, stage: str):
+    trials = Study(run / "search" / STUDY, writable=False).trials(stage)
+    return sorted(trials, key=lambda trial: trial.index)
+
+
+def _training(run: Path, material: Material) -> list[dict]:
+    learners = []
+    for trial in _trials(run, "joint")[: _GROUP.value]:
+        student = new_student(trial.architecture, material.supernet, material.task.num_outputs, 0.1)
+        specs = material.task_teacher.specs
+        learners.append(Learner(student, material.objective, trial.seed, specs))
+    source = TrainingBatches(material.train, _BATCH, seed=0)
+    batches = [
+        {name: tf.constant(array) for name, array in source[k].items()} for k in range(_STEPS.value)
+    ]
+
+    def turn(groups: list[list[Learner]]) -> float:
+        started = time.perf_counter()
+        for group in groups:
+            for step, batch in enumerate(batches):
+                theirs = material.task_teacher({name: batch[name] for name in MODEL_INPUTS})
+                for learner in group:
+                    learner.learn(batch, theirs, step, 1e-3, 1.0)
+        return time.perf_counter() - started
+
+    together, alone = [learners], [[learner] for learner in learners]
+    turn(together)  # traces
+    seconds = [(turn(together), turn(alone)) for _ in range(_TURNS.value)]
+    examples = _BATCH * _STEPS.value * len(learners)
+    return [
+        {
+            "measured": "training, examples per second and candidate",
+            "group": len(learners),
+            "together": round(examples / statistics.median(t for t, _ in seconds), 1),
+            "one at a time": round(examples / statistics.median(a for _, a in seconds), 1),
+            "ratio": round(statistics.median(a / t for t, a in seconds), 3),
+        }
+    ]
+
+
+def _scoring(run: Path, material: Material) -> list[dict]:
+    (stage,) = (stage for stage in RECIPES["quick"] if stage.shares_weights)
+    best = best_of(_trials(run, "formulas")).architecture
+    training = dataclasses.replace(stage.training, text_share=0.0, task_share=0.1, task_epochs=0.1)
+    stage = dataclasses.replace(stage, training=training)
+    sizes = material.supernet
+    budget = Budget(0, 10**9, sizes.fit_size, sizes.vocabulary_size, sizes.max_positions)
+    space = SizeSpace(best, budget)
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator = SharedWeights(material, stage, best, space, Path(folder))
+    held_out = material.held_out(stage)
+    evaluator.evaluate({0: best})  # traces
+    traces = evaluator.traces
+    rows = []
+    for index in range(_CANDIDATES.value):
+        architecture = space.draw(f"benchmark/{index}")
+        student = new_student(architecture, sizes, material.task.num_outputs, 0.1)
+        alone = Learner(student, material.objective, 0, material.task_teacher.specs)
+        held_out.score(alone)
+        times = []
+        for _ in range(_TURNS.value):
+            started = time.perf_counter()
+            evaluator.evaluate({index: architecture})
+            between = time.perf_counter()
+            held_out.score(alone)
+            times.append((between - started, time.perf_counter() - between))
+        rows.append(
+            {
+                "measured": "scoring a slice, milliseconds",
+                "candidate": index,
+                "with everything": round(1000 * statistics.median(t for t, _ in times), 1),
+                "a network of its own": round(1000 * statistics.median(a for _, a in times), 1),
+                "more": round(1000 * statistics.median(t - a for t, a in times), 1),
+            }
+        )
+    more = [row["more"] for row in rows]
+    rows.append(
+        {
+            "measured": "scoring, milliseconds over the forward passes",
+            "held-out examples": len(held_out),
+            "median": round(statistics.median(more), 1),
+            "largest": max(more),
+            "graphs traced meanwhile": evaluator.traces - traces,
+        }
+    )
+    return rows
+
+
+if __name__ == "__main__":
+    app.run(main)

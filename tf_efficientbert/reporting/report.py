@@ -1,0 +1,40 @@
+"""The job that writes a search's report.html."""
+
+import dataclasses
+from pathlib import Path
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+from tf_efficientbert.reporting.collect import collect
+from tf_efficientbert.reporting.page import page
+from tf_efficientbert.storage import write_file
+
+__all__ = ["ReportOptions", "write_report"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What `write_report` is told."""
+
+    study: str = option("", "folder that search or run_pipeline works in, or has worked in")
+    output_dir: str = option("", "where report.html goes; empty for the study's folder")
+
+    def __post_init__(self) -> None:
+        if not self.study:
+            raise UserError("--study is missing: name the folder of a search or a pipeline's run")
+
+
+def write_report(options: ReportOptions) -> dict:
+    """Draws what is there; the search may be at work meanwhile.
+
+    Returns: {"report": path, "candidates": {stage: how many}}.
+
+    Raises:
+        UserError: there is no study in the folder, or it is damaged; the disk is full.
+    """
+    report = collect(options.study)
+    path = Path(options.output_dir or options.study) / "report.html"
+    write_file(path, page(report).encode("utf-8"))
+    stages = report["search"]["stages"]
+    counts = {stage["name"]: len(stage["candidates"]) for stage in stages}
+    return {"report": str(path), "candidates": counts}
