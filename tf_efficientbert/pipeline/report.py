@@ -121,9 +121,15 @@ def _stages(stages: list[dict]) -> list[str]:
             + (f", {failed} of them failed" if failed else "")
             + f", best {stage['metric']} {100 * best['score']:.1f} on "
             f"{stage['validation_examples']} held-out examples, "
-            f"{sum(candidate['seconds'] for candidate in tried):.0f} s"
+            f"{_stage_seconds(stage):.0f} s"
         )
     return lines
+
+
+def _stage_seconds(stage: dict) -> float:
+    """Of its candidates, and of the training they may share."""
+    own = sum(candidate["seconds"] for candidate in stage["candidates"])
+    return own + stage.get("training_seconds", 0.0)
 
 
 def _metric(models: list[dict]) -> str:

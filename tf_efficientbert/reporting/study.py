@@ -53,6 +53,7 @@ class Stage:
     depths: tuple[int, ...]
     best_index: int | None
     training: Sequence[Any]
+    training_seconds: float | None
     candidates: tuple[Candidate, ...]
 
     @cached_property
@@ -68,8 +69,12 @@ class Stage:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds spent on this stage's own candidates; those taken over cost it nothing."""
+        """Seconds spent on this stage's own candidates and on the training they share.
+
+        Candidates taken over cost it nothing.
+        """
         known = [c.seconds for c in self.candidates if c.seconds is not None and not c.reused]
+        known += [self.training_seconds] if self.training_seconds else []
         return sum(known) if known else None
 
     def error(self, score: float | None) -> float | None:
@@ -112,6 +117,7 @@ def _stage(part: dict) -> Stage:
         depths=tuple(d for fit in fits if (d := _whole(fit.get("depth"))) is not None),
         best_index=_whole(part.get("best")),
         training=part.get("training") or (),
+        training_seconds=finite(part.get("training_seconds")),
         candidates=tuple(
             _candidate(given, position)
             for position, given in enumerate(part.get("candidates") or ())

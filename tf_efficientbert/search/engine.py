@@ -93,7 +93,9 @@ class StageSearch:
         to_train = {index: each for index, each in group.items() if not known[index]}
         outcomes = {}
         if any(index not in self._trials for index in to_train):
-            self._evaluator = self._evaluator or self.make_evaluator()
+            if self._evaluator is None:
+                self._evaluator = self.make_evaluator()
+                self.study.begin(self.stage.name, **self._evaluator.notes)
             outcomes = self._evaluator.evaluate(to_train)
         for index, architecture in group.items():
             if index not in self._trials:
@@ -132,7 +134,8 @@ class StageSearch:
             self._note_fits(self.sampler)
 
     def _note_fits(self, sampler: ActionSpaceSampler) -> None:
-        noted = {fit["candidates"]: fit for fit in self.study.notes(self.stage.name)["fits"]}
+        earlier = self.study.notes(self.stage.name).get("fits", [])
+        noted = {fit["candidates"]: fit for fit in earlier}
         noted |= {fit.candidates: dataclasses.asdict(fit) for fit in sampler.fits}
         self.study.begin(self.stage.name, fits=[noted[count] for count in sorted(noted)])
 

@@ -52,9 +52,9 @@ class Evaluator(ABC):
         """The outcomes are on disk: what the evaluation went on from is not needed any more."""
 
     @property
-    def losses(self) -> list[dict]:
-        """{"step", "loss"} of a training all candidates share, thinned out; none by default."""
-        return []
+    def notes(self) -> dict:
+        """JSON values about a training that all candidates share; none where they share none."""
+        return {}
 
 
 class TrainedAlone(Evaluator):
@@ -189,9 +189,13 @@ class SharedWeights(Evaluator):
         return self._learner.traces
 
     @property
-    def losses(self) -> list[dict]:
+    def notes(self) -> dict:
+        """{"training": [{"step", "loss"}], thinned out, "training_seconds": float}."""
         kept = _thinned(range(len(self._history)))
-        return [{"step": i + 1, "loss": self._history[i]["loss"]} for i in kept]
+        return {
+            "training": [{"step": i + 1, "loss": self._history[i]["loss"]} for i in kept],
+            "training_seconds": sum(record["seconds"] for record in self._history),
+        }
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         return {index: self._evaluate(architecture) for index, architecture in group.items()}

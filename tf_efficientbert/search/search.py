@@ -167,7 +167,7 @@ class _Search:
 
     def _finished(self, number: int, stage: Stage) -> Trial:
         trials = self._study.trials(stage.name)
-        if not trials or not self._study.notes(stage.name)["ended"]:
+        if not trials or not self._study.notes(stage.name).get("ended"):
             raise UserError(
                 f"--from_stage={self._options.from_stage}: stage {number} has {len(trials)} of "
                 f"{stage.candidates} candidates in {self._study.path}; run it first"
@@ -178,17 +178,13 @@ class _Search:
         space = self._space(stage, best)
         held_out = len(self._material.held_out(stage))
         sampler = self._sampler(stage, space)
-        if stage.name not in self._study.stages:
-            self._study.begin(
-                stage.name,
-                metric=self.metric,
-                planned=stage.candidates,
-                validation_examples=held_out,
-                sampler=self._options.sampler,
-                fits=[],
-                training=[],
-                ended=False,
-            )
+        self._study.begin(
+            stage.name,
+            metric=self.metric,
+            planned=stage.candidates,
+            validation_examples=held_out,
+            sampler=self._options.sampler,
+        )
         return StageSearch(
             stage=stage,
             sampler=sampler,
