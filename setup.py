@@ -36,6 +36,7 @@ EXTRAS = {
         "jax==0.10.2",  # layers, models and losses run on it too
         "hypothesis==6.170.15",
         "pytest==9.2.0",
+        "pytest-xdist==3.8.0",
         "ruff==0.17.5",
         "setuptools>=65.5",  # with wheel: the packaging test builds a wheel without the network
         "wheel==0.48.0",

@@ -7,6 +7,12 @@ from keras import ops
 
 from tf_efficientbert.architecture.expression import Expression
 
+
+def _swish(x):
+    # Not the backend's own: TensorFlow's has a custom gradient, which fails inside nested switches.
+    return x * keras.activations.sigmoid(x)
+
+
 _ACTIVATIONS = {
     "gelu": functools.partial(keras.activations.gelu, approximate=True),
     "sigmoid": keras.activations.sigmoid,
@@ -14,7 +20,7 @@ _ACTIVATIONS = {
     "relu": keras.activations.relu,
     "leaky_relu": functools.partial(keras.activations.leaky_relu, negative_slope=0.01),
     "elu": keras.activations.elu,
-    "swish": keras.activations.silu,
+    "swish": _swish,
 }
 _BINARY = {"add": ops.add, "mul": ops.multiply, "max": ops.maximum}
 # What the narrower side is filled up with; for max this is the reference's figure, not -infinity.
