@@ -178,8 +178,10 @@ class _Search:
         space = self._space(stage, best)
         held_out = len(self._material.held_out(stage))
         sampler = self._sampler(stage, space)
+        self._check_recipe(stage)
         self._study.begin(
             stage.name,
+            recipe=_described(stage),
             metric=self.metric,
             planned=stage.candidates,
             validation_examples=held_out,
@@ -195,6 +197,16 @@ class _Search:
             seed=self._options.seed,
             known=self._known(stage),
         ).run()
+
+    def _check_recipe(self, stage: Stage) -> None:
+        """Raises UserError where the stage was begun with other values under the same name."""
+        begun = stage.name in self._study.stages and self._study.notes(stage.name).get("recipe")
+        if begun and begun != _described(stage):
+            raise UserError(
+                f"{self._study.path}: stage {stage.name} was begun as {json.dumps(begun)}, and "
+                f"--stages={self._options.stages} is now {json.dumps(_described(stage))}; use "
+                "another --output_dir"
+            )
 
     def _space(self, stage: Stage, best: Architecture | None) -> Space:
         try:
@@ -284,3 +296,8 @@ class _Search:
             seed=options.seed,
             checkpoint_seconds=options.checkpoint_seconds,
         )
+
+
+def _described(stage: Stage) -> dict:
+    """JSON's view of a stage."""
+    return json.loads(json.dumps(dataclasses.asdict(stage)))

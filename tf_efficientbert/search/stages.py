@@ -89,20 +89,20 @@ _PAPER_SUPERNET = Training(
 )
 # Sizes for 2,000 sentences and two CPU cores, where a hundred steps take ten seconds.
 _QUICK_CANDIDATE = Training(
-    text_share=0.04,
+    text_share=0.02,
     text_epochs=1.0,
     text_learning_rate=5e-4,
-    task_share=1.0,
+    task_share=0.75,
     task_epochs=2.0,
     task_learning_rate=1e-3,
     batch_size=32,
 )
 _QUICK_SUPERNET = Training(
-    text_share=0.3,
+    text_share=0.2,
     text_epochs=1.0,
     text_learning_rate=5e-4,
     task_share=1.0,
-    task_epochs=5.0,
+    task_epochs=4.0,
     task_learning_rate=1e-3,
     batch_size=32,
 )
