@@ -12,6 +12,7 @@ _FLAGS = {
     "quickstart": "trainers.run_pipeline",
     "toy": "trainers.run_pipeline",
     "paper_supernet": "trainers.pretrain_supernet",
+    "paper_search": "trainers.search",
 }
 
 

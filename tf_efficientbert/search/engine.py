@@ -96,6 +96,7 @@ class StageSearch:
             if self._evaluator is None:
                 self._evaluator = self.make_evaluator()
                 self.study.begin(self.stage.name, **self._evaluator.notes)
+                self._begun, self._found_before = time.monotonic(), len(self._trials)
             outcomes = self._evaluator.evaluate(to_train)
         for index, architecture in group.items():
             if index not in self._trials:
