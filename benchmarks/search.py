@@ -2,7 +2,7 @@
 
     python -m benchmarks.search --run=runs/quickstart --json=search.json
 
-Needs the folder of a finished run of the whole road. Prints two tables of medians:
+Needs the folder of a finished run of the whole road. Prints medians:
 
 - training: examples per second and candidate with one teacher pass for a group, against one
   candidate at a time with a teacher pass of its own, in turns;
@@ -30,7 +30,7 @@ from tf_efficientbert.search.learner import Learner, TeacherPass
 from tf_efficientbert.search.material import Material
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
-from tf_efficientbert.search.study import STUDY, Study, best_of
+from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
 from tf_efficientbert.storage import write_json
 from tf_efficientbert.training.options import make_deterministic
 
@@ -75,14 +75,14 @@ def _material(run: Path) -> Material:
     )
 
 
-def _trials(run: Path, stage: str):
-    trials = Study(run / "search" / STUDY, writable=False).trials(stage)
-    return sorted(trials, key=lambda trial: trial.index)
+def _trials(run: Path, stage: int) -> list[Trial]:
+    study = Study(run / "search" / STUDY, writable=False)
+    return study.trials(study.stages[stage])
 
 
 def _training(run: Path, material: Material) -> list[dict]:
     learners = []
-    for trial in _trials(run, "joint")[: _GROUP.value]:
+    for trial in _trials(run, 0)[: _GROUP.value]:
         student = new_student(trial.architecture, material.supernet, material.task.num_outputs, 0.1)
         specs = material.task_teacher.specs
         learners.append(Learner(student, material.objective, trial.seed, specs))
@@ -117,7 +117,7 @@ def _training(run: Path, material: Material) -> list[dict]:
 
 def _scoring(run: Path, material: Material) -> list[dict]:
     (stage,) = (stage for stage in RECIPES["quick"] if stage.shares_weights)
-    best = best_of(_trials(run, "formulas")).architecture
+    best = best_of(_trials(run, 1)).architecture
     training = dataclasses.replace(stage.training, text_share=0.0, task_share=0.1, task_epochs=0.1)
     stage = dataclasses.replace(stage, training=training)
     sizes = material.supernet

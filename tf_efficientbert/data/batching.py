@@ -34,11 +34,14 @@ class EncodedExamples:
 
     def take(self, indices: np.ndarray) -> "EncodedExamples":
         """The named examples alone, in that order."""
-        spans = [slice(self.offsets[i], self.offsets[i + 1]) for i in indices]
+        lengths = self.lengths[indices]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        # Where each kept token stands: its place in its example, moved to where that one starts.
+        tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
         return EncodedExamples(
-            np.concatenate([self.token_ids[span] for span in spans]),
-            np.concatenate([self.segment_ids[span] for span in spans]),
-            np.concatenate([[0], np.cumsum(self.lengths[indices])]),
+            self.token_ids[tokens],
+            self.segment_ids[tokens],
+            offsets,
             None if self.labels is None else self.labels[indices],
         )
 

@@ -1,11 +1,11 @@
 """What a run made, as data and as a table to read."""
 
 import json
-import math
 import shlex
 from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.reporting.models import gap_sentence
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
 _AFTER_SCORE = (
@@ -59,7 +59,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
         _table(_model_rows(report["models"])),
-        *_gap(report["models"]),
+        gap_sentence(report["models"]),
         *_stages(report["search"]["stages"]),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
         _table(_parity_rows(report["parity"])),
@@ -76,7 +76,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
 
 
 def _model_rows(models: list[dict]) -> list[list[str]]:
-    metric = _metric(models)
+    metric = next(key for key in models[0] if key.startswith("test_"))
     head = [*_BEFORE_SCORE, metric.removeprefix("test_"), *_AFTER_SCORE]
     return [head, *(_row(model, metric, models[0]) for model in models)]
 
@@ -94,19 +94,6 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
         *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
         f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
     ]
-
-
-def _gap(models: list[dict]) -> list[str]:
-    """The searched student against the plain one, with the error of the difference."""
-    by_name = {model["name"]: model for model in models}
-    searched, plain = by_name["searched"], by_name["plain"]
-    metric = _metric(models)
-    error = f"{metric}_standard_error"
-    gap = f"{100 * (searched[metric] - plain[metric]):+.1f}"
-    if error in plain:
-        gap += f" ± {100 * math.hypot(searched[error], plain[error]):.1f}"
-    name = metric.removeprefix("test_")
-    return [f"Searched against plain: {gap} points of {name}."]
 
 
 def _stages(stages: list[dict]) -> list[str]:
@@ -130,10 +117,6 @@ def _stage_seconds(stage: dict) -> float:
     """Of its candidates, and of the training they may share."""
     own = sum(candidate["seconds"] for candidate in stage["candidates"])
     return own + stage.get("training_seconds", 0.0)
-
-
-def _metric(models: list[dict]) -> str:
-    return next(key for key in models[0] if key.startswith("test_"))
 
 
 def _parity_rows(parity: dict) -> list[list[str]]:

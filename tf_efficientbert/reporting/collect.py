@@ -34,7 +34,7 @@ def collect(folder: str | Path, report: dict | None = None) -> dict:
         for training, records in _read(path).items()
     }
     seconds = {
-        path.parent.name: _read(path)["seconds"]
+        path.parent.name: _read(path).get("seconds", 0.0)
         for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
     }
     found = {
@@ -47,4 +47,7 @@ def collect(folder: str | Path, report: dict | None = None) -> dict:
 
 
 def _read(path: Path) -> dict:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}") from error

@@ -34,7 +34,10 @@ def write_report(options: ReportOptions) -> dict:
     """
     report = collect(options.study)
     path = Path(options.output_dir or options.study) / "report.html"
-    write_file(path, page(report).encode("utf-8"))
+    try:
+        write_file(path, page(report).encode("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}") from error
     stages = report["search"]["stages"]
     counts = {stage["name"]: len(stage["candidates"]) for stage in stages}
     return {"report": str(path), "candidates": counts}

@@ -66,15 +66,16 @@ class StageSearch:
             exhausted = None
             if any(index not in self._trials for index in indices):
                 group, exhausted = self._ask(indices)
+                self._note_fits()
                 self._evaluate(group)
             self._tell(index for index in indices if index in self._trials)
             if exhausted:
                 _log.warning("%s ends after %d: %s", self.stage.name, len(self._trials), exhausted)
                 break
-        self.study.begin(self.stage.name, ended=True)
         best = best_of(list(self._trials.values()))
         if best is None:
             raise SearchError(self._failure("every candidate", max(self._trials)))
+        self.study.begin(self.stage.name, ended=True)
         return best
 
     def _ask(self, indices: Iterable[int]) -> tuple[dict[int, Architecture], SpaceExhausted | None]:
@@ -98,12 +99,13 @@ class StageSearch:
                 self.study.begin(self.stage.name, **self._evaluator.notes)
                 self._begun, self._found_before = time.monotonic(), len(self._trials)
             outcomes = self._evaluator.evaluate(to_train)
-        for index, architecture in group.items():
-            if index not in self._trials:
-                self._record(index, architecture, known[index], outcomes.get(index))
+        new = [index for index in group if index not in self._trials]
+        for index in new:
+            self._record(index, group[index], known[index], outcomes.get(index))
         if outcomes:
-            self._evaluator.forget(to_train)
-        self._report()
+            self._evaluator.forget()
+        if new:
+            self._report()
 
     def _record(
         self, index: int, architecture: Architecture, known: Trial | None, outcome: Outcome | None
@@ -131,13 +133,14 @@ class StageSearch:
             row = [self._trials[i].state for i in range(index + 1)][-_FAILURES_IN_A_ROW:]
             if row == [FAILED] * _FAILURES_IN_A_ROW:
                 raise SearchError(self._failure(f"{_FAILURES_IN_A_ROW} candidates in a row", index))
-        if isinstance(self.sampler, ActionSpaceSampler):
-            self._note_fits(self.sampler)
 
-    def _note_fits(self, sampler: ActionSpaceSampler) -> None:
+    def _note_fits(self) -> None:
+        """Asking may have fitted the action space: the study says when."""
+        if not isinstance(self.sampler, ActionSpaceSampler):
+            return
         earlier = self.study.notes(self.stage.name).get("fits", [])
         noted = {fit["candidates"]: fit for fit in earlier}
-        noted |= {fit.candidates: dataclasses.asdict(fit) for fit in sampler.fits}
+        noted |= {fit.candidates: dataclasses.asdict(fit) for fit in self.sampler.fits}
         self.study.begin(self.stage.name, fits=[noted[count] for count in sorted(noted)])
 
     def _failure(self, who: str, index: int) -> str:

@@ -1,6 +1,7 @@
 """How a group of candidates is scored; one implementation trains each, one shares weights."""
 
 import dataclasses
+import gc
 import math
 import shutil
 import time
@@ -19,10 +20,10 @@ from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.search.group import OUT_OF_MEMORY, AllFailedError, train_group
+from tf_efficientbert.search.group import NO_MEMORY, OUT_OF_MEMORY, no_memory, train_group
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.material import Material, seed_of
-from tf_efficientbert.search.space import Space
+from tf_efficientbert.search.space import Space, draw_within
 from tf_efficientbert.search.stages import Stage
 
 __all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone"]
@@ -48,8 +49,8 @@ class Evaluator(ABC):
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         """The outcome of every candidate, by index; an interrupted evaluation goes on."""
 
-    def forget(self, group: Mapping[int, Architecture]) -> None:  # noqa: B027  most keep nothing
-        """The outcomes are on disk: what the evaluation went on from is not needed any more."""
+    def forget(self) -> None:  # noqa: B027  not all keep something
+        """All outcomes so far are on disk: what their evaluation would go on from may go."""
 
     @property
     def notes(self) -> dict:
@@ -77,37 +78,42 @@ class TrainedAlone(Evaluator):
         self._material, self._stage = material, stage
         self._folder, self._on_checkpoint = folder, on_checkpoint
         self._held_out = material.held_out(stage)
+        self._phases = material.phases(stage, evaluate=self._scores)
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        learners, failed = self._learners(group)
+        outcomes = self._train(group)
+        if len(group) > 1:
+            # Memory may have been short for the group and not for the candidate.
+            crowded = [i for i, outcome in outcomes.items() if outcome.reason.startswith(NO_MEMORY)]
+            for index in crowded:
+                outcomes |= self._train({index: group[index]})
+        return outcomes
+
+    def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        learners, reasons = self._learners(group)
         history = []
         if learners:
-            try:
-                history, reasons = train_group(
-                    learners=learners,
-                    phases=self._material.phases(self._stage, evaluate=self._scores),
-                    folder=self._of(group),
-                    name=f"{self._stage.name} {', '.join(map(str, learners))}",
-                    checkpoint_seconds=self._material.checkpoint_seconds,
-                    on_checkpoint=self._on_checkpoint,
-                )
-            except AllFailedError as error:
-                (reasons,) = error.args
-            failed |= {index: Outcome(reason=reason) for index, reason in reasons.items()}
+            members = "-".join(map(str, learners))
+            history = train_group(
+                learners=learners,
+                phases=self._phases,
+                # Named for whom the checkpoints hold.
+                folder=self._folder / f"candidates-{members}",
+                name=f"{self._stage.name} {', '.join(map(str, learners))}",
+                checkpoint_seconds=self._material.checkpoint_seconds,
+                on_checkpoint=self._on_checkpoint,
+            )
+        reasons |= {index: learner.failure for index, learner in learners.items()}
         seconds = sum(record["seconds"] for record in history) / len(group)
-        return {
-            index: failed[index] if index in failed else _outcome(index, history, seconds)
-            for index in group
-        }
+        return {index: _outcome(index, history, seconds, reasons[index]) for index in group}
 
-    def forget(self, group: Mapping[int, Architecture]) -> None:
-        shutil.rmtree(self._of(group), ignore_errors=True)
+    def forget(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        gc.collect()  # graphs refer to themselves, and weights hang on them
 
-    def _of(self, group: Mapping[int, Architecture]) -> Path:
-        return self._folder / f"candidates-{min(group):05d}"
-
-    def _learners(self, group) -> tuple[dict[int, Learner], dict[int, Outcome]]:
-        material, learners, failed = self._material, {}, {}
+    def _learners(self, group) -> tuple[dict[int, Learner], dict[int, str]]:
+        """The networks, and why others could not be made."""
+        material, learners, reasons = self._material, {}, {}
         for index, architecture in group.items():
             seed = seed_of(material.seed, self._stage.name, index)
             keras.utils.set_random_seed(seed)
@@ -116,15 +122,19 @@ class TrainedAlone(Evaluator):
                 specs = material.task_teacher.specs
                 learners[index] = Learner(student, material.objective, seed, specs)
             except OUT_OF_MEMORY as error:
-                failed[index] = Outcome(reason=f"out of memory: {first_line(error)}")
+                reasons[index] = no_memory(error)
             except ValueError as error:  # widths that don't fit, a network larger than the supernet
-                failed[index] = Outcome(reason=f"cannot be built: {first_line(error)}")
-        return learners, failed
+                reasons[index] = f"cannot be built: {first_line(error)}"
+        return learners, reasons
 
     def _scores(self, learners: Mapping[int, Learner]) -> dict[str, float]:
         figures = {}
         for index, learner in learners.items():
-            value, loss = self._held_out.score(learner)
+            try:
+                value, loss = self._held_out.score(learner)
+            except OUT_OF_MEMORY as error:
+                learner.fail(no_memory(error))
+                continue
             if math.isfinite(value):
                 figures |= {f"score_{index}": value, f"held_out_loss_{index}": loss}
         return figures
@@ -157,25 +167,26 @@ class SharedWeights(Evaluator):
         self._held_out = material.held_out(stage)
         seed = seed_of(material.seed, stage.name)
         keras.utils.set_random_seed(seed)
-        student = _student(material, _widest(best))
-        specs = material.task_teacher.specs
-        self._learner = Learner(student, material.objective, seed, specs, chooses=True)
 
         def batches_of(examples: EncodedExamples, batch_size: int, batch_seed: int):
             return _ChoosingBatches(examples, batch_size, batch_seed, space)
 
         try:
-            self._history, _ = train_group(
-                learners={0: self._learner},
-                phases=material.phases(stage, batches_of),
-                folder=folder / "shared",
-                name=stage.name,
-                checkpoint_seconds=material.checkpoint_seconds,
-                on_checkpoint=on_checkpoint,
-            )
-        except AllFailedError as error:
-            (reasons,) = error.args
-            raise UserError(f"the supernet that candidates share: {reasons[0]}") from error
+            student = _student(material, _widest(best))
+            specs = material.task_teacher.specs
+            self._learner = Learner(student, material.objective, seed, specs, chooses=True)
+        except OUT_OF_MEMORY as error:
+            raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
+        self._history = train_group(
+            learners={0: self._learner},
+            phases=material.phases(stage, batches_of),
+            folder=folder,
+            name=stage.name,
+            checkpoint_seconds=material.checkpoint_seconds,
+            on_checkpoint=on_checkpoint,
+        )
+        if self._learner.failure:
+            raise UserError(f"{stage.name}: the supernet that is shared {self._learner.failure}")
 
     @property
     def model(self) -> TaskModel:
@@ -203,7 +214,10 @@ class SharedWeights(Evaluator):
     def _evaluate(self, architecture: Architecture) -> Outcome:
         started = time.monotonic()
         choices = tf.constant(choices_of(architecture))
-        value, loss = self._held_out.score(self._learner, choices)
+        try:
+            value, loss = self._held_out.score(self._learner, choices)
+        except OUT_OF_MEMORY as error:
+            return Outcome(reason=no_memory(error), seconds=time.monotonic() - started)
         seconds = time.monotonic() - started
         if not math.isfinite(value):
             return Outcome(reason=_NOT_FINITE, seconds=seconds)
@@ -227,7 +241,7 @@ class _ChoosingBatches:
         self.steps_per_epoch = self._batches.steps_per_epoch
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        candidate = self._space.draw(f"{self._seed}/{step}")
+        candidate = draw_within(self._space, f"{self._seed}/{step}")
         return {**self._batches[step], "choices": choices_of(candidate)}
 
 
@@ -253,16 +267,16 @@ def _thinned(records: Sequence) -> list:
     return [records[i] for i in kept]
 
 
-def _outcome(index: int, history: list[dict], seconds: float) -> Outcome:
-    """The best of a candidate's epochs."""
-    losses = [record[f"loss_{index}"] for record in history]
-    common = {"seconds": seconds, "losses": tuple(_thinned(losses))}
+def _outcome(index: int, history: list[dict], seconds: float, reason: str) -> Outcome:
+    """The best of a candidate's epochs, or why it failed."""
+    key = f"loss_{index}"
+    losses = tuple(_thinned([record[key] for record in history if key in record]))
     epochs = [
         (record[f"score_{index}"], record[f"held_out_loss_{index}"])
         for record in history
         if f"score_{index}" in record
     ]
-    if not epochs:
-        return Outcome(reason=_NOT_FINITE, **common)
+    if reason or not epochs:
+        return Outcome(reason=reason or _NOT_FINITE, seconds=seconds, losses=losses)
     value, loss = max(epochs, key=lambda epoch: (epoch[0], -epoch[1]))
-    return Outcome(score=value, loss=loss, **common)
+    return Outcome(score=value, loss=loss, seconds=seconds, losses=losses)

@@ -1,30 +1,29 @@
 """Several networks trained side by side, each batch passing through the teacher once."""
 
 import dataclasses
-import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
 from tf_efficientbert.data.batching import MODEL_INPUTS
-from tf_efficientbert.errors import first_line
+from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.search.learner import Learner, TeacherPass
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
-__all__ = ["OUT_OF_MEMORY", "AllFailedError", "Phase", "train_group"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "Phase", "no_memory", "train_group"]
 
 # What a candidate too large for the machine makes TensorFlow or Python raise.
+NO_MEMORY = "out of memory"
 OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
-class AllFailedError(Exception):
-    """No network of the group is left to train."""
+def no_memory(error: Exception) -> str:
+    """The reason of a network for which there was no memory."""
+    return f"{NO_MEMORY}: {first_line(error)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Phase:
     epochs: float
     learning_rate: float
     prediction_scale: float
-    evaluate: Callable[[dict[int, Learner]], dict[str, float]] | None = None
+    evaluate: Callable[[Mapping[int, Learner]], dict[str, float]] | None = None
 
     @property
     def steps(self) -> int:
@@ -57,32 +56,31 @@ class Phase:
 
 def train_group(
     *,
-    learners: dict[int, Learner],
+    learners: Mapping[int, Learner],
     phases: list[Phase],
     folder: Path,
     name: str,
     checkpoint_seconds: float,
     on_checkpoint: Callable[[], None] = lambda: None,
-) -> tuple[list[dict], dict[int, str]]:
+) -> list[dict]:
     """Trains all networks through all phases; goes on from the checkpoints in `folder`.
 
-    A network whose loss is no longer finite, or that the machine has no memory for, is left out
-    from then on; what becomes of it changes nothing for the others.
+    A network whose loss is no longer finite, or that the machine has no memory for, says so in its
+    `failure` and is left out from then on; what becomes of it changes nothing for the others.
 
     Args:
         learners: by a key of their own.
         name: what the progress bar says.
         on_checkpoint: called after each checkpoint.
 
-    Returns: (one record a step, {"step", "loss", "loss_KEY", ..., "seconds", what `evaluate` said};
-        why networks failed, by key).
+    Returns: one record a step, {"step", "loss" (mean), "loss_KEY" of each network that is left,
+        "seconds", what `Phase.evaluate` said}.
 
     Raises:
-        AllFailedError: none is left; its argument are the reasons, by key.
+        UserError: there is no memory for the teacher.
     """
-    reasons: dict[int, str] = {}
     total = sum(phase.steps for phase in phases)
-    history, first = [], 0
+    history: list[dict] = []
     for phase in phases:
         for learner in learners.values():
             learner.restart_optimizer()
@@ -91,10 +89,9 @@ def train_group(
             for key, learner in learners.items()
             for part, value in learner.trackables.items()
         }
-        step_fn = _GroupStep(phase, learners, reasons, first, total)
         history += train(
             name=f"{name}: {phase.name}",
-            step_fn=step_fn,
+            step_fn=_GroupStep(phase, learners, len(history), total),
             batches=phase.batches,
             total_steps=phase.steps,
             folder=folder / phase.name,
@@ -102,61 +99,57 @@ def train_group(
             checkpoint_seconds=checkpoint_seconds,
             on_checkpoint=on_checkpoint,
         )
-        first += phase.steps
-        _note_failures(learners, reasons, total)
-        if not _alive(learners, reasons):
-            raise AllFailedError(reasons)
-    return history, reasons
-
-
-def _alive(learners: dict[int, Learner], reasons: dict[int, str]) -> dict[int, Learner]:
-    return {key: learner for key, learner in learners.items() if key not in reasons}
-
-
-def _note_failures(learners: dict[int, Learner], reasons: dict[int, str], total: int) -> None:
-    """Says why for networks whose failure came out of a checkpoint or a step."""
-    for key, learner in learners.items():
-        if learner.failed and key not in reasons:
-            step = int(learner.failed_step) + 1
-            reasons[key] = f"diverged: its loss was no finite number at step {step} of {total}"
+    return history
 
 
 class _GroupStep:
     """One step of every network that is left, after one pass of the teacher."""
 
-    def __init__(self, phase: Phase, learners, reasons, first: int, total: int):
-        self._phase, self._learners, self._reasons = phase, learners, reasons
+    def __init__(self, phase: Phase, learners: Mapping[int, Learner], first: int, total: int):
+        self._phase, self._learners = phase, learners
         self._first, self._total = first, total
         self._schedule = LinearWarmupDecay(phase.learning_rate, phase.steps)
         self._ended = time.monotonic()
 
     def __call__(self, batch: dict, step: int) -> dict[str, float]:
-        _note_failures(self._learners, self._reasons, self._total)
+        left = {key: learner for key, learner in self._learners.items() if not learner.failure}
+        losses = self._learn(left, batch, step) if left else {}
+        figures = {f"loss_{key}": loss for key, loss in losses.items()}
+        if losses and self._phase.evaluate and self._ends_epoch(step):
+            figures |= self._phase.evaluate({key: left[key] for key in losses})
+        now = time.monotonic()
+        seconds, self._ended = now - self._ended, now
+        mean = sum(losses.values()) / len(losses) if losses else 0.0
+        return {"loss": mean, **figures, "seconds": seconds}
+
+    def _learn(self, left: Mapping[int, Learner], batch: dict, step: int) -> dict[int, float]:
+        """The losses of those that got through the step."""
         batch = {name: tf.constant(array) for name, array in batch.items()}
-        theirs = self._phase.teacher({name: batch[name] for name in MODEL_INPUTS})
-        rate = float(self._schedule(step))
-        losses = {}
-        for key, learner in _alive(self._learners, self._reasons).items():
-            scale = self._phase.prediction_scale
+        theirs = self._teach(batch)
+        rate, scale = float(self._schedule(step)), self._phase.prediction_scale
+        number, losses = self._first + step, {}
+        for key, learner in left.items():
             try:
-                loss = learner.learn(batch, theirs, self._first + step, rate, scale)
+                loss = learner.learn(batch, theirs, number, rate, scale)
             except OUT_OF_MEMORY as error:
-                self._reasons[key] = f"out of memory: {first_line(error)}"
+                learner.fail(no_memory(error))
                 continue
             if math.isfinite(loss):
                 losses[key] = loss
             else:
-                learner.failed_step.assign(self._first + step)
-        if not losses:
-            _note_failures(self._learners, self._reasons, self._total)
-            raise AllFailedError(self._reasons)
-        figures = {f"loss_{key}": loss for key, loss in losses.items()}
-        if self._phase.evaluate and self._ends_epoch(step):
-            alive = {key: self._learners[key] for key in losses}
-            figures |= self._phase.evaluate(alive)
-        now = time.monotonic()
-        seconds, self._ended = now - self._ended, now
-        return {"loss": sum(losses.values()) / len(losses), **figures, "seconds": seconds}
+                learner.fail(
+                    f"diverged: its loss was no finite number at step {number + 1} of {self._total}"
+                )
+        return losses
+
+    def _teach(self, batch: dict) -> dict:
+        try:
+            return self._phase.teacher({name: batch[name] for name in MODEL_INPUTS})
+        except OUT_OF_MEMORY as error:
+            raise UserError(
+                f"there is no memory for the teacher's pass over a batch of "
+                f"{len(batch['token_ids'])}: give the stages a smaller batch_size"
+            ) from error
 
     def _ends_epoch(self, step: int) -> bool:
         done = step + 1

@@ -14,7 +14,6 @@ __all__ = ["Learner", "TeacherPass"]
 
 _TOKENS = tf.TensorSpec([None, None], tf.int32)
 _CLIP_NORM = 1.0
-_NEVER = -1
 
 
 class TeacherPass:
@@ -63,7 +62,7 @@ class Learner:
             `EfficientBert.call`).
 
     Attributes:
-        failed_step: tf.Variable, the step whose loss was not finite, or -1.
+        failure: why it is out of training, "" while it is in; a part of its checkpoint.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Learner:
     ):
         self.model = model
         self.weights = FlatWeights(model)
-        self.failed_step = tf.Variable(_NEVER, trainable=False)
+        self._failure = tf.Variable("", trainable=False)
         self._objective = objective
         self._seed = seed
         self._optimizer = build_optimizer(self.weights.variables, 0.0, total_steps=None)
@@ -96,11 +95,16 @@ class Learner:
         """What a checkpoint of the training holds."""
         names = ("decayed", "undecayed")
         weights = dict(zip(names, self.weights.variables, strict=True))
-        return {**weights, "optimizer": self._optimizer, "failed_step": self.failed_step}
+        return {**weights, "optimizer": self._optimizer, "failure": self._failure}
 
     @property
-    def failed(self) -> bool:
-        return int(self.failed_step) != _NEVER
+    def failure(self) -> str:
+        return self._failure.numpy().decode("utf-8")
+
+    def fail(self, reason: str) -> None:
+        """Takes it out of training; the first reason stays."""
+        if not self.failure:
+            self._failure.assign(reason)
 
     @property
     def traces(self) -> int:

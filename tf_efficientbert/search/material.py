@@ -62,6 +62,10 @@ class Material:
         """The examples that score the stage's candidates."""
         return HeldOut(self.task, self.train.take(self._split(stage)[0]))
 
+    def count_held_out(self, stage: Stage) -> int:
+        """How many they are."""
+        return len(self._split(stage)[0])
+
     def phases(self, stage: Stage, batches_of=TrainingBatches, evaluate=None) -> list[Phase]:
         """The stage's trainings; all of its candidates see the same batches.
 
@@ -70,13 +74,16 @@ class Material:
             evaluate: see `Phase`, on the task.
         """
         training, phases = stage.training, []
-        size, seed = training.batch_size, seed_of(self.seed, "batches")
+
+        def batches(name: str, examples: EncodedExamples):
+            return batches_of(examples, training.batch_size, seed_of(self.seed, "batches", name))
+
         if training.text_share and training.text_epochs:
             phases.append(
                 Phase(
                     name="text",
                     teacher=self.text_teacher,
-                    batches=batches_of(self._text(training.text_share), size, seed),
+                    batches=batches("text", self._text(training.text_share)),
                     epochs=training.text_epochs,
                     learning_rate=training.text_learning_rate,
                     prediction_scale=0.0,
@@ -88,7 +95,7 @@ class Material:
             Phase(
                 name="task",
                 teacher=self.task_teacher,
-                batches=batches_of(self.train.take(used), size, seed),
+                batches=batches("task", self.train.take(used)),
                 epochs=training.task_epochs,
                 learning_rate=training.task_learning_rate,
                 prediction_scale=1.0,
@@ -104,9 +111,10 @@ class Material:
         return order[:count], order[count:]
 
     def _text(self, share: float) -> EncodedExamples:
-        count = max(1, round(share * len(self.text)))
-        chosen = np.random.default_rng(self.seed).permutation(len(self.text))[:count]
-        text = self.text.take(chosen)
+        text, count = self.text, max(1, round(share * len(self.text)))
+        if count < len(text):
+            chosen = np.random.default_rng(self.seed).permutation(len(text))[:count]
+            text = text.take(chosen)
         if self.task.is_regression:  # the graph of a step takes labels, text or not
             return dataclasses.replace(text, labels=np.zeros(count, np.float32))
         return text
@@ -146,11 +154,13 @@ class HeldOut:
         if not np.isfinite(logits).all():
             return math.nan, math.nan
         value = float(score(self._task, logits, self._labels)[self.metric])
-        return value, _loss(self._task, logits, self._labels)
+        loss = _loss(self._task, logits, self._labels)
+        return (value, loss) if math.isfinite(value) and math.isfinite(loss) else (math.nan,) * 2
 
 
 def _loss(task: Task, logits: np.ndarray, labels: np.ndarray) -> float:
     """Cross-entropy, or squared error of a regression, against the labels."""
+    logits = logits.astype(np.float64)
     if task.is_regression:
         return float(np.mean(np.square(logits - labels)))
     shifted = logits - logits.max(axis=-1, keepdims=True)

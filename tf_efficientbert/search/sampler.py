@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.search.action_space import LearnedActionSpace, depth_for
-from tf_efficientbert.search.space import Space
+from tf_efficientbert.search.space import Space, SpaceError
 
 __all__ = ["ActionSpaceSampler", "Fit", "RandomSampler", "Sampler", "SpaceExhausted"]
 
@@ -53,7 +53,6 @@ class Sampler(ABC):
         Raises:
             ValueError: index is negative, or was asked or told before.
             SpaceExhausted: no new candidate in max_draws draws.
-            SpaceError: the space's budget cannot be met.
         """
         if index < 0 or index in self._asked or index in self._told:
             reason = "negative" if index < 0 else "asked or told before"
@@ -93,7 +92,10 @@ class Sampler(ABC):
         is_inside = self._region()
         outside = None
         for attempt in range(self.max_draws):
-            drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
+            try:
+                drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
+            except SpaceError:  # a narrow budget, missed for once
+                continue
             if drawn.canonical() in self._seen:
                 continue
             if is_inside(drawn):

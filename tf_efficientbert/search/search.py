@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-import logging
 
 from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import (
     check_task_teacher,
@@ -14,6 +14,7 @@ from tf_efficientbert.distillation.distiller import (
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
@@ -23,7 +24,14 @@ from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedA
 from tf_efficientbert.search.learner import TeacherPass
 from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
-from tf_efficientbert.search.space import FormulaSpace, JointSpace, SizeSpace, Space, SpaceError
+from tf_efficientbert.search.space import (
+    FormulaSpace,
+    JointSpace,
+    SizeSpace,
+    Space,
+    SpaceError,
+    draw_within,
+)
 from tf_efficientbert.search.stages import Stage, read_stages
 from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
 from tf_efficientbert.storage import write_file
@@ -31,8 +39,6 @@ from tf_efficientbert.training.options import TrainingOptions, make_deterministi
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
 __all__ = ["ARCHITECTURE", "SearchOptions", "search"]
-
-_log = logging.getLogger(__name__)
 
 SAMPLERS = ("action-space", "random")
 ARCHITECTURE = "architecture.json"  # what the search found
@@ -141,11 +147,29 @@ class _Search:
         check_task_teacher(options, data.task, self._teacher, self._supernet)
         check_text_teacher(options, self._supernet)
         self._task = data.task
-        self._train = self._teacher.encode(train)
+        if len(train) < 2:
+            raise UserError(
+                f"{data.task.name}: a search needs 2 training examples, got {len(train)}"
+            )
+        longest = min(m.backbone.max_positions for m in (self._teacher, self._supernet))
+        if options.max_tokens > longest:
+            raise UserError(
+                f"--max_tokens={options.max_tokens} is over the {longest} positions of --teacher "
+                "or --supernet"
+            )
+        self._train = encode(
+            self._teacher.tokenizer,
+            train.sentences,
+            train.second_sentences,
+            train.labels,
+            options.max_tokens,
+        )
         self._text = options.encoded(self._supernet.tokenizer)
-        self._budget = self._make_budget()
-        self._study = Study(run.path / STUDY)
+        self._shared = self._load_shared()
         self._material = self._make_material()
+        self._budget = self._make_budget()
+        self._space(self._stages[0], None)  # a budget that nothing meets is met now
+        self._study = Study(run.path / STUDY)
 
     @property
     def metric(self) -> str:
@@ -166,6 +190,7 @@ class _Search:
         return best
 
     def _finished(self, number: int, stage: Stage) -> Trial:
+        self._check_recipe(stage)
         trials = self._study.trials(stage.name)
         if not trials or not self._study.notes(stage.name).get("ended"):
             raise UserError(
@@ -176,7 +201,6 @@ class _Search:
 
     def _run_stage(self, stage: Stage, best: Architecture | None) -> Trial:
         space = self._space(stage, best)
-        held_out = len(self._material.held_out(stage))
         sampler = self._sampler(stage, space)
         self._check_recipe(stage)
         self._study.begin(
@@ -184,7 +208,7 @@ class _Search:
             recipe=_described(stage),
             metric=self.metric,
             planned=stage.candidates,
-            validation_examples=held_out,
+            validation_examples=self._material.count_held_out(stage),
             sampler=self._options.sampler,
         )
         return StageSearch(
@@ -200,23 +224,33 @@ class _Search:
 
     def _check_recipe(self, stage: Stage) -> None:
         """Raises UserError where the stage was begun with other values under the same name."""
-        begun = stage.name in self._study.stages and self._study.notes(stage.name).get("recipe")
-        if begun and begun != _described(stage):
+        if stage.name not in self._study.stages:
+            return
+        now = _described(stage)
+        begun = self._study.notes(stage.name).get("recipe", now)
+        differences = [
+            f"{key} was {begun.get(key)!r} and is now {now.get(key)!r}"
+            for key in sorted({*begun, *now})
+            if begun.get(key) != now.get(key)
+        ]
+        if differences:
             raise UserError(
-                f"{self._study.path}: stage {stage.name} was begun as {json.dumps(begun)}, and "
-                f"--stages={self._options.stages} is now {json.dumps(_described(stage))}; use "
-                "another --output_dir"
+                f"{self._study.path}: stage {stage.name} was begun with other values: "
+                f"{'; '.join(differences)}; use another --output_dir"
             )
 
     def _space(self, stage: Stage, best: Architecture | None) -> Space:
+        if stage.searched == ("formula",):
+            return FormulaSpace(best)
+        if "formula" in stage.searched:
+            space = JointSpace(self._supernet.backbone.architecture, self._budget)
+        else:
+            space = SizeSpace(best, self._budget)
         try:
-            if best is None:
-                return JointSpace(self._supernet.backbone.architecture, self._budget)
-            if "formula" in stage.searched:
-                return FormulaSpace(best)
-            return SizeSpace(best, self._budget)
+            draw_within(space, "trial")
         except SpaceError as error:
-            raise UserError(f"{stage.name}: {error}") from error
+            raise UserError(f"--min_parameters, --max_parameters: {error}") from error
+        return space
 
     def _sampler(self, stage: Stage, space: Space) -> Sampler:
         seed = seed_of(self._options.seed, stage.name, "sampler")
@@ -236,10 +270,7 @@ class _Search:
         folder = self._run.checkpoints / stage.name
         if not stage.shares_weights:
             return TrainedAlone(self._material, stage, folder, self._run.save_clock)
-        material = self._material
-        if self._options.shared_supernet:
-            warm = load(self._options.shared_supernet)
-            material = dataclasses.replace(material, supernet=warm.backbone)
+        material = dataclasses.replace(self._material, supernet=self._shared)
         shared = SharedWeights(material, stage, best, space, folder, self._run.save_clock)
         # EfficientBERT+ starts its trainings on the tasks from it.
         TextModel(shared.model, self._teacher.tokenizer, self._task, self._options.max_tokens).save(
@@ -271,10 +302,37 @@ class _Search:
             )
         return Budget(minimum, maximum, *sizes)
 
+    def _load_shared(self) -> EfficientBert:
+        """Where weight sharing starts."""
+        options, warm = self._options, self._supernet
+        if not options.shared_supernet:
+            return warm.backbone
+        given = load(options.shared_supernet)
+        same = (
+            given.tokenizer.vocabulary == warm.tokenizer.vocabulary
+            and given.backbone.fit_size == warm.backbone.fit_size
+            and given.backbone.architecture == warm.backbone.architecture
+        )
+        if not same:
+            raise UserError(
+                f"--shared_supernet={options.shared_supernet} has other sizes or another "
+                f"vocabulary than --supernet={options.supernet}"
+            )
+        return given.backbone
+
     def _make_material(self) -> Material:
         options = self._options
         folder = find_teacher(options.teacher_dir)
         text_teacher = load_teacher(folder, dtype=options.dtype).backbone
+        for name in ("num_layers", "num_heads"):  # candidates learn from both in one graph
+            ours, theirs = (
+                getattr(m.architecture, name) for m in (text_teacher, self._teacher.backbone)
+            )
+            if ours != theirs:
+                raise UserError(
+                    f"--teacher_dir={folder} has {name} {ours}, --teacher={options.teacher} "
+                    f"{theirs}: the one must be fine-tuned from the other"
+                )
         warm = self._supernet.backbone
         ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
         outputs = self._task.num_outputs

@@ -26,6 +26,7 @@ from tf_efficientbert.search.budget import Budget
 
 __all__ = ["FormulaSpace", "JointSpace", "SizeSpace", "Space", "SpaceError"]
 
+_DRAWS_WITHIN = 100
 _BUDGET_TRIES = 1000
 _JOINT_MUTATION_TRIES, _FORMULA_MUTATION_TRIES = 1000, 400
 _ENCODED_NODES = 20
@@ -64,6 +65,20 @@ class Space(ABC):
     @abstractmethod
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """A candidate in numbers, as many for each, for the classifiers of the action space."""
+
+
+def draw_within(space: Space, seed: str) -> Architecture:
+    """A draw that may miss a narrow budget a few times over.
+
+    Raises:
+        SpaceError: it was missed every time.
+    """
+    for attempt in range(_DRAWS_WITHIN - 1):
+        try:
+            return space.draw(f"{seed}/{attempt}")
+        except SpaceError:
+            continue
+    return space.draw(f"{seed}/{_DRAWS_WITHIN - 1}")
 
 
 class JointSpace(Space):

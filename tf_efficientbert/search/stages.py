@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.errors import UserError
@@ -44,21 +45,19 @@ class Stage:
     Attributes:
         name: what it is called on disk and in reports.
         searched: what it chooses in each layer: "stack", "ratio", "formula".
-        shares_weights: whether candidates are slices of one supernet that is trained with a random
-            candidate a step, instead of being trained one by one.
         candidates: how many distinct ones it tries.
         random_candidates: how many of them before the learned action space is first fitted.
         refit_every: candidates between two fits.
         exploration: weight of the action space's upper confidence term; 0 for none.
         tuning_rounds: of the classifiers' parameters, at every fit; 0 for none.
         max_draws: draws inside the action space's region before any will do.
-        held_out: share of the task's training set that scores candidates and trains none of them.
+        held_out: share of the task's training set that scores candidates and is not among the
+            examples they train on; as raw text it may be in the corpus.
         training: of a candidate or of the shared supernet.
     """
 
     name: str
     searched: tuple[str, ...]
-    shares_weights: bool
     candidates: int
     random_candidates: int
     refit_every: int
@@ -67,6 +66,14 @@ class Stage:
     max_draws: int
     held_out: float
     training: Training
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether candidates are slices of one supernet that is trained with a random one a step.
+
+        Formulas can't be sliced: where they are searched, each candidate is trained by itself.
+        """
+        return "formula" not in self.searched
 
 
 _PAPER_CANDIDATE = Training(
@@ -116,7 +123,6 @@ def _recipe(
         Stage(
             name=name,
             searched=searched,
-            shares_weights=searched == _SEARCHED[-1],
             candidates=count,
             held_out=share,
             training=training,
@@ -156,7 +162,7 @@ RECIPES = {
 def read_stages(name: str) -> tuple[Stage, ...]:
     """A recipe's three stages, by its name or from a JSON file: a list of three objects.
 
-    The objects have the attributes of `Stage`; `searched` and `shares_weights` may be left out.
+    The objects have the attributes of `Stage` but for `searched`, which follows from their order.
 
     Raises:
         UserError: unknown name, unreadable file, or a key or value that makes no stage; it names
@@ -176,13 +182,11 @@ def read_stages(name: str) -> tuple[Stage, ...]:
     stages = []
     for number, (stage, searched) in enumerate(zip(given, _SEARCHED, strict=True), start=1):
         where = f"--stages={name}: stage {number}"
-        defaults = {"searched": list(searched), "shares_weights": searched == _SEARCHED[-1]}
-        if not isinstance(stage, dict):
-            raise UserError(f"{where} is no object")
-        fields = {**defaults, **stage}
-        fields["training"] = _build(Training, fields.get("training"), f"{where}, training")
-        fields["searched"] = tuple(fields["searched"])
-        stages.append(_checked(_build(Stage, fields, where), searched, where))
+        if not isinstance(stage, dict) or "searched" in stage:
+            raise UserError(f"{where}: expected an object without the key searched")
+        training = _build(Training, stage.get("training"), f"{where}, training")
+        given_fields = {**stage, "training": training, "searched": searched}
+        stages.append(_checked(_build(Stage, given_fields, where), where))
     if len({stage.name for stage in stages}) < len(stages):
         raise UserError(f"--stages={name}: two stages have one name")
     return tuple(stages)
@@ -206,10 +210,10 @@ def _build(kind: type, values, where: str):
     return kind(**values)
 
 
-def _checked(stage: Stage, searched: tuple[str, ...], where: str) -> Stage:
+def _checked(stage: Stage, where: str) -> Stage:
     """Raises UserError for values no stage can have."""
-    if stage.searched != searched:
-        raise UserError(f"{where}: searched is {list(stage.searched)}, expected {list(searched)}")
+    if not re.fullmatch(r"[\w-]+", stage.name):  # it names a folder
+        raise UserError(f"{where}: name is {stage.name!r}, expected letters, digits, - and _")
     training = stage.training
     at_least = {
         "candidates": (stage.candidates, 1),

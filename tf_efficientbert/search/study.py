@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import optuna
@@ -29,7 +28,8 @@ class Trial:
     Attributes:
         index: its place in its stage, from 0.
         parameters: by the stage's counting rule, fit projection included.
-        seed: the origin of everything random in its drawing and training.
+        seed: the origin of its first head and its dropout masks; of no use to one that shares
+            weights or was taken over.
         state: "complete" or "failed".
         score: the task's first metric on the held-out examples; None for a failed one.
         loss: cross-entropy (regression: squared error) there, which decides between equal scores.
@@ -126,8 +126,20 @@ class Study:
         )
 
     def trials(self, stage: str) -> list[Trial]:
-        """The stage's candidates so far, by index; none of a stage that has not begun."""
-        return list(self._trials(stage)) if stage in self.stages else []
+        """The stage's candidates so far, by index; none of a stage that has not begun.
+
+        Raises:
+            UserError: what the journal says is no trial of this project.
+        """
+        if stage not in self.stages:
+            return []
+        try:
+            described = (t.user_attrs for t in self._study(stage).get_trials(deepcopy=False))
+            return [Trial.from_described(attributes) for attributes in described]
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{self.path}: a candidate of stage {stage} cannot be read: {first_line(error)}"
+            ) from error
 
     def described(self) -> list[dict]:
         """JSON's view of every stage: name, notes, "best" (an index or None) and "candidates"."""
@@ -145,22 +157,26 @@ class Study:
             )
         return stages
 
-    def _trials(self, stage: str) -> Iterator[Trial]:
-        for trial in self._study(stage).get_trials(deepcopy=False):
-            yield Trial.from_described(trial.user_attrs)
-
     def _study(self, stage: str) -> optuna.Study:
         return optuna.load_study(study_name=stage, storage=self._storage)
 
 
 def _mend(path: Path) -> None:
-    """Takes away what a killed process left: half a last line, and Optuna's lock."""
+    """Takes away what a killed process left: half a last line, and Optuna's lock.
+
+    The lock of the search's own directory sees to it that no other process writes.
+    """
     for lock in path.parent.glob(f"{path.name}.lock*"):
         lock.unlink()
     if not path.is_file():
         return
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    start = content[:-1].rfind(b"\n") + 1  # of the last line
+    try:
+        json.loads(content[start:])
+        whole = content.endswith(b"\n")
+    except ValueError:
+        whole = not content
+    if not whole:
         with open(path, "r+b") as file:
-            file.truncate(whole)
+            file.truncate(start)
