@@ -169,7 +169,12 @@ class _Search:
         self._material = self._make_material()
         self._budget = self._make_budget()
         self._space(self._stages[0], None)  # a budget that nothing meets is met now
-        self._study = Study(run.path / STUDY)
+        journal = run.path / STUDY
+        if options.from_stage > 1 and not journal.exists():
+            raise UserError(
+                f"--from_stage={options.from_stage}: no stage has been run in {run.path} yet"
+            )
+        self._study = Study(journal)
 
     @property
     def metric(self) -> str:

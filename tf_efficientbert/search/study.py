@@ -93,7 +93,7 @@ class Study:
             raise UserError(f"{self.path} is missing: no search has begun there")
         try:
             self._storage = JournalStorage(JournalFileBackend(str(self.path)))
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path} is damaged and cannot be read: {first_line(error)}; restore it from "
                 "a copy, or delete the search's folder to start over"
