@@ -1,0 +1,427 @@
+"""The whole search on made-up networks of a layer: killed or not, in one go or by stages."""
+
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.toy import (
+    SENTENCES,
+    as_flags,
+    error_line,
+    finish_job,
+    kill_job_when,
+    newest_step,
+    run_job,
+)
+from tests.models.small_text_models import write_examples
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data import reviews
+from tf_efficientbert.data.task_data import TaskData
+from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.text_model import load
+from tf_efficientbert.search import search as search_module
+from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.search import SearchOptions, search
+from tf_efficientbert.search.study import COMPLETE, STUDY, Study, best_of
+from tf_efficientbert.training.fine_tune import FineTuneOptions, fine_tune
+
+_JOB = "trainers.search"
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_CANDIDATES = {"joint": 3, "formulas": 2, "sizes": 6}
+_HELD_OUT = 12  # a quarter of the sentences
+_TEXT_STEPS, _TASK_STEPS, _SHARED_STEPS = 2, 6, 10
+
+_TRAINING = {
+    "text_share": 0.25,
+    "text_epochs": 1,
+    "text_learning_rate": 5e-4,
+    "task_share": 0.5,
+    "task_epochs": 2,
+    "task_learning_rate": 1e-3,
+    "batch_size": 8,
+}
+_STAGE = {
+    "random_candidates": 2,
+    "refit_every": 1,
+    "exploration": 0.1,
+    "tuning_rounds": 0,
+    "max_draws": 100,
+    "held_out": _HELD_OUT / SENTENCES,
+}
+
+
+def _stages():
+    shared = {**_TRAINING, "text_share": 0.5, "task_share": 1}
+    return [
+        {
+            "name": name,
+            "candidates": count,
+            **_STAGE,
+            "training": shared if name == "sizes" else _TRAINING,
+        }
+        for name, count in _CANDIDATES.items()
+    ]
+
+
+@pytest.fixture(scope="module")
+def options(bert, tmp_path_factory):
+    """options(output_dir, **changes): of a search whose teacher and supernet are there."""
+    folder = tmp_path_factory.mktemp("search")
+    train = write_examples(
+        folder / "train.tsv", reviews.TASK, reviews.load("train").first(SENTENCES)
+    )
+    task = {"task": "custom", "labels": "negative,positive", "max_tokens": 64}
+    fine_tune(
+        FineTuneOptions(
+            **task,
+            train_file=train,
+            dev_file=train,
+            output_dir=str(folder / "teacher"),
+            teacher_dir=str(bert),
+            epochs=1.0,
+            batch_size=16,
+        )
+    )
+    corpus = {"corpus_sentences": 64, "corpus_max_tokens": 32, "teacher_dir": str(bert)}
+    sizes = {"hidden_size": 48, "num_layers": 1, "num_heads": 12, "embedding_size": 32}
+    warm_up(
+        WarmUpOptions(
+            **corpus,
+            **sizes,
+            output_dir=str(folder / "supernet"),
+            epochs=1.0,
+            learning_rate=1e-3,
+            batch_size=16,
+        )
+    )
+    (folder / "stages.json").write_text(json.dumps(_stages()), "utf-8")
+    # Nothing can be read from these.
+    for name in ("dev.tsv", "test.tsv"):
+        (folder / name).write_bytes(b"\xff\xfe no table\n")
+    ordinary = Architecture.from_formulas(
+        ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"],
+        hidden_size=48,
+        ffn_width=48,
+        num_heads=12,
+        embedding_size=32,
+    )
+    backbone = load(folder / "supernet" / "model").backbone
+    exact = ordinary.count_parameters(48, backbone.vocabulary_size, backbone.max_positions)
+    values = {
+        **task,
+        **corpus,
+        "train_file": train,
+        "dev_file": str(folder / "dev.tsv"),
+        "test_file": str(folder / "test.tsv"),
+        "teacher": str(folder / "teacher" / "model"),
+        "supernet": str(folder / "supernet" / "model"),
+        "stages": str(folder / "stages.json"),
+        "min_parameters": exact - 4000,
+        "max_parameters": exact + 4000,
+        "group_size": 2,
+        "checkpoint_seconds": 0.001,
+    }
+    return lambda output_dir, **changes: SearchOptions(
+        **{**values, "output_dir": str(output_dir), **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(options, tmp_path_factory):
+    """(folder, result, seconds) of a search in one go, never interrupted."""
+    folder = tmp_path_factory.mktemp("finished") / "search"
+    started = time.monotonic()
+    result = search(options(folder))
+    return folder, result, time.monotonic() - started
+
+
+def _study(folder):
+    return Study(folder / STUDY, writable=False)
+
+
+def _without_times(folder):
+    """Every stage's notes and candidates, their order and scores among them."""
+    return [
+        {
+            **stage,
+            "training_seconds": None,
+            "candidates": [{**each, "seconds": None} for each in stage["candidates"]],
+        }
+        for stage in _study(folder).described()
+    ]
+
+
+def _assert_same_search(folder, finished):
+    expected, result, _ = finished
+    assert _without_times(folder) == _without_times(expected)
+    found = (folder / "architecture.json").read_bytes()
+    assert found == (expected / "architecture.json").read_bytes()
+    again = json.loads((folder / "result.json").read_text("utf-8"))
+    assert {**again, "seconds": None} == {**json.loads(json.dumps(result)), "seconds": None}
+
+
+def test_every_stage_tries_its_candidates_and_starts_from_the_best_before(finished):
+    study = _study(finished[0])
+    assert study.stages == list(_CANDIDATES)
+    trials = {name: study.trials(name) for name in study.stages}
+    assert {name: len(each) for name, each in trials.items()} == _CANDIDATES
+    assert all(trial.state == COMPLETE for each in trials.values() for trial in each)
+    joint, formulas, sizes = (best_of(each).architecture for each in trials.values())
+    # Stage 2 takes stage 1's best over with its score, and stage 3 starts with stage 2's.
+    assert trials["formulas"][0].architecture == joint and trials["formulas"][0].reused
+    assert trials["sizes"][0].architecture == formulas and not trials["sizes"][0].reused
+    for trial in trials["formulas"]:
+        for cell, fixed in zip(trial.architecture.cells, joint.cells, strict=True):
+            assert (cell.stack, cell.ratio) == (fixed.stack, fixed.ratio)
+    for trial in trials["sizes"]:
+        for cell, fixed in zip(trial.architecture.cells, sizes.cells, strict=True):
+            assert cell.formula == fixed.formula
+
+
+def test_the_result_is_the_last_stage_s_best_within_the_budget(options, finished):
+    folder, result, _ = finished
+    best = best_of(_study(folder).trials("sizes"))
+    text = (folder / "architecture.json").read_text("utf-8")
+    assert Architecture.from_json(text) == best.architecture
+    assert json.loads(text) == result["architecture"]
+    assert (result["parameters"], result["score"]) == (best.parameters, best.score)
+    assert (result["metric"], result["candidates"]) == ("accuracy", _CANDIDATES)
+    limits = options(folder)
+    supernet = load(limits.supernet).backbone
+    sizes = 48, supernet.vocabulary_size, supernet.max_positions
+    budget = Budget(limits.min_parameters, limits.max_parameters, *sizes)
+    trials = [trial for name in _CANDIDATES for trial in _study(folder).trials(name)]
+    assert all(budget.holds(trial.architecture) for trial in trials)
+    assert all(budget.parameters(each.architecture) == each.parameters for each in trials)
+
+
+def test_scores_come_from_the_training_set_alone(options, finished):
+    # The search has ended, though nothing can be read from the other sets.
+    for split in ("dev", "test"):
+        with pytest.raises(UserError, match=f"{split}.tsv"):
+            TaskData(options(finished[0])).load(split)
+    for stage in _study(finished[0]).described():
+        assert stage["validation_examples"] == _HELD_OUT
+        for candidate in stage["candidates"]:
+            right = candidate["score"] * _HELD_OUT
+            assert right == pytest.approx(round(right), abs=1e-6)
+
+
+def test_candidates_keep_their_losses_and_slices_have_none(finished):
+    joint, formulas, sizes = _study(finished[0]).described()
+    for candidate in (*joint["candidates"], *formulas["candidates"][1:]):
+        assert len(candidate["losses"]) == _TEXT_STEPS + _TASK_STEPS
+    assert all(candidate["losses"] == [] for candidate in sizes["candidates"])
+
+
+def test_the_action_space_is_fitted_as_its_stage_says(finished):
+    fitted = [[fit["candidates"] for fit in s["fits"]] for s in _study(finished[0]).described()]
+    assert fitted == [[2], [], [2, 4]]
+
+
+def test_the_supernet_that_slices_share_is_kept_and_checkpoints_go(finished):
+    folder, _, _ = finished
+    shared = load(folder / "shared_supernet")
+    best = best_of(_study(folder).trials("formulas")).architecture
+    cells = shared.backbone.architecture.cells
+    assert [cell.formula for cell in cells] == [cell.formula for cell in best.cells]
+    assert {cell.stack for cell in cells} == {4}
+    assert shared.task is not None
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_finished_search_returns_what_it_returned(options, finished):
+    folder, result, _ = finished
+    again = search(options(folder))
+    assert again == json.loads(json.dumps(result))
+
+
+def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
+    options, finished, tmp_path
+):
+    folder = tmp_path / "search"
+    first = options(folder, to_stage=1)
+    group = folder / "checkpoints" / "joint" / "candidates-00002" / "task"
+    kill_job_when(_JOB, first, lambda: newest_step(group) >= 1)
+    assert len(_study(folder).trials("joint")) == 2  # the first group's
+    assert search(first)["candidates"] == {"joint": 3}
+    assert not (folder / "architecture.json").exists()
+
+    later = options(folder, from_stage=2)
+    shared = folder / "checkpoints" / "sizes" / "shared" / "task"
+    kill_job_when(_JOB, later, lambda: newest_step(shared) >= 2)
+    assert _study(folder).trials("sizes") == []
+    assert newest_step(shared) < _SHARED_STEPS
+    printed = finish_job(_JOB, later)
+    assert "going on after step" in printed.stderr
+    _assert_same_search(folder, finished)
+    for line in ("metric: accuracy", "score: ", "layer 1: "):
+        assert line in printed.stdout
+
+
+@pytest.mark.slow
+def test_killed_ten_times_at_any_moment_it_ends_as_in_one_go(options, finished, tmp_path):
+    folder, delays, kills = tmp_path / "search", random.Random(6), 0
+    whole = options(folder)
+    while kills < 10 and not (folder / "result.json").exists():
+        # Some die before their first step: to start and to read takes up to a third of a run.
+        delay = delays.uniform(0.1, 0.6) * finished[2]
+        process = subprocess.Popen(**_command(whole))
+        try:
+            process.wait(delay)
+            assert process.returncode == 0
+        except subprocess.TimeoutExpired:
+            kills += 1
+        finally:
+            process.kill()
+            process.wait()
+    assert kills >= 8
+    finish_job(_JOB, whole)
+    _assert_same_search(folder, finished)
+
+
+def _command(whole):
+    nothing = subprocess.DEVNULL
+    flags = [sys.executable, "-m", _JOB, *as_flags(whole)]
+    return {"args": flags, "cwd": _REPOSITORY, "stdout": nothing, "stderr": nothing}
+
+
+# === Another sampler ===
+
+
+def test_a_random_search_fits_nothing_and_leaves_later_stages_undone(options, tmp_path):
+    stages = _stages()
+    stages[0] |= {"candidates": 2, "random_candidates": 2}
+    stages[0]["training"] = {**_TRAINING, "text_share": 0, "task_epochs": 1}
+    (tmp_path / "stages.json").write_text(json.dumps(stages), "utf-8")
+    changes = {"stages": str(tmp_path / "stages.json"), "sampler": "random"}
+    first = options(tmp_path / "search", to_stage=1, **changes)
+    assert search(first)["candidates"] == {"joint": 2}
+    (stage,) = _study(tmp_path / "search").described()
+    assert stage["sampler"] == "random"
+    assert not stage.get("fits")
+    with pytest.raises(UserError, match="--from_stage=3: stage 2 has 0 of 2 candidates"):
+        search(dataclasses.replace(first, from_stage=3, to_stage=3))
+
+
+# === What is wrong ===
+
+
+def test_a_later_stage_cannot_run_before_the_earlier_ones(options, tmp_path):
+    with pytest.raises(UserError) as caught:
+        search(options(tmp_path, from_stage=2))
+    message = str(caught.value)
+    assert "--from_stage=2: no stage has been run in" in message
+    assert str(tmp_path) in message
+
+
+def test_a_search_that_made_nothing_can_be_given_other_flags(options, tmp_path):
+    with pytest.raises(UserError, match="no stage has been run"):
+        search(options(tmp_path, from_stage=2))
+    with pytest.raises(UserError, match="no stage has been run"):
+        search(options(tmp_path, from_stage=2, group_size=3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"group_size": 3}, "group_size was 2 and is now 3"),
+        ({"seed": 1}, "seed was 0 and is now 1"),
+        ({"stages": "quick"}, "stages was .*stages.json' and is now 'quick'"),
+        ({"sampler": "random"}, "sampler was 'action-space' and is now 'random'"),
+        ({"max_parameters": 10**9}, "max_parameters was [0-9]+ and is now 1000000000"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_other_flags_are_refused(options, finished, changes, message):
+    with pytest.raises(UserError, match=f"belongs to a run with other flags: {message}"):
+        search(options(finished[0], **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher": ""}, "--teacher is missing"),
+        ({"supernet": ""}, "--supernet is missing"),
+        ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
+        ({"group_size": 0}, "--group_size=0: expected 1 or more"),
+        ({"from_stage": 0}, "--from_stage=0, --to_stage=3: expected stages from 1 to 3"),
+        ({"from_stage": 3, "to_stage": 2}, "--from_stage=3, --to_stage=2"),
+        ({"to_stage": 4}, "--to_stage=4"),
+        ({"min_parameters": -1}, "--min_parameters=-1: expected 0 or more"),
+        ({"attention_ratio": float("nan")}, "--attention_ratio=nan"),
+        ({"stages": "slow"}, "--stages=slow: expected paper, quick or a .json file"),
+        ({"seed": -1}, "--seed=-1"),
+        ({"dropout": 1.0}, "--dropout=1.0"),
+        ({"checkpoint_seconds": 0.0}, "--checkpoint_seconds=0.0"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_a_wrong_flag_is_named_before_anything_is_read(options, changes, message):
+    with pytest.raises(UserError) as caught:
+        options("/nowhere", **changes)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"min_parameters": 9 * 10**6}, "--min_parameters=9,000,000 is above the most"),
+        ({"max_parameters": 0, "min_parameters": 0}, "needs a supernet of 6 layers"),
+        ({"labels": "positive,negative"}, "was trained for custom"),
+        ({"corpus_max_tokens": 500}, "--corpus_max_tokens=500 is over"),
+        ({"train_file": "nowhere.tsv"}, "nowhere.tsv"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_flags_that_do_not_go_together_are_named_and_leave_nothing(
+    options, tmp_path, changes, message
+):
+    with pytest.raises(UserError) as caught:
+        search(options(tmp_path / "search", **changes))
+    assert message in str(caught.value)
+    assert {path.name for path in (tmp_path / "search").iterdir()} <= {".lock"}
+
+
+def test_a_budget_that_no_candidate_meets_is_told_in_one_line(options, tmp_path):
+    with pytest.raises(UserError, match="1000 random candidates"):
+        search(options(tmp_path, min_parameters=1, max_parameters=2))
+
+
+def test_a_job_prints_what_is_wrong_in_one_line(options, tmp_path):
+    flags = [flag for flag in as_flags(options(tmp_path)) if "--sampler=" not in flag]
+    line = error_line(run_job(_JOB, [*flags, "--sampler=best"]))
+    assert line == "--sampler=best: expected one of action-space, random"
+
+
+# === A process that dies as a stage begins ===
+
+
+class _Reached(Exception):
+    pass
+
+
+def test_a_stage_whose_beginning_was_cut_off_has_all_its_notes(options, tmp_path, monkeypatch):
+    notes = []
+
+    class _Stops:
+        def __init__(self, study, stage, **others):
+            notes.append(study.notes(stage.name))
+            raise _Reached
+
+    monkeypatch.setattr(search_module, "StageSearch", _Stops)
+    with pytest.raises(_Reached):
+        search(options(tmp_path))
+    journal = tmp_path / STUDY
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:2]))
+    with pytest.raises(_Reached):
+        search(options(tmp_path))
+    assert notes[1] == notes[0]

@@ -1,0 +1,296 @@
+import dataclasses
+import math
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.small_models import small_architecture
+from tests.search.tiny_search import (
+    ORDINARY,
+    TASK_STEPS,
+    TEXT_STEPS,
+    WIDE,
+    tiny_candidate,
+    tiny_material,
+    tiny_stage,
+)
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.evaluator import SharedWeights, TrainedAlone, choices_of
+from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.space import SizeSpace
+
+_STEPS = TEXT_STEPS + TASK_STEPS
+
+
+class _Killed(BaseException):
+    """What no one catches."""
+
+
+@pytest.fixture(scope="module")
+def material():
+    return tiny_material()
+
+
+# === Candidates that are trained one by one ===
+
+_FOUR = {
+    4: tiny_candidate(),
+    5: tiny_candidate((ORDINARY,) * 2),
+    6: tiny_candidate(("linear1_3(relu(max(linear1_3(x,wb1),x)),wb2)", ORDINARY)),
+    7: tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2),
+}
+
+
+@pytest.fixture(scope="module")
+def four(material, tmp_path_factory):
+    """(folder, outcomes) of a group of four."""
+    folder = tmp_path_factory.mktemp("four")
+    return folder, TrainedAlone(material, tiny_stage(), folder).evaluate(_FOUR)
+
+
+def test_a_candidate_scores_the_same_alone_as_in_a_group_of_four(material, four, tmp_path):
+    alone = TrainedAlone(material, tiny_stage(), tmp_path).evaluate({6: _FOUR[6]})[6]
+    grouped = four[1][6]
+    assert alone.score == pytest.approx(grouped.score, abs=1e-6)
+    assert alone.loss == pytest.approx(grouped.loss, abs=1e-6)
+    np.testing.assert_allclose(alone.losses, grouped.losses, rtol=1e-6)
+
+
+def test_an_outcome_has_score_loss_time_and_the_losses_of_all_steps(four):
+    assert set(four[1]) == set(_FOUR)
+    for outcome in four[1].values():
+        assert outcome.score in (0.0, 0.25, 0.5, 0.75, 1.0)  # of four held-out examples
+        assert 0 < outcome.loss < 10 and outcome.seconds > 0
+        assert len(outcome.losses) == _STEPS and np.isfinite(outcome.losses).all()
+        assert outcome.reason == ""
+    assert len({outcome.loss for outcome in four[1].values()}) == 4
+
+
+def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
+    material, four, monkeypatch
+):
+    folder, outcomes = four
+
+    def learn(*arguments):
+        raise _Killed
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    evaluator = TrainedAlone(material, tiny_stage(), folder)
+    assert evaluator.evaluate(_FOUR) == outcomes
+    evaluator.forget()
+    assert not folder.exists()
+    with pytest.raises(_Killed):
+        evaluator.evaluate(_FOUR)
+
+
+def test_the_score_is_the_best_of_the_epochs(material, monkeypatch, tmp_path):
+    evaluator = TrainedAlone(material, tiny_stage(text_share=0.0, task_epochs=5.0), tmp_path)
+    epochs = [(0.5, 1.0), (0.75, 3.0), (0.75, 2.0), (0.5, 0.5), (math.nan, math.nan)]
+    figures = iter(epochs)
+    monkeypatch.setattr(evaluator._held_out, "score", lambda learner: next(figures))
+    monkeypatch.setattr(Learner, "learn", lambda *arguments: 1.0)
+    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
+    assert (outcome.score, outcome.loss) == (0.75, 2.0)
+    assert next(figures, None) is None
+
+
+def test_a_candidate_without_a_finite_answer_fails(material, monkeypatch, tmp_path):
+    evaluator = TrainedAlone(material, tiny_stage(text_share=0.0), tmp_path)
+    monkeypatch.setattr(Learner, "learn", lambda *arguments: 1.0)
+    nothing = tf.fill([4, 3], math.nan)
+    monkeypatch.setattr(Learner, "logits", lambda self, inputs: nothing)
+    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
+    assert outcome.score is None
+    assert "no finite numbers" in outcome.reason
+
+
+def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(material, tmp_path, monkeypatch):
+    unbuilt = small_architecture((ORDINARY,) * 3, **WIDE)  # the supernet has two layers
+
+    def learn(self, *arguments):
+        if len(self.model.backbone.cells[0].feed_forwards) == 2:
+            raise tf.errors.ResourceExhaustedError(None, None, "no room")
+        return 1.0
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    group = {0: unbuilt, 1: _FOUR[4], 2: _FOUR[5]}
+    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    assert [outcomes[index].score is None for index in group] == [True, True, False]
+    assert outcomes[0].reason.startswith("cannot be built: 3 layers are no multiple")
+    assert outcomes[1].reason == "out of memory: no room"
+
+
+def test_a_group_of_which_all_fail_has_a_reason_for_each(material, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "learn", lambda *arguments: math.inf)
+    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate({4: _FOUR[4], 5: _FOUR[5]})
+    for outcome in outcomes.values():
+        assert outcome.reason == f"diverged: its loss was no finite number at step 1 of {_STEPS}"
+
+
+def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(
+    material, tmp_path, monkeypatch
+):
+    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+
+    def learn(self, batch, theirs, step, *others):
+        if step == 1 and first and self.model.backbone.architecture == _FOUR[4]:
+            raise tf.errors.ResourceExhaustedError(None, None, "no room")
+        if step == 2 and first:
+            raise _Killed
+        return 1.0
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    group, first = {4: _FOUR[4], 5: _FOUR[5]}, True
+    with pytest.raises(_Killed):
+        TrainedAlone(frequent, tiny_stage(), tmp_path).evaluate(group)
+    first = False
+    outcomes = TrainedAlone(frequent, tiny_stage(), tmp_path).evaluate(group)
+    assert outcomes[4].reason == "out of memory: no room"
+    assert outcomes[5].score is not None
+
+
+def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
+    material = tiny_material("regression", dropout=0.0)
+    stage = tiny_stage(task_epochs=1.0)
+    evaluator = TrainedAlone(material, stage, tmp_path)
+    learners = []
+
+    def remembered(self, inputs, logits=Learner.logits):
+        learners.append(self)
+        return logits(self, inputs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "logits", remembered)
+        outcome = evaluator.evaluate({0: _FOUR[5]})[0]
+    learner = learners[-1]
+    learner.weights.write_back()
+    examples = material.train.take(material._split(stage)[0])
+    answers = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
+    expected = score(material.task, answers, examples.labels)["pearson"]
+    assert outcome.score == pytest.approx(expected, abs=1e-5)
+    assert outcome.loss == pytest.approx(np.mean((answers - examples.labels) ** 2), rel=1e-5)
+    assert np.isfinite(outcome.losses).all() and outcome.losses[-1] < outcome.losses[TEXT_STEPS]
+
+
+# === Slices of one supernet ===
+
+_BEST = tiny_candidate()
+_EXACT = Budget(0, 10**9, 24, 40, 16).parameters(_BEST)
+_BUDGET = Budget(_EXACT - 3000, _EXACT + 3000, 24, 40, 16)
+_SPACE = SizeSpace(_BEST, _BUDGET)
+_STAGE = tiny_stage("sizes", searched=("stack", "ratio"))
+
+
+def _shared(material, folder, seen):
+    """The supernet, trained; `seen` takes each step's number and choices."""
+
+    def learn(self, batch, theirs, step, *others, own=Learner.learn):
+        loss = own(self, batch, theirs, step, *others)
+        seen[step] = batch["choices"].numpy().tolist(), loss
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "learn", learn)
+        return SharedWeights(material, _STAGE, _BEST, _SPACE, folder)
+
+
+@pytest.fixture(scope="module")
+def shared(material, tmp_path_factory):
+    """(evaluator, {step: (choices, loss)}, folder with its last two checkpoints)."""
+    seen, folder = {}, tmp_path_factory.mktemp("shared")
+    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+    return _shared(frequent, folder, seen), seen, folder
+
+
+def _drawn(count):
+    return {index: _SPACE.draw(str(index)) for index in range(count)}
+
+
+def test_the_number_of_traces_does_not_grow_with_the_candidates(shared):
+    evaluator = shared[0]
+    evaluator.evaluate({0: _BEST})
+    traces = evaluator.traces
+    outcomes = evaluator.evaluate(_drawn(30))
+    assert len({outcome.loss for outcome in outcomes.values()}) > 10
+    assert evaluator.traces == traces == 2  # of a step, of the answers
+
+
+def test_a_slice_scores_as_the_sliced_network_built_on_its_own(material, shared):
+    evaluator = shared[0]
+    model = evaluator.model
+    held_out = material.held_out(_STAGE)
+    for architecture in _drawn(4).values():
+        alone = new_student(architecture, model.backbone, 3, dropout=0.0)
+        alone.head.set_weights(model.head.get_weights())
+
+        class _Alone:
+            def logits(self, inputs, alone=alone):
+                return alone(inputs)["logits"]
+
+        class _Sliced:
+            def logits(self, inputs, cells=architecture.cells):
+                return model(inputs, cells=cells)["logits"]
+
+        outcome = evaluator.evaluate({0: architecture})[0]
+        for other in (_Alone(), _Sliced()):
+            value, loss = held_out.score(other)
+            assert outcome.score == value
+            assert outcome.loss == pytest.approx(loss, abs=1e-6)
+
+
+def _with_choices(choices) -> Architecture:
+    formulas = [
+        str(cell.expression).replace(f"{cell.stack}_{cell.ratio.denominator}", f"{stack}_{part}")
+        for cell, (stack, part) in zip(_BEST.cells, choices, strict=True)
+    ]
+    return tiny_candidate(formulas)
+
+
+def test_each_step_trains_one_random_candidate_within_the_budget(shared):
+    seen = shared[1]
+    assert sorted(seen) == list(range(_STEPS))
+    trained = [_with_choices(choices) for choices, _ in seen.values()]
+    assert all(_BUDGET.holds(architecture) for architecture in trained)
+    assert len(set(trained)) > _STEPS / 2
+    for architecture, (choices, _) in zip(trained, seen.values(), strict=True):
+        assert choices_of(architecture).tolist() == choices
+
+
+def test_the_losses_of_the_shared_training_are_noted_with_its_time(shared):
+    notes = shared[0].notes
+    losses = [{"step": step + 1, "loss": loss} for step, (_, loss) in shared[1].items()]
+    assert notes["training"] == losses
+    assert notes["training_seconds"] > 0
+
+
+def test_the_supernet_has_each_formula_at_the_largest_stack_and_ratio_that_fit(shared):
+    cells = shared[0].model.backbone.architecture.cells
+    assert [cell.formula for cell in cells] == [cell.formula for cell in _BEST.cells]
+    assert [(cell.stack, cell.ratio.denominator) for cell in cells] == [(4, 1), (4, 3)]
+
+
+def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_weights(
+    material, shared, tmp_path
+):
+    evaluator, expected, folder = shared
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    newest = tmp_path / "task" / f"step-{TASK_STEPS:08d}"
+    shutil.rmtree(newest)  # the process died before it was written
+    seen = {}
+    again = _shared(material, tmp_path, seen)
+    assert seen == {_STEPS - 1: expected[_STEPS - 1]}
+    assert again.notes["training"] == evaluator.notes["training"]
+    for one, other in zip(again.model.weights, evaluator.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_supernet_that_diverges_is_an_error(material, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "learn", lambda *arguments: math.nan)
+    with pytest.raises(UserError, match="sizes: the supernet that is shared diverged.* step 1"):
+        SharedWeights(material, _STAGE, _BEST, _SPACE, tmp_path)

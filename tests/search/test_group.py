@@ -1,0 +1,256 @@
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.search.tiny_search import (
+    ORDINARY,
+    TASK_STEPS,
+    TEXT_STEPS,
+    tiny_candidate,
+    tiny_material,
+    tiny_stage,
+)
+from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.search.group import train_group
+from tf_efficientbert.search.learner import Learner
+
+_STEPS = TEXT_STEPS + TASK_STEPS
+_CANDIDATES = [tiny_candidate(), tiny_candidate((ORDINARY,) * 2)]
+_POISONED_AT, _KILLED_AT = 4, 6
+
+
+class _Killed(BaseException):
+    """What no one catches."""
+
+
+class _Diverges(Learner):
+    """One of its weights is no number any more from a step on."""
+
+    def learn(self, batch, theirs, step, learning_rate, prediction_scale):
+        if step == _POISONED_AT:
+            kernel = self.weights.variables[0]
+            kernel.assign(tf.tensor_scatter_nd_update(kernel.value, [[5000]], [np.nan]))
+        return super().learn(batch, theirs, step, learning_rate, prediction_scale)
+
+
+class _TooLarge(Learner):
+    """The machine has no memory for it."""
+
+    def learn(self, *arguments):
+        raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor\nat: ...")
+
+
+@pytest.fixture(scope="module")
+def material():
+    return tiny_material()
+
+
+def _learner(material, kind=Learner, candidate=0):
+    keras.utils.set_random_seed(candidate)
+    student = new_student(_CANDIDATES[candidate], material.supernet, 3, material.dropout)
+    return kind(student, material.objective, 40 + candidate, material.task_teacher.specs)
+
+
+def _train(material, learners, folder, phases=None, **arguments):
+    return train_group(
+        learners=learners,
+        phases=phases or material.phases(tiny_stage()),
+        folder=folder,
+        name="tiny",
+        checkpoint_seconds=0.0,
+        **arguments,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(material, tmp_path_factory):
+    """(learners, history, failures) of four of which two fail, trained without interruption."""
+    learners = {
+        3: _learner(material),
+        5: _learner(material, _TooLarge),
+        8: _learner(material, _Diverges),
+        9: _learner(material, candidate=1),
+    }
+    history = _train(material, learners, tmp_path_factory.mktemp("group"))
+    return learners, history, _failures(learners)
+
+
+def _failures(learners):
+    return {key: learner.failure for key, learner in learners.items() if learner.failure}
+
+
+def _losses(history, key):
+    return [record[f"loss_{key}"] for record in history if f"loss_{key}" in record]
+
+
+def test_a_network_learns_the_same_alone_as_beside_others_that_fail(material, trained, tmp_path):
+    alone = {3: _learner(material)}
+    history = _train(material, alone, tmp_path)
+    assert _failures(alone) == {}
+    np.testing.assert_allclose(_losses(history, 3), _losses(trained[1], 3), rtol=1e-6)
+    for one, other in zip(alone[3].weights.variables, trained[0][3].weights.variables, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_what_fails_is_left_out_with_the_reason_and_the_step_and_the_others_go_on(trained):
+    _, history, reasons = trained
+    assert reasons == {
+        5: "out of memory: no room for a tensor",
+        8: f"diverged: its loss was no finite number at step {_POISONED_AT + 1} of {_STEPS}",
+    }
+    lengths = {key: len(_losses(history, key)) for key in (3, 5, 8, 9)}
+    assert lengths == {3: _STEPS, 5: 0, 8: _POISONED_AT, 9: _STEPS}
+    assert np.isfinite([*_losses(history, 3), *_losses(history, 9)]).all()
+
+
+def test_before_it_failed_a_network_learned_as_any_other(trained):
+    _, history, _ = trained
+    expected = _losses(history, 3)[:_POISONED_AT]
+    np.testing.assert_allclose(_losses(history, 8), expected, rtol=1e-6)
+
+
+def test_losses_fall_and_a_record_s_loss_is_the_mean_of_those_left(trained):
+    _, history, _ = trained
+    for key in (3, 9):
+        losses = _losses(history, key)
+        assert losses[TEXT_STEPS - 1] < losses[0] and losses[-1] < losses[TEXT_STEPS]
+    for number, record in enumerate(history):
+        keys = (3, 8, 9) if number < _POISONED_AT else (3, 9)
+        assert record["loss"] == pytest.approx(np.mean([record[f"loss_{key}"] for key in keys]))
+
+
+def test_each_phase_starts_without_the_moments_of_the_one_before(trained):
+    learner = trained[0][3]
+    optimizer = learner.trackables["optimizer"]
+    assert int(optimizer.iterations) == TASK_STEPS
+    assert any(variable.numpy().any() for variable in optimizer.variables[2:])
+    learner.restart_optimizer()
+    assert not any(variable.numpy().any() for variable in optimizer.variables)
+
+
+def test_a_step_is_traced_once_for_both_phases_and_all_lengths(material, trained):
+    lengths = set()
+    for phase in material.phases(tiny_stage()):
+        lengths |= {phase.batches[step]["token_ids"].shape[1] for step in range(phase.steps)}
+    assert len(lengths) > 1
+    assert [trained[0][key].traces for key in (3, 9)] == [1, 1]  # never asked for logits
+
+
+def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
+    material, trained, tmp_path, monkeypatch
+):
+    learn, kills = Learner.learn, [1, _KILLED_AT]
+
+    def interrupted(self, batch, theirs, step, *others):
+        if step in kills:
+            kills.remove(step)
+            raise _Killed
+        return learn(self, batch, theirs, step, *others)
+
+    def fresh():
+        return {3: _learner(material), 8: _learner(material, _Diverges)}
+
+    monkeypatch.setattr(Learner, "learn", interrupted)
+    while kills:
+        with pytest.raises(_Killed):
+            _train(material, fresh(), tmp_path)
+    learners = fresh()
+    history = _train(material, learners, tmp_path)
+    assert _failures(learners) == {8: trained[2][8]}
+    for key in (3, 8):
+        assert _losses(history, key) == _losses(trained[1], key)
+    for one, other in zip(
+        learners[3].weights.variables, trained[0][3].weights.variables, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_group_of_which_none_is_left_has_no_more_losses(material, tmp_path):
+    learners = {2: _learner(material, _TooLarge), 4: _learner(material, _TooLarge, candidate=1)}
+    history = _train(material, learners, tmp_path)
+    assert _failures(learners) == dict.fromkeys((2, 4), "out of memory: no room for a tensor")
+    assert len(history) == _STEPS
+    assert all(set(record) == {"step", "loss", "seconds"} for record in history)
+
+
+def test_python_s_own_lack_of_memory_is_a_reason_too(material, tmp_path):
+    learner = _learner(material, _TooLarge)
+
+    def learn(*arguments):
+        raise MemoryError
+
+    learner.learn = learn
+    _train(material, {0: learner}, tmp_path)
+    assert learner.failure == "out of memory: MemoryError"
+
+
+def test_a_teacher_for_which_there_is_no_memory_is_an_error(material, tmp_path):
+    def teach(inputs):
+        raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor")
+
+    phases = [dataclasses.replace(phase, teacher=teach) for phase in material.phases(tiny_stage())]
+    with pytest.raises(UserError, match="no memory for the teacher's pass over a batch of 4"):
+        _train(material, {0: _learner(material)}, tmp_path, phases)
+
+
+# === On text ===
+
+
+@pytest.fixture(scope="module")
+def on_text():
+    """(material, batch, learner, its loss) after one step on text without dropout."""
+    material = tiny_material(dropout=0.0)
+    phase = material.phases(tiny_stage())[0]
+    learner = _learner(material)
+    batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
+    theirs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
+    before = material.objective.compare(theirs, learner.model.backbone(batch), batch)
+    loss = learner.learn(batch, theirs, 0, 0.1, phase.prediction_scale)
+    return before, learner, loss
+
+
+def test_on_text_the_loss_is_that_of_bare_encoders(on_text):
+    before, _, loss = on_text
+    assert set(before) == {"loss", "hidden", "attention"}
+    assert loss == pytest.approx(float(before["loss"]), rel=1e-5)
+
+
+def test_on_text_the_head_learns_nothing(on_text):
+    _, learner, _ = on_text
+    before = [weight.numpy() for weight in learner.model.head.weights]
+    backbone = learner.model.backbone.embedding.projection.kernel.numpy()
+    learner.weights.write_back()
+    assert np.abs(learner.model.backbone.embedding.projection.kernel - backbone).max() > 0.05
+    for weight, value in zip(learner.model.head.weights, before, strict=True):
+        # Weight decay alone: 0.01 times the rate of 0.1.
+        decayed = value * (0.999 if weight.name == "kernel" else 1.0)
+        np.testing.assert_allclose(weight, decayed, rtol=1e-5)
+
+
+def test_a_part_of_an_epoch_is_a_step_at_least(material):
+    text, task = material.phases(tiny_stage(text_epochs=0.01, task_epochs=0.5))
+    assert (text.steps, task.steps) == (1, 2)
+
+
+@pytest.mark.parametrize("nothing", ["text_share", "text_epochs"])
+def test_without_text_the_task_is_the_only_phase(material, nothing):
+    phases = material.phases(tiny_stage(**{nothing: 0.0}))
+    assert [phase.name for phase in phases] == ["task"]
+
+
+def test_what_scores_candidates_trains_none(material):
+    stage = dataclasses.replace(tiny_stage(), held_out=0.5)
+    trained_on = material.phases(stage)[-1].batches.examples
+    held_out = material._split(stage)[0]
+    both = [trained_on, material.train.take(held_out)]
+    assert [len(examples) for examples in both] == [8, 8]
+    texts = [
+        {tuple(each.token_ids[a:b]) for a, b in zip(each.offsets, each.offsets[1:], strict=False)}
+        for each in both
+    ]
+    assert not texts[0] & texts[1]

@@ -1,0 +1,138 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.small_models import random_inputs, weight_values
+from tests.search.tiny_search import tiny_candidate, tiny_material
+from tests.training.tiny_training import tiny_examples
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.weights import FlatWeights
+from tf_efficientbert.training.optimizer import build_optimizer, is_decayed
+from tf_efficientbert.training.step import TrainingStep
+
+_RATE, _STEPS, _CLIP = 0.05, 3, 1.0
+
+
+@pytest.fixture(scope="module")
+def material():
+    return tiny_material(dropout=0.2)
+
+
+def _model(material):
+    keras.utils.set_random_seed(1)
+    return new_student(tiny_candidate(), material.supernet, 3, dropout=0.2)
+
+
+def _outputs(model):
+    return [array.numpy() for array in tf.nest.flatten(model(random_inputs()))]
+
+
+def _assert_equal(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_in_their_scope_a_model_answers_as_it_does_by_itself(material):
+    model = _model(material)
+    expected = _outputs(model)
+    with FlatWeights(model).scope():
+        _assert_equal(_outputs(model), expected)
+
+
+def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(material):
+    model = _model(material)
+    weights, own = FlatWeights(model), _outputs(model)
+    for vector in weights.variables:
+        draws = np.random.default_rng(vector.shape[0])
+        vector.assign_add(draws.normal(scale=0.1, size=vector.shape).astype("float32"))
+    with weights.scope():
+        changed = _outputs(model)
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(own, changed, strict=True))
+    _assert_equal(_outputs(model), own)
+    weights.write_back()
+    _assert_equal(_outputs(model), changed)
+
+
+def test_weights_that_have_not_changed_are_written_back_as_they_were(material):
+    model = _model(material)
+    expected = weight_values(model)
+    FlatWeights(model).write_back()
+    for path, value in weight_values(model).items():
+        np.testing.assert_array_equal(value, expected[path])
+
+
+def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(material):
+    model = _model(material)
+    decayed, others = FlatWeights(model).variables
+    sizes = {True: 0, False: 0}
+    for variable in model.trainable_variables:
+        sizes[is_decayed(variable)] += int(np.prod(variable.shape))
+    assert (decayed.shape[0], others.shape[0]) == (sizes[True], sizes[False])
+    assert is_decayed(decayed) and not is_decayed(others)
+
+
+@pytest.fixture(scope="module")
+def trained(material):
+    """(first weights, weights of a learner after some steps, the same by a step on the model's own
+    variables, gradient norms)."""
+    batches = TrainingBatches(tiny_examples(), 4, seed=2)
+    teacher, learning, stepping = material.task_teacher, _model(material), _model(material)
+    first = weight_values(learning)
+    learner = Learner(learning, material.objective, 11, teacher.specs)
+    variables = stepping.trainable_variables
+    optimizer = build_optimizer(variables, _RATE, None)
+
+    def loss_fn(batch, dropout_seed):
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        ours = stepping(inputs, training=True, dropout_seed=dropout_seed)
+        return material.objective.compare(teacher(inputs), ours, batch)
+
+    step_fn = TrainingStep(
+        variables=variables,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        strategy=tf.distribute.get_strategy(),
+        seed=11,
+        clip_norm=_CLIP,
+    )
+    losses, norms = [], []
+    for step in range(_STEPS):
+        batch = {name: tf.constant(array) for name, array in batches[step].items()}
+        theirs = teacher({name: batch[name] for name in MODEL_INPUTS})
+        ours = learner.learn(batch, theirs, step, _RATE, 1.0)
+        figures = step_fn(batches[step], step)
+        losses.append((ours, figures["loss"]))
+        norms.append(figures["gradient_norm"])
+    learner.weights.write_back()
+    return first, weight_values(learning), weight_values(stepping), losses, norms
+
+
+def test_steps_on_the_vectors_are_clipped_and_decayed_as_on_a_model_s_own_variables(trained):
+    first, ours, theirs, losses, norms = trained
+    assert min(norms) > _CLIP
+    for one, other in losses:
+        assert one == pytest.approx(other, rel=1e-5)
+    assert len(ours) == len(theirs) == len(first)
+    for (path, mine), yours, before in zip(
+        ours.items(), theirs.values(), first.values(), strict=True
+    ):
+        np.testing.assert_allclose(mine, yours, atol=1e-5, err_msg=path)
+        assert np.abs(mine - before).max() > 0.01, path
+
+
+def test_the_row_of_padding_stays_zero(trained):
+    (table,) = (value for path, value in trained[1].items() if path.endswith("token_table"))
+    assert not table[0].any()
+    assert np.abs(table[1:]).min(axis=-1).all()
+
+
+def test_without_a_gradient_kernels_decay_and_biases_and_layer_norms_do_not(material):
+    weights = FlatWeights(_model(material))
+    before = [vector.numpy() for vector in weights.variables]
+    optimizer = build_optimizer(weights.variables, _RATE, None)
+    optimizer.apply([tf.zeros_like(vector.value) for vector in weights.variables])
+    np.testing.assert_allclose(weights.variables[0], before[0] * (1 - 0.01 * _RATE), rtol=1e-6)
+    np.testing.assert_array_equal(weights.variables[1], before[1])

@@ -1,0 +1,77 @@
+"""What a search trains with, at a size of seconds: two layers of width 24, random tokens."""
+
+import dataclasses
+
+import numpy as np
+
+from tests.models.small_models import small_architecture, small_backbone, small_task_model
+from tests.models.small_text_models import TASKS
+from tests.training.tiny_training import tiny_examples
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.search.learner import TeacherPass
+from tf_efficientbert.search.material import Material
+from tf_efficientbert.search.stages import Stage, Training
+from tf_efficientbert.training.options import make_deterministic
+
+ORDINARY = "linear1_1(gelu(linear1_1(x,wb1)),wb2)"
+# The second layer's x is cut to the inner width, which fits at 1/3 and 1/4 of 54 alone.
+WIDE = {"hidden_size": 24, "ffn_width": 54}
+FORMULAS = ("tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))", "linear1_4(mul(linear1_4(x,wb1),x),wb2)")
+TEXT_STEPS, TASK_STEPS = 3, 6  # two epochs of three batches
+
+
+def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
+    """12 sentences of text and 12 examples to train on, four to score with."""
+    values = {
+        "text_share": 0.5,
+        "text_epochs": 1.0,
+        "text_learning_rate": 1e-3,
+        "task_share": 1.0,
+        "task_epochs": 2.0,
+        "task_learning_rate": 3e-3,
+        "batch_size": 4,
+    }
+    return Stage(
+        name=name,
+        searched=searched,
+        candidates=4,
+        random_candidates=2,
+        refit_every=2,
+        exploration=0.1,
+        tuning_rounds=0,
+        max_draws=50,
+        held_out=0.25,
+        training=Training(**{**values, **training}),
+    )
+
+
+def tiny_material(kind="classification", dropout=0.1) -> Material:
+    """A "classification" of three classes or a "regression"."""
+    make_deterministic()
+    task = TASKS[kind]
+    sizes = small_architecture((ORDINARY,) * 2, **WIDE)
+    teacher = small_task_model(kind, sizes, seed=50)
+    train = tiny_examples(16)
+    draws = np.random.default_rng(9)
+    if task.is_regression:
+        labels = draws.normal(size=16).astype(np.float32)
+    else:
+        labels = draws.integers(0, task.num_outputs, 16).astype(np.int32)
+    return Material(
+        task=task,
+        supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
+        text_teacher=TeacherPass(teacher.backbone, True, task.num_outputs),
+        task_teacher=TeacherPass(teacher, True, task.num_outputs),
+        text=tiny_examples(24),
+        train=dataclasses.replace(train, labels=labels),
+        objective=Objective(real_tokens_only=True),
+        dropout=dropout,
+        dtype="float32",
+        seed=3,
+        checkpoint_seconds=1e9,
+    )
+
+
+def tiny_candidate(formulas=FORMULAS) -> Architecture:
+    return small_architecture(formulas, **WIDE)
