@@ -139,7 +139,7 @@ def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(
     frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
 
     def learn(self, batch, theirs, step, *others):
-        if step == 1 and first and self.model.backbone.architecture == _FOUR[4]:
+        if step == 1 and self.model.backbone.architecture == _FOUR[4]:
             raise tf.errors.ResourceExhaustedError(None, None, "no room")
         if step == 2 and first:
             raise _Killed
@@ -153,6 +153,26 @@ def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(
     outcomes = TrainedAlone(frequent, tiny_stage(), tmp_path).evaluate(group)
     assert outcomes[4].reason == "out of memory: no room"
     assert outcomes[5].score is not None
+
+
+def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
+    material, four, tmp_path, monkeypatch
+):
+    refused = []
+
+    def learn(self, *arguments, own=Learner.learn):
+        if self.model.backbone.architecture == _FOUR[6] and not refused:
+            refused.append(True)
+            raise tf.errors.ResourceExhaustedError(None, None, "no room")
+        return own(self, *arguments)
+
+    monkeypatch.setattr(Learner, "learn", learn)
+    group = {index: _FOUR[index] for index in (5, 6)}
+    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    assert refused
+    for index in group:
+        assert outcomes[index].score == four[1][index].score
+        assert outcomes[index].loss == pytest.approx(four[1][index].loss, abs=1e-6)
 
 
 def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
