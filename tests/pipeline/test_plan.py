@@ -36,7 +36,7 @@ def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
         *("teacher", "supernet", "search", "plain", "published", "searched", "export")
     ]
     assert "fine-tune small-bert (0.0 M parameters) on 40 sentences of reviews" in text
-    assert "12, 12, 48 candidates in three stages" in text
+    assert "10, 10, 40 candidates in three stages" in text
     assert "warm up on 110 sentences of raw text" in text  # the task's sentences count twice
 
 
