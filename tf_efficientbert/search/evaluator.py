@@ -90,6 +90,7 @@ class TrainedAlone(Evaluator):
         return outcomes
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        gc.collect()  # earlier networks' graphs refer to themselves, and weights hang on them
         learners, reasons = self._learners(group)
         history = []
         if learners:
@@ -109,7 +110,6 @@ class TrainedAlone(Evaluator):
 
     def forget(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        gc.collect()  # graphs refer to themselves, and weights hang on them
 
     def _learners(self, group) -> tuple[dict[int, Learner], dict[int, str]]:
         """The networks, and why others could not be made."""
