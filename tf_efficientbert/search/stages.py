@@ -99,13 +99,13 @@ _QUICK_CANDIDATE = Training(
     text_share=0.02,
     text_epochs=1.0,
     text_learning_rate=5e-4,
-    task_share=0.6,
+    task_share=0.4,
     task_epochs=2.0,
     task_learning_rate=1e-3,
     batch_size=32,
 )
 _QUICK_SUPERNET = Training(
-    text_share=0.15,
+    text_share=0.1,
     text_epochs=1.0,
     text_learning_rate=5e-4,
     task_share=1.0,
