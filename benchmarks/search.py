@@ -2,7 +2,7 @@
 
     python -m benchmarks.search --run=runs/quickstart --json=search.json
 
-Needs the folder of a finished run of the whole road. Prints medians:
+Needs the folder of a finished run on the shipped reviews. Prints medians, in float32:
 
 - training: examples per second and candidate with one teacher pass for a group, against one
   candidate at a time with a teacher pass of its own, in turns;

@@ -1,6 +1,6 @@
-"""From text to a distilled, exported student: what `make run` calls.
+"""From text to a searched, distilled, exported student: what `make run` calls.
 
-python -m trainers.run_pipeline --output_dir=runs/quickstart
+python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags
 """
 
 import os

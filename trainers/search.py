@@ -1,7 +1,7 @@
 """Searches the feed-forward cells of a student in three stages.
 
-    python -m trainers.search --teacher=runs/teacher/model --supernet=runs/supernet/model \\
-        --output_dir=runs/search
+    python -m trainers.search --stages=quick --output_dir=runs/search \\
+        --teacher=runs/teacher/model --supernet=runs/supernet/model
 """
 
 from tf_efficientbert.search.search import SearchOptions, search

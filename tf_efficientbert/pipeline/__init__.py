@@ -1,4 +1,4 @@
-"""The whole road, from text to a distilled, exported student."""
+"""The whole road, from text to a searched, distilled, exported student."""
 
 from tf_efficientbert.pipeline.run import PipelineOptions, run_pipeline
 

@@ -1,1 +1,1 @@
-"""A run's report as one self-contained HTML page; `page.page` is the way in."""
+"""A search or a run as one HTML page: `report.write_report` draws what is in a folder."""

@@ -1,1 +1,1 @@
-"""The progressive search: what is drawn, within which budget, and who decides what comes next."""
+"""The three-stage search of the feed-forward cells; `search.search` is the way in."""

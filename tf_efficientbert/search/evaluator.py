@@ -26,7 +26,7 @@ from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.space import Space, draw_within
 from tf_efficientbert.search.stages import Stage
 
-__all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone"]
+__all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone", "choices_of"]
 
 _LOSSES_KEPT = 100
 

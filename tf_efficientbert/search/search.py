@@ -38,7 +38,7 @@ from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
-__all__ = ["ARCHITECTURE", "SearchOptions", "search"]
+__all__ = ["ARCHITECTURE", "SAMPLERS", "SearchOptions", "search"]
 
 SAMPLERS = ("action-space", "random")
 ARCHITECTURE = "architecture.json"  # what the search found
@@ -64,7 +64,7 @@ class SearchOptions(TaskOptions, CorpusOptions):
     group_size: int = option(4, "candidates trained side by side with one teacher pass")
     min_parameters: int = option(0, "fewest parameters of a candidate; 0 for 15/16 of the most")
     max_parameters: int = option(
-        0, "most, fit projection counted, head not; 0 for those of --architecture=plain"
+        0, "most, fit projection counted, head not; 0 for those of the plain student"
     )
     attention_ratio: float = option(1.0, "weight of the attention loss; 0 for none")
     real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
@@ -102,17 +102,17 @@ class SearchOptions(TaskOptions, CorpusOptions):
 
 
 def search(options: SearchOptions) -> dict:
-    """Searches the feed-forward cells and writes the best to `output_dir`/architecture.json.
+    """Searches the feed-forward cells; after stage 3 writes the best to architecture.json.
 
     Dong et al. 2021, section 3.4. All candidates and their scores are in `output_dir`/study.journal
     (see `Study`); scores come from a part of the training set that trains no candidate.
 
     Returns: {"architecture": JSON's view, "parameters": int, "score": float, "metric": str,
-        "candidates": {stage: how many}, "seconds": float}. A finished search returns what it
-        returned then; an interrupted one goes on.
+        "candidates": {stage: how many}, "seconds": float}, of the last stage that was run. A search
+        whose third stage is finished returns what it returned then; an interrupted one goes on.
 
     Raises:
-        SearchError: three candidates in a row failed.
+        SearchError: three candidates in a row failed, or all of a stage.
         UserError: for everything that is wrong with flags or files.
     """
     with open_run_directory(options) as run:
@@ -260,7 +260,7 @@ class _Search:
     def _sampler(self, stage: Stage, space: Space) -> Sampler:
         seed = seed_of(self._options.seed, stage.name, "sampler")
         if self._options.sampler == "random":
-            return RandomSampler(space, seed)
+            return RandomSampler(space, seed, stage.max_draws)
         return ActionSpaceSampler(
             space,
             seed,
