@@ -24,7 +24,7 @@ from tf_efficientbert.architecture.expression import (
 from tf_efficientbert.architecture.mutation import mutate
 from tf_efficientbert.search.budget import Budget
 
-__all__ = ["FormulaSpace", "JointSpace", "SizeSpace", "Space", "SpaceError"]
+__all__ = ["FormulaSpace", "JointSpace", "SizeSpace", "Space", "SpaceError", "draw_within"]
 
 _DRAWS_WITHIN = 100
 _BUDGET_TRIES = 1000
