@@ -9,8 +9,9 @@ from tf_efficientbert.models.teacher import architecture_of, find_teacher, read_
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
 
-# Measured on the two-core machine of the README's results, in bfloat16: time of a multiply-accumulate in a
-# training step, of one parameter's AdamW update, and of exporting and checking one model.
+# Measured on the two-core machine of the README's results, in bfloat16: time of a
+# multiply-accumulate in a training step, of one parameter's AdamW update, and of exporting and
+# checking one model.
 _SECONDS_PER_MAC = 1.4e-11
 _SECONDS_PER_UPDATE = 2.0e-9
 _SECONDS_PER_EXPORT = 36
