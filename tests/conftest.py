@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _WHOLE_RUNS = "tests/integration"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     """With two processes (`-n 2 --dist loadgroup`) the tests that share fixtures stay together.
 
