@@ -11,13 +11,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _WHOLE_RUNS = "tests/integration"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
-def pytest_collection_modifyitems(items):
+def pytest_itemcollected(item):
     """With two processes (`-n 2 --dist loadgroup`) the tests that share fixtures stay together.
 
     These are a file's, and all that look at the same whole run.
     """
-    for item in items:
-        path = item.path.relative_to(item.config.rootpath).as_posix()
-        group = _WHOLE_RUNS if path.startswith(_WHOLE_RUNS) else path
-        item.add_marker(pytest.mark.xdist_group(group))
+    path = item.path.relative_to(item.config.rootpath).as_posix()
+    group = _WHOLE_RUNS if path.startswith(_WHOLE_RUNS) else path
+    item.add_marker(pytest.mark.xdist_group(group))
