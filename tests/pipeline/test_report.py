@@ -99,11 +99,12 @@ def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
     assert _row(text, "model")[3] == "pearson"
     assert _row(text, "published")[3] == "-25.0"
     assert _row(text, "published")[-1] == "-"  # no share of a teacher that knows nothing
-    assert "Searched against plain: +75.0 points of pearson." in text
+    assert "Searched against plain: +75.0 points of pearson; the error of the difference is" in text
 
 
 def test_the_searched_student_s_gap_is_shown_with_its_error_whichever_way_it_goes():
-    assert "Searched against plain: -0.9 ± 1.7 points of accuracy." in render(_REPORT, "out")
+    expected = "Searched against plain: \u22120.9 ± 1.7 points of accuracy, less than two standard"
+    assert expected in render(_REPORT, "out").replace("\u202f", " ").replace("\u00a0", " ")
 
 
 def test_a_stage_s_candidates_failures_best_score_and_seconds_are_shown():
