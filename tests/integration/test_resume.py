@@ -6,12 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.integration.toy import (
-    finish_job,
-    kill_job_when,
-    newest_step,
-    pipeline_options,
-)
+from tests.integration.toy import finish_job, kill_job_after, pipeline_options
 from tests.models.small_text_models import small_text_model
 from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.models.text_model import load
@@ -49,22 +44,15 @@ def _without_times(report):
     return {**report, "models": models, "search": search, "seconds": sorted(report["seconds"])}
 
 
-def _kill_in_the_middle(job, options, checkpoints, last_step):
-    """Kills it when it has gone on for a step or more and two at least are to come."""
-    before = newest_step(checkpoints)
-    kill_job_when(job, options, lambda: before < newest_step(checkpoints) <= last_step - 2)
-    return newest_step(checkpoints)
-
-
 def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, finished_run, tmp_path):
     options = dataclasses.replace(
         pipeline_options(bert, finished_run[0], **_OFTEN).supernet(), output_dir=str(tmp_path)
     )
     job = "trainers.pretrain_supernet"
-    step = _kill_in_the_middle(job, options, tmp_path / _WARM_UP, _WARM_UP_STEPS)
+    kill_job_after(tmp_path / _WARM_UP, 7, job, options)
     assert not (tmp_path / "model").exists()
     done = finish_job(job, options)
-    assert f"going on after step {step} of {_WARM_UP_STEPS}" in done.stderr
+    assert f"going on after step 7 of {_WARM_UP_STEPS}" in done.stderr
     _assert_same_training(tmp_path, finished_run[0] / "supernet")
 
 
@@ -73,9 +61,9 @@ def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, finished
         pipeline_options(bert, finished_run[0], **_OFTEN).student("published"),
         output_dir=str(tmp_path),
     )
-    step = _kill_in_the_middle("trainers.distill", options, tmp_path / _TASK, _TASK_STEPS)
+    kill_job_after(tmp_path / _TASK, 5, "trainers.distill", options)
     done = finish_job("trainers.distill", options)
-    assert f"going on after step {step} of {_TASK_STEPS}" in done.stderr
+    assert f"going on after step 5 of {_TASK_STEPS}" in done.stderr
     _assert_same_training(tmp_path, finished_run[0] / "published")
 
 
@@ -93,8 +81,8 @@ def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):
 def test_a_whole_run_that_is_killed_twice_ends_with_the_same_report(bert, finished_run, tmp_path):
     folder, job = tmp_path / "run", "trainers.run_pipeline"
     options = pipeline_options(bert, folder, **_OFTEN)
-    _kill_in_the_middle(job, options, folder / "supernet" / _WARM_UP, _WARM_UP_STEPS)
-    _kill_in_the_middle(job, options, folder / "published" / _TASK, _TASK_STEPS)
+    kill_job_after(folder / "supernet" / _WARM_UP, 7, job, options)
+    kill_job_after(folder / "published" / _TASK, 5, job, options)
     finish_job(job, options)
     other, report, _ = finished_run
     ours = json.loads((folder / "report.json").read_text("utf-8"))

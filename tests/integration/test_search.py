@@ -15,8 +15,7 @@ from tests.integration.toy import (
     as_flags,
     error_line,
     finish_job,
-    kill_job_when,
-    newest_step,
+    kill_job_after,
     run_job,
 )
 from tests.models.small_text_models import write_examples
@@ -249,18 +248,17 @@ def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
     folder = tmp_path / "search"
     first = options(folder, to_stage=1)
     group = folder / "checkpoints" / "joint" / "candidates-00002" / "task"
-    kill_job_when(_JOB, first, lambda: newest_step(group) >= 1)
+    kill_job_after(group, 1, _JOB, first)
     assert len(_study(folder).trials("joint")) == 2  # the first group's
     assert search(first)["candidates"] == {"joint": 3}
     assert not (folder / "architecture.json").exists()
 
     later = options(folder, from_stage=2)
     shared = folder / "checkpoints" / "sizes" / "shared" / "task"
-    kill_job_when(_JOB, later, lambda: newest_step(shared) >= 2)
+    kill_job_after(shared, 2, _JOB, later)
     assert _study(folder).trials("sizes") == []
-    assert newest_step(shared) < _SHARED_STEPS
     printed = finish_job(_JOB, later)
-    assert "going on after step" in printed.stderr
+    assert f"going on after step 2 of {_SHARED_STEPS}" in printed.stderr
     _assert_same_search(folder, finished)
     for line in ("metric: accuracy", "score: ", "layer 1: "):
         assert line in printed.stdout

@@ -3,12 +3,10 @@
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.models.huggingface_folder import CONFIG, random_weights, write_folder
@@ -92,19 +90,12 @@ def finish_job(job: str, options) -> subprocess.CompletedProcess:
     return done
 
 
-def kill_job_when(job: str, options, is_time: Callable[[], bool]) -> None:
-    """Starts a job and kills it with SIGKILL as soon as `is_time`."""
-    deadline = time.monotonic() + _DEADLINE
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(**_command(job, options), stdout=output, stderr=output)
-        try:
-            while not is_time():
-                assert time.monotonic() < deadline, "it is not there yet"
-                assert process.poll() is None, f"ended with {process.poll()} before it was killed"
-                time.sleep(0.005)
-        finally:
-            process.kill()
-            process.wait()
+def kill_job_after(checkpoints: Path, step: int, job: str, options) -> None:
+    """Runs a job that SIGKILL ends as soon as it has saved that step among those checkpoints."""
+    done = run_job(
+        "tests.integration.killed_job", [str(checkpoints), str(step), job, *as_flags(options)]
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
 
 
 def newest_step(checkpoints: Path) -> int:

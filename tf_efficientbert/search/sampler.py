@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.search.action_space import LearnedActionSpace, depth_for
-from tf_efficientbert.search.space import Space, SpaceError
+from tf_efficientbert.search.space import MOST_MISSES, Space, SpaceError
 
 __all__ = ["ActionSpaceSampler", "Fit", "RandomSampler", "Sampler", "SpaceExhausted"]
 
@@ -53,6 +53,7 @@ class Sampler(ABC):
         Raises:
             ValueError: index is negative, or was asked or told before.
             SpaceExhausted: no new candidate in max_draws draws.
+            SpaceError: many draws in a row missed the budget.
         """
         if index < 0 or index in self._asked or index in self._told:
             reason = "negative" if index < 0 else "asked or told before"
@@ -91,11 +92,16 @@ class Sampler(ABC):
     def _draw_new(self, index: int) -> Architecture:
         is_inside = self._region()
         outside = None
+        missed = 0
         for attempt in range(self.max_draws):
             try:
                 drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
-            except SpaceError:  # a narrow budget, missed for once
+            except SpaceError:  # a narrow budget is missed for once, an impossible one always
+                missed += 1
+                if missed == MOST_MISSES:
+                    raise
                 continue
+            missed = 0
             if drawn.canonical() in self._seen:
                 continue
             if is_inside(drawn):

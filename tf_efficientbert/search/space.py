@@ -24,9 +24,17 @@ from tf_efficientbert.architecture.expression import (
 from tf_efficientbert.architecture.mutation import mutate
 from tf_efficientbert.search.budget import Budget
 
-__all__ = ["FormulaSpace", "JointSpace", "SizeSpace", "Space", "SpaceError", "draw_within"]
+__all__ = [
+    "MOST_MISSES",
+    "FormulaSpace",
+    "JointSpace",
+    "SizeSpace",
+    "Space",
+    "SpaceError",
+    "draw_within",
+]
 
-_DRAWS_WITHIN = 100
+MOST_MISSES = 100  # of a draw in a row: a budget that is only narrow is met long before
 _BUDGET_TRIES = 1000
 _JOINT_MUTATION_TRIES, _FORMULA_MUTATION_TRIES = 1000, 400
 _ENCODED_NODES = 20
@@ -73,12 +81,12 @@ def draw_within(space: Space, seed: str) -> Architecture:
     Raises:
         SpaceError: it was missed every time.
     """
-    for attempt in range(_DRAWS_WITHIN - 1):
+    for attempt in range(MOST_MISSES - 1):
         try:
             return space.draw(f"{seed}/{attempt}")
         except SpaceError:
             continue
-    return space.draw(f"{seed}/{_DRAWS_WITHIN - 1}")
+    return space.draw(f"{seed}/{MOST_MISSES - 1}")
 
 
 class JointSpace(Space):
