@@ -8,8 +8,11 @@ import pytest
 
 from tests.integration.toy import finish_job, kill_job_after, pipeline_options
 from tests.models.small_text_models import small_text_model
+from tf_efficientbert.distillation.distiller import distill
+from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.models.text_model import load
+from tf_efficientbert.training.fine_tune import fine_tune
 
 _OFTEN = {"checkpoint_seconds": 0.001}
 _WARM_UP, _TASK = "checkpoints/warm_up_supernet", "checkpoints/distil_on_task"
@@ -44,27 +47,40 @@ def _without_times(report):
     return {**report, "models": models, "search": search, "seconds": sorted(report["seconds"])}
 
 
-def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, finished_run, tmp_path):
+@pytest.fixture(scope="module")
+def trained(bert, tmp_path_factory):
+    """The folder of a run's options that has its teacher, supernet and one student, made in one
+    process and never interrupted."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = pipeline_options(bert, folder)
+    options.write_own_text()
+    fine_tune(options.teacher())
+    warm_up(options.supernet())
+    distill(options.student("published"))
+    return folder
+
+
+def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp_path):
     options = dataclasses.replace(
-        pipeline_options(bert, finished_run[0], **_OFTEN).supernet(), output_dir=str(tmp_path)
+        pipeline_options(bert, trained, **_OFTEN).supernet(), output_dir=str(tmp_path)
     )
     job = "trainers.pretrain_supernet"
     kill_job_after(tmp_path / _WARM_UP, 7, job, options)
     assert not (tmp_path / "model").exists()
     done = finish_job(job, options)
     assert f"going on after step 7 of {_WARM_UP_STEPS}" in done.stderr
-    _assert_same_training(tmp_path, finished_run[0] / "supernet")
+    _assert_same_training(tmp_path, trained / "supernet")
 
 
-def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, finished_run, tmp_path):
+def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained, tmp_path):
     options = dataclasses.replace(
-        pipeline_options(bert, finished_run[0], **_OFTEN).student("published"),
+        pipeline_options(bert, trained, **_OFTEN).student("published"),
         output_dir=str(tmp_path),
     )
     kill_job_after(tmp_path / _TASK, 5, "trainers.distill", options)
     done = finish_job("trainers.distill", options)
     assert f"going on after step 5 of {_TASK_STEPS}" in done.stderr
-    _assert_same_training(tmp_path, finished_run[0] / "published")
+    _assert_same_training(tmp_path, trained / "published")
 
 
 def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):

@@ -247,7 +247,7 @@ def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
 ):
     folder = tmp_path / "search"
     first = options(folder, to_stage=1)
-    group = folder / "checkpoints" / "joint" / "candidates-00002" / "task"
+    group = folder / "checkpoints" / "joint" / "candidates-2" / "task"
     kill_job_after(group, 1, _JOB, first)
     assert len(_study(folder).trials("joint")) == 2  # the first group's
     assert search(first)["candidates"] == {"joint": 3}
