@@ -38,7 +38,10 @@ _OPENS = """With transformers, the same logits:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained("FOLDER")
     model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
-    model(**tokenizer({arguments}, truncation=True, return_tensors="pt")).logits"""
+    model(**tokenizer({arguments}, truncation=True, return_tensors="pt")).logits
+
+Two differences in reading text: transformers takes [SEP] and the like in a text for the token
+itself, and where both texts of a pair are cut it may keep one token more of the longer."""
 
 _DOES_NOT_OPEN = """transformers does not know this network (model_type "efficientbert"): its
 feed-forward networks were found by search and are no BERT's. Read it with tf_efficientbert.
