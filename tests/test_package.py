@@ -39,6 +39,7 @@ def test_describing_networks_needs_no_tensorflow():
         "distillation.losses.attention_loss",
         "distillation.losses.hidden_loss",
         "distillation.losses.prediction_loss",
+        "export.export_huggingface",
         "export.export_litert",
         "export.export_saved_model",
         "metrics.glue.compute",

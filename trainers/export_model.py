@@ -2,6 +2,11 @@
 
     python -m trainers.export_model \\
         --model=runs/student/model --output_dir=runs/export
+
+Or as a Hugging Face folder, runs/export/huggingface:
+
+    python -m trainers.export_model --format=huggingface \\
+        --model=runs/student/model --output_dir=runs/export
 """
 
 from tf_efficientbert.export.exporter import ExportOptions, export

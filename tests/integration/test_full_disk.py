@@ -15,7 +15,8 @@ from tests.models.small_text_models import (
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions, export
-from tf_efficientbert.models.text_model import load
+from tf_efficientbert.export.huggingface import export_huggingface
+from tf_efficientbert.models.text_model import TextModel, load
 
 
 def _size(folder):
@@ -23,21 +24,22 @@ def _size(folder):
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.97])
-def test_the_earlier_model_stands(tmp_path, share):
+@pytest.mark.parametrize("write", [TextModel.save, export_huggingface], ids=["own", "huggingface"])
+def test_the_earlier_model_stands(tmp_path, write, share):
     old, new = small_text_model(seed=1), small_text_model(seed=2)
     texts = ["word1 word2", "word9"]
-    new.save(tmp_path / "measured")
+    write(new, tmp_path / "measured")
     with small_disk(tmp_path / "disk", "4m") as disk:
-        old.save(disk / "model")
+        write(old, disk / "model")
         fill(disk, int(share * _size(tmp_path / "measured")))
         with pytest.raises(UserError, match="^the disk is full: ") as caught:
-            new.save(disk / "model")
+            write(new, disk / "model")
         assert str(disk / "model") in str(caught.value)
         assert "\n" not in str(caught.value)
         assert sorted(os.listdir(disk)) == ["filler", "model"]
         assert load(disk / "model").predict(texts) == old.predict(texts)
         (disk / "filler").unlink()
-        new.save(disk / "model")
+        write(new, disk / "model")
         assert load(disk / "model").predict(texts) == new.predict(texts)
 
 

@@ -61,11 +61,15 @@ class Tokenizer:
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
 
-    def save(self, folder: str | Path) -> None:
-        """Writes what `from_folder` reads."""
+    def save(self, folder: str | Path, **config) -> None:
+        """Writes what `from_folder` reads.
+
+        Args:
+            config: more for tokenizer_config.json, which other programs read.
+        """
         text = "".join(f"{token}\n" for token in self.vocabulary)
         (Path(folder) / "vocab.txt").write_text(text, "utf-8")
-        config = {"do_lower_case": self.lower_case}
+        config = {"do_lower_case": self.lower_case, **config}
         (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
     def encode(self, sentences, second_sentences=None, max_tokens: int = 128):

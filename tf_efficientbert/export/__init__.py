@@ -1,6 +1,7 @@
 """From a trained model to the files that serve it."""
 
 from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
 from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
 
@@ -9,6 +10,7 @@ __all__ = [
     "LiteRtModel",
     "ServedModel",
     "export",
+    "export_huggingface",
     "export_litert",
     "export_saved_model",
 ]

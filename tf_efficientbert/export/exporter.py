@@ -8,16 +8,18 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
 from tf_efficientbert.export.parity import parity
 from tf_efficientbert.export.saved_model import export_saved_model
-from tf_efficientbert.models.text_model import load_for
+from tf_efficientbert.models.text_model import TextModel, load, load_for
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.run_directory import open_run_directory
 
 _log = logging.getLogger(__name__)
 
 _THREADS = (1, 2)
+_SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,18 +28,24 @@ class ExportOptions(TaskOptions):
 
     output_dir: str = option("", "where saved_model/ and litert/ go")
     model: str = input_option("", "folder of the model to export")
+    format: str = option(_SERVING, "serving (SavedModel and LiteRT) or huggingface (a folder)")
     latency_runs: int = option(100, "runs behind each median latency")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
+        if self.format not in FORMATS:
+            raise UserError(f"--format={self.format}: expected one of {', '.join(FORMATS)}")
         if self.latency_runs < 1:
             raise UserError(f"--latency_runs={self.latency_runs}: expected a number above 0")
 
 
 def export(options: ExportOptions) -> dict:
     """Writes SavedModel and LiteRT files, compares them on real text and times them.
+
+    With the format "huggingface" it writes that folder alone, see `export_huggingface`; then no
+    data is needed, and flags that name some are only held against the model's task.
 
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
         median}}}, "parity": see `parity`, "parity_split": the split it ran on, "seconds": float}.
@@ -50,6 +58,8 @@ def export(options: ExportOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
+        if options.format == _HUGGINGFACE:
+            return run.finish(export_huggingface(_model(options), run.path / "huggingface"))
         data = TaskData(options)
         model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(data.score_split)
@@ -75,3 +85,10 @@ def export(options: ExportOptions) -> dict:
                 "parity_split": data.score_split,
             }
         )
+
+
+def _model(options: ExportOptions) -> TextModel:
+    """The model, of the task that the flags name if they name one."""
+    if all(getattr(options, f.name) == f.default for f in dataclasses.fields(TaskOptions)):
+        return load(options.model)
+    return load_for(options.model, TaskData(options).task, options.max_tokens)

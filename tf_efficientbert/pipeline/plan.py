@@ -5,7 +5,8 @@ from tf_efficientbert.data.batching import EncodedExamples, encode
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import resolve_architecture
-from tf_efficientbert.models.teacher import architecture_of, find_teacher, read_config
+from tf_efficientbert.models.huggingface_config import architecture_of
+from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
 

@@ -1,0 +1,74 @@
+"""The model card (README.md) of a Hugging Face folder."""
+
+from tf_efficientbert.models.huggingface_config import is_plain_bert
+from tf_efficientbert.models.text_model import TextModel
+
+_CARD = """---
+library_name: {library}
+pipeline_tag: text-classification
+tags:
+- {tag}
+---
+
+# {title}
+
+- Task: {task}
+- Answer: {answer}
+- Network: {network}
+- Size: {parameters:,} parameters with the task head, {macs:,} multiply-adds of the encoder for
+  {tokens} tokens
+- Text: {case}, cut into {pieces:,} word pieces, at most {tokens} tokens with [CLS] and [SEP]
+- Scored by: {metrics}
+
+No score is stated here: `python -m trainers.evaluate` measures one on the data you name.
+
+## Use
+
+With tf_efficientbert, FOLDER being this folder:
+
+    import tf_efficientbert as teb
+    model = teb.models.load("FOLDER")
+    model.predict({arguments})
+
+{transformers}
+"""
+
+_OPENS = """With transformers, the same logits:
+
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+    model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
+    model(**tokenizer({arguments}, truncation=True, return_tensors="pt")).logits
+
+Two differences in reading text: transformers takes [SEP] and the like in a text for the token
+itself, and where both texts of a pair are cut it may keep one token more of the longer."""
+
+_DOES_NOT_OPEN = """transformers does not know this network (model_type "efficientbert"): its
+feed-forward networks were found by search and are no BERT's. Read it with tf_efficientbert.
+`architecture` in config.json says what each layer computes; model.safetensors holds every
+variable under its path, matrices as [in, out]."""
+
+
+def huggingface_card(model: TextModel) -> str:
+    """What is to be said of a model with a task, as Markdown with Hugging Face's header."""
+    architecture, task = model.backbone.architecture, model.task
+    plain = is_plain_bert(architecture)
+    kind = "BERT" if plain else "EfficientBERT"
+    texts = ['"one text"', '"another text"'][: 2 if task.pair else 1]
+    layers = f"{architecture.num_layers} layers, hidden size {architecture.hidden_size}"
+    return _CARD.format(
+        library="transformers" if plain else "tf-efficientbert",
+        tag="bert" if plain else "efficientbert",
+        title=f"{kind} for {task.name}",
+        task=f"{task.name}, {'pairs of texts' if task.pair else 'single texts'}",
+        answer="a number" if task.is_regression else f"one of {', '.join(task.labels)}",
+        network=f"{kind}, {layers}, {architecture.num_heads} heads",
+        parameters=model.model.rebuilt(fit_size=None).count_params(),
+        macs=architecture.count_macs(model.max_tokens),
+        tokens=model.max_tokens,
+        case="lower-cased, accents stripped" if model.tokenizer.lower_case else "cased",
+        pieces=len(model.tokenizer.vocabulary),
+        metrics=", ".join(task.metrics),
+        arguments=", ".join(f"[{text}]" for text in texts),
+        transformers=(_OPENS if plain else _DOES_NOT_OPEN).format(arguments=", ".join(texts)),
+    )

@@ -1,0 +1,82 @@
+"""Reading a model back from a Hugging Face folder, and the names of its weights there."""
+
+import textwrap
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from tf_efficientbert.data.task import Task
+from tf_efficientbert.errors import UserError, first_line
+from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.models.huggingface_config import is_plain_bert, read_described
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.models.torch_weights import Slot, assign_weights, reference_slots
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+# From the reference's names to those of transformers' BertForSequenceClassification, in turn.
+_BERT_NAMES = {
+    "embeddings.token_embeddings": "embeddings.word_embeddings",
+    "embeddings.segment_embeddings": "embeddings.token_type_embeddings",
+    "layernorm": "LayerNorm",
+    "encoder.": "encoder.layer.",
+    ".attention.query": ".attention.self.query",
+    ".attention.key": ".attention.self.key",
+    ".attention.value": ".attention.self.value",
+    ".attention.dense": ".attention.output.dense",
+    ".attention.LayerNorm": ".attention.output.LayerNorm",
+    ".all_ffn.0.dense1": ".intermediate.dense",
+    ".all_ffn.0.dense2": ".output.dense",
+    ".all_ffn.0.LayerNorm": ".output.LayerNorm",
+    "cls_pooler": "pooler",
+}
+
+
+def weight_slots(model: TaskModel) -> dict[str, Slot]:
+    """Every weight by its name in model.safetensors.
+
+    A plain BERT's are Hugging Face's own, with matrices as [out, in]; another network's are the
+    variables' paths, with matrices as they are.
+    """
+    if not is_plain_bert(model.backbone.architecture):
+        return {variable.path: Slot(variable) for variable in model.weights}
+    return {_bert_name(name): slot for name, slot in reference_slots(model).items()}
+
+
+def _bert_name(name: str) -> str:
+    for ours, theirs in _BERT_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name if name.startswith("classifier.") else f"bert.{name}"
+
+
+def is_huggingface_folder(folder: Path) -> bool:
+    """Whether a folder is of this kind; a job's folder has a config.json too, but no more."""
+    others = (folder / name for name in (WEIGHTS, "vocab.txt"))
+    return (folder / CONFIG).is_file() and any(path.is_file() for path in others)
+
+
+def read_huggingface_folder(folder: Path) -> tuple[TaskModel, Task, int]:
+    """Network, task and max_tokens of a folder that `export.export_huggingface` wrote.
+
+    Raises:
+        UserError: a file is missing or damaged, or it is another program's model.
+    """
+    described = read_described(folder / CONFIG)
+    width = described.backbone.architecture.hidden_size
+    head = ClassificationHead(
+        width, described.task.num_outputs, described.head_dropout, name="head"
+    )
+    model = TaskModel(described.backbone, head, name="task_model")
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        arrays = load_file(path)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged and cannot be read: {first_line(error)}") from error
+    try:
+        assign_weights(weight_slots(model), arrays)
+    except ValueError as error:
+        raise UserError(f"{path}: {textwrap.shorten(str(error), 400)}") from error
+    return model, described.task, described.max_tokens
