@@ -84,3 +84,11 @@ class Tokenizer:
         room = max_tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
         parts = tensorflow_text.RoundRobinTrimmer(room).trim(parts)
         return tensorflow_text.combine_segments(parts, self.cls_id, self.sep_id)
+
+    def cut(self, text: str, pieces: int) -> str:
+        """The start of `text` that has `pieces` word pieces, or all of it where it has fewer."""
+        _, _, ends = self._word_pieces.tokenize_with_offsets([text])
+        ends = ends.flat_values.numpy()
+        if len(ends) <= pieces:
+            return text
+        return text.encode("utf-8")[: ends[pieces - 1] if pieces else 0].decode("utf-8")

@@ -6,13 +6,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.agreement import require_agreement
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
 from tf_efficientbert.export.parity import parity
-from tf_efficientbert.export.saved_model import export_saved_model
+from tf_efficientbert.export.saved_model import next_version, write_model_card, write_version
 from tf_efficientbert.models.text_model import load_for
 from tf_efficientbert.options import input_option, option
+from tf_efficientbert.storage import replaced_directory, write_json
 from tf_efficientbert.training.run_directory import open_run_directory
 
 _log = logging.getLogger(__name__)
@@ -27,11 +31,20 @@ class ExportOptions(TaskOptions):
     output_dir: str = option("", "where saved_model/ and litert/ go")
     model: str = input_option("", "folder of the model to export")
     latency_runs: int = option(100, "runs behind each median latency")
+    max_float_difference: float = option(
+        1e-3, "fail where a float form's numbers differ from Keras by more"
+    )
+    max_int8_loss: float = option(
+        1.0, "fail where int8 loses more points of the task's first metric (100 turn it off)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
+        for name in ("max_float_difference", "max_int8_loss"):
+            if not getattr(self, name) >= 0:  # NaN is not
+                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if self.latency_runs < 1:
             raise UserError(f"--latency_runs={self.latency_runs}: expected a number above 0")
 
@@ -39,39 +52,72 @@ class ExportOptions(TaskOptions):
 def export(options: ExportOptions) -> dict:
     """Writes SavedModel and LiteRT files, compares them on real text and times them.
 
+    The comparison is kept as parity.json, whether it is passed or not; a SavedModel version comes
+    to stand under its number only when it is.
+
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
         median}}}, "parity": see `parity`, "parity_split": the split it ran on, "seconds": float}.
         Latencies are for one text padded to `max_tokens`.
 
     Raises:
-        UserError: for everything that is wrong with flags or files, and where the data belongs to
-            another task than the model.
+        UserError: for everything that is wrong with flags or files, where the data belongs to
+            another task than the model, and where exported forms do not agree.
     """
     with open_run_directory(options) as run:
-        if run.result:
-            return run.result
         data = TaskData(options)
+        if run.result:
+            _require_agreement(run.result["parity"], data.task, options)
+            return run.result
         model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(data.score_split)
-        # One that a killed process finished is whole, and this job's.
-        earlier = list((run.path / "saved_model").glob("[0-9]*")) if run.resumed else []
-        version = earlier[0] if earlier else export_saved_model(model, run.path / "saved_model")
         paths = export_litert(model, run.path / "litert", options.max_tokens)
+
+        def compare(version: Path) -> dict:
+            forms = parity(model, version, paths, examples)
+            report = {"split": data.score_split, "examples": len(examples), "forms": forms}
+            write_json(run.path / "parity.json", report)
+            _require_agreement(forms, data.task, options)
+            return forms
+
+        # One that a killed process finished is whole, compared, and this job's.
+        earlier = list((run.path / "saved_model").glob("[0-9]*")) if run.resumed else []
+        version = earlier[0] if earlier else next_version(run.path / "saved_model")
+        if earlier:
+            forms = compare(version)
+        else:
+            with replaced_directory(version) as new:
+                name = version.parent.name
+                write_version(model, new, name, examples)
+                forms = compare(new)
+                write_model_card(model, new, name, _scores(forms["keras"], data, examples))
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
-        encoded = model.encode(examples)
-        litert = {}
-        for precision, path in tqdm(paths.items(), desc="time LiteRT", unit="file"):
-            latency = {
-                str(threads): LiteRtModel(path, threads).milliseconds(encoded, options.latency_runs)
-                for threads in _THREADS
-            }
-            size = Path(path).stat().st_size
-            litert[precision] = {"path": str(path), "bytes": size, "latency_ms": latency}
         return run.finish(
             {
                 "saved_model": str(version),
-                "litert": litert,
-                "parity": parity(model, version, paths, examples),
+                "litert": _timed(paths, model.encode(examples), options.latency_runs),
+                "parity": forms,
                 "parity_split": data.score_split,
             }
         )
+
+
+def _require_agreement(forms: dict, task: Task, options: ExportOptions) -> None:
+    require_agreement(forms, task, options.max_float_difference, options.max_int8_loss)
+
+
+def _scores(keras: dict[str, float], data: TaskData, examples: Examples) -> dict[str, str]:
+    """The model card's lines."""
+    where = f"on the {len(examples):,} examples of the {data.score_split} set"
+    return {f"{metric} {where}": f"{keras[metric]:.4f}" for metric in data.task.metrics}
+
+
+def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[str, dict]:
+    litert = {}
+    for precision, path in tqdm(paths.items(), desc="time LiteRT", unit="file"):
+        latency = {
+            str(threads): LiteRtModel(path, threads).milliseconds(encoded, runs)
+            for threads in _THREADS
+        }
+        size = Path(path).stat().st_size
+        litert[precision] = {"path": str(path), "bytes": size, "latency_ms": latency}
+    return litert
