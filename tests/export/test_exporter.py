@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ def options(tmp_path):
             "model": str(tmp_path / "model"),
             "output_dir": str(tmp_path / "export"),
             "latency_runs": 3,
+            "max_int8_loss": 100.0,  # of 20 examples one is 5 points
         }
         return ExportOptions(**{**given, **changes})
 
@@ -63,6 +66,30 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
     assert result["parity"]["litert_float32"]["agreement"] == 1.0
     assert export(given) == result  # a finished job says the same again
     assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
+
+    kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
+    assert kept == {"split": "dev", "examples": 20, "forms": result["parity"]}
+    card = (Path(result["saved_model"]) / "assets" / "model_card.md").read_text("utf-8")
+    accuracy = result["parity"]["keras"]["accuracy"]
+    assert f"- accuracy on the 20 examples of the dev set: {accuracy:.4f}" in card
+    assert (Path(result["saved_model"]) / "assets.extra").exists()
+
+
+def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
+    exported = tmp_path / "export"
+    given = options(small_text_model("regression", _ONE_LAYER), "regression")
+    strict = dataclasses.replace(given, max_float_difference=0.0)
+    message = "litert_float32 differs from Keras by .* more than --max_float_difference=0"
+    with pytest.raises(UserError, match=message):
+        export(strict)
+    assert list((exported / "saved_model").iterdir()) == []
+    forms = json.loads((exported / "parity.json").read_text("utf-8"))["forms"]
+    assert forms["litert_float32"]["max_difference"] > 0
+    # Told otherwise, the job goes on; told so again, it refuses what it has.
+    assert export(given)["parity"].keys() == forms.keys()
+    assert [path.name for path in (exported / "saved_model").iterdir()] == ["1"]
+    with pytest.raises(UserError, match=message):
+        export(strict)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +119,8 @@ def test_a_supernet_is_nothing_to_export(options):
         ({}, "--model is missing"),
         ({"model": "m", "latency_runs": 0}, "--latency_runs=0: expected a number above 0"),
         ({"model": "m", "limit": -2}, "--limit=-2"),
+        ({"model": "m", "max_int8_loss": -1.0}, "--max_int8_loss=-1.0: expected 0 or more"),
+        ({"model": "m", "max_float_difference": float("nan")}, "--max_float_difference=nan"),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

@@ -48,7 +48,7 @@ def _asking(model: TextModel, name: str) -> str:
         answers = "`logits`, `probabilities` [batch, classes], `label` [batch]"
         own = (
             "| `classify` | `inputs`, as `examples` | `classes`, `scores` [batch, classes], "
-            "best at no fixed place |"
+            "in the order of the labels |"
         )
     instance = ", ".join(f'"{text}": "..."' for text in names)
     return f"""\
@@ -75,7 +75,7 @@ def _architecture(model: TextModel) -> str:
     return f"""\
 ## Architecture
 
-{a.num_layers} layers, hidden width {a.hidden_size}, {a.num_heads} attention heads, \
-{a.embedding} embedding of width {a.embedding_size}. The feed-forward cell of each layer:
+Layers: {a.num_layers}, hidden width {a.hidden_size}, {a.num_heads} attention heads, \
+{a.embedding} embedding of width {a.embedding_size}. The feed-forward cells:
 
 {cells}"""

@@ -94,7 +94,10 @@ def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
         return {"logits": logits, "probabilities": tf.nn.softmax(logits), "label": labels}
 
     def answer_tokens(*given):
-        return answer(*refit_tokens(*given, tokenizer.cls_id, buckets))
+        token_ids, mask, segment_ids = refit_tokens(*given, tokenizer.cls_id, buckets)
+        _require_below(len(tokenizer.vocabulary), token_ids, "input_word_ids")
+        _require_below(model.backbone.num_segments, segment_ids, "input_type_ids")
+        return answer(token_ids, mask, segment_ids)
 
     @tf.function
     def answer_text(*texts):
@@ -106,6 +109,13 @@ def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
         return answer(token_ids.to_tensor(shape=shape), mask, segment_ids.to_tensor(shape=shape))
 
     return answer_tokens, answer_text
+
+
+def _require_below(count: int, ids: tf.Tensor, name: str) -> None:
+    # Keras counts negative indices from the end, and a GPU answers those too large with zeros.
+    tf.debugging.Assert(
+        tf.reduce_all((ids >= 0) & (ids < count)), [f"{name} must be from 0 to {count - 1}"]
+    )
 
 
 def refit_tokens(token_ids, mask, segment_ids, cls_id: int, buckets: tuple[int, ...]):
