@@ -65,9 +65,10 @@ def widths(long_regression):
         assert len(shapes) == 1
         return {"logits": tf.ones(tf.shape(inputs["token_ids"])[0]) * shapes.pop()[1]}
 
+    functions = {name: signature.function for name, signature in signatures(model).items()}
     model.model = width
     tf.config.run_functions_eagerly(True)
-    yield {name: signature.function for name, signature in signatures(model).items()}
+    yield functions
     tf.config.run_functions_eagerly(False)
 
 

@@ -83,6 +83,7 @@ def signatures(model: TextModel) -> dict[str, Signature]:
 def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
     """(answers to token ids, answers to texts), each written once for all signatures."""
     buckets, tokenizer = buckets_for(model.max_tokens), model.tokenizer
+    segments = model.backbone.embedding.num_segments
 
     @tf.function
     def answer(token_ids, padding_mask, segment_ids):
@@ -96,7 +97,7 @@ def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
     def answer_tokens(*given):
         token_ids, mask, segment_ids = refit_tokens(*given, tokenizer.cls_id, buckets)
         _require_below(len(tokenizer.vocabulary), token_ids, "input_word_ids")
-        _require_below(model.backbone.num_segments, segment_ids, "input_type_ids")
+        _require_below(segments, segment_ids, "input_type_ids")
         return answer(token_ids, mask, segment_ids)
 
     @tf.function
