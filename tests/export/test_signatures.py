@@ -1,7 +1,5 @@
 """What a server's batches and its callers' odd texts become in the graph."""
 
-import copy
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,8 +8,10 @@ from tests.export.long_models import BUCKETS, long_model
 from tests.models.small_text_models import TASKS
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.export.buckets import buckets_for
-from tf_efficientbert.export.signatures import SERVED_TOKENS, signatures
+from tf_efficientbert.export.signature import SERVED_TOKENS
+from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
+from tf_efficientbert.export.token_batch import padded_batch, received_batch
 
 _ODD = {
     "empty": b"",
@@ -50,28 +50,6 @@ def asked():
     return graphs
 
 
-@pytest.fixture(scope="module")
-def long_regression():
-    return long_model("regression")
-
-
-@pytest.fixture
-def widths(long_regression):
-    """Signatures whose network answers with the width of the batch that it got."""
-    model = copy.copy(long_regression)
-
-    def width(inputs):
-        shapes = {tuple(inputs[name].shape) for name in SERVED_TOKENS}
-        assert len(shapes) == 1
-        return {"logits": tf.ones(tf.shape(inputs["token_ids"])[0]) * shapes.pop()[1]}
-
-    functions = {name: signature.function for name, signature in signatures(model).items()}
-    model.model = width
-    tf.config.run_functions_eagerly(True)
-    yield functions
-    tf.config.run_functions_eagerly(False)
-
-
 def _tokens(ids, mask=None, types=None):
     ids = tf.constant(ids, tf.int32)
     mask = tf.cast(ids != 0, tf.int32) if mask is None else tf.constant(mask, tf.int32)
@@ -83,18 +61,26 @@ def _tokens(ids, mask=None, types=None):
     ("words", "expected"),
     [((0,), 64), ((62, 1), 64), ((1, 63), 128), ((126,), 128), ((127, 1), 152), ((10_000,), 152)],
 )
-def test_a_batch_of_text_is_padded_to_the_smallest_bucket_that_holds_it(widths, words, expected):
-    texts = tf.constant(["word1 " * count for count in words])
-    assert widths["serving_default"](texts)["logits"].numpy().tolist() == [expected] * len(words)
+def test_a_batch_of_text_is_padded_to_the_smallest_bucket_that_holds_it(asked, words, expected):
+    model, _ = asked["classification"]
+    texts = ["word1 " * count for count in words]
+    batch = padded_batch(model, *model.tokenizer.encode(texts, max_tokens=model.max_tokens))
+    assert {tuple(part.shape) for part in batch} == {(len(words), expected)}
+    lengths = [min(2 + count, BUCKETS[-1]) for count in words]
+    assert batch[1].numpy().sum(axis=1).tolist() == lengths
 
 
 @pytest.mark.parametrize("given", [1, 64, 100, 128, 152, 200])
 @pytest.mark.parametrize(("real", "expected"), [(0, 64), (64, 64), (65, 128), (129, 152)])
-def test_token_ids_of_any_width_come_into_the_bucket_of_their_mask(widths, given, real, expected):
+def test_token_ids_of_any_width_come_into_the_bucket_of_their_mask(asked, given, real, expected):
+    model, _ = asked["classification"]
     ids = np.zeros((2, given), np.int32)
     ids[0, :real] = 5
-    answer = widths["tokens"](**_tokens(ids))["logits"].numpy().tolist()
-    assert answer == [expected if given >= real else BUCKETS[given > 64]] * 2
+    batch = received_batch(model, *_tokens(ids).values())
+    width = expected if given >= real else BUCKETS[given > 64]
+    assert {tuple(part.shape) for part in batch} == {(2, width)}
+    kept = min(real, given, BUCKETS[-1])
+    assert batch[0].numpy().tolist() == [[5] * kept + [0] * (width - kept), [0] * width]
 
 
 @pytest.mark.parametrize("kind", TASKS)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tf_efficientbert.export.buckets import buckets_for
-from tf_efficientbert.export.signatures import SERVED_TOKENS, text_names
+from tf_efficientbert.export.signature import SERVED_TOKENS, answers_questions, text_names
 from tf_efficientbert.models.text_model import TextModel
 
 
@@ -22,34 +22,40 @@ def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = N
 
 
 def _facts(model: TextModel) -> str:
-    task, tokens = model.task, model.max_tokens
-    kind = "a number" if task.is_regression else f"one of {len(task.labels)} classes"
-    labels = ", ".join(f"`{label}`" for label in task.labels) or "none, it is a regression"
+    tokens = model.max_tokens
     macs = model.backbone.architecture.count_macs(tokens)
     casing = "lower-cased, accents stripped" if model.tokenizer.lower_case else "case kept"
     return f"""\
-- Task: {task.name}; {"two texts" if task.pair else "a text"} in, {kind} out
-- Labels, in the order of the outputs: {labels}
+{_task(model)}
 - Parameters: {model.model.count_params():,}, head included
 - Multiply-accumulates for {tokens} tokens: {macs:,}
 - Vocabulary: {len(model.tokenizer.vocabulary):,} word pieces, text {casing}
-- Longest text: {tokens} tokens, `[CLS]` and `[SEP]` included; the rest is cut\
-{", of the longer text first" if task.pair else ""}
+- Longest text: {tokens} tokens, `[CLS]` and `[SEP]` included; {_cut(model)}
 - Lengths text is padded to: {", ".join(map(str, buckets_for(tokens)))}"""
+
+
+def _task(model: TextModel) -> str:
+    task = model.task
+    if answers_questions(model):
+        return "- Task: a question and a context in, the part of the context that answers it out"
+    kind = "a number" if task.is_regression else f"one of {len(task.labels)} classes"
+    labels = ", ".join(f"`{label}`" for label in task.labels) or "none, it is a regression"
+    return f"""\
+- Task: {task.name}; {"two texts" if task.pair else "a text"} in, {kind} out
+- Labels, in the order of the outputs: {labels}"""
+
+
+def _cut(model: TextModel) -> str:
+    if answers_questions(model):
+        return "the rest of the context is cut, and of the question what is over 64 or half of it"
+    return f"the rest is cut{', of the longer text first' if model.task.pair else ''}"
 
 
 def _asking(model: TextModel, name: str) -> str:
     names = text_names(model)
     texts = ", ".join(f"`{text}`" for text in names)
     tokens = ", ".join(f"`{served}`" for served in SERVED_TOKENS.values())
-    if model.task.is_regression:
-        answers, own = "`logits` [batch]", "| `regress` | `inputs`, as `examples` | `outputs` |"
-    else:
-        answers = "`logits`, `probabilities` [batch, classes], `label` [batch]"
-        own = (
-            "| `classify` | `inputs`, as `examples` | `classes`, `scores` [batch, classes], "
-            "in the order of the labels |"
-        )
+    answers, of_tokens, own = _outputs(model)
     instance = ", ".join(f'"{text}": "..."' for text in names)
     return f"""\
 ## Asking it
@@ -57,9 +63,8 @@ def _asking(model: TextModel, name: str) -> str:
 | signature | inputs | outputs |
 | --- | --- | --- |
 | `serving_default` | strings {texts} [batch] | {answers} |
-| `tokens` | int32 {tokens} [batch, tokens] | the same |
-| `serving_examples` | `examples` [batch]: serialized tf.Example with {texts} | the same |
-{own}
+| `tokens` | int32 {tokens} [batch, tokens] | {of_tokens} |
+| `serving_examples` | `examples` [batch]: serialized tf.Example with {texts} | {answers} |{own}
 
 All but `tokens` need TensorFlow Text's operations in the server. `tokens` takes any width: what the
 mask leaves out, and everything from a second `[CLS]` of a row on, counts as padding, and rows are
@@ -67,6 +72,19 @@ cut at {model.max_tokens} tokens.
 
     curl -d '{{"instances": [{{{instance}}}]}}' \\
         http://localhost:8501/v1/models/{name}:predict"""
+
+
+def _outputs(model: TextModel) -> tuple[str, str, str]:
+    """Outputs for text, outputs for tokens, and the rows of further signatures."""
+    if answers_questions(model):
+        text = "`answer`, `score`, `start`, `end` [batch], the last two in characters"
+        return text, "`start_logits`, `end_logits` [batch, padded tokens]", ""
+    if model.task.is_regression:
+        row = "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |"
+        return "`logits` [batch]", "`logits` [batch]", row
+    logits = "`logits`, `probabilities` [batch, classes], `label` [batch]"
+    scores = "`classes`, `scores` [batch, classes], in the order of the labels"
+    return logits, logits, f"\n| `classify` | `inputs`, as `examples` | {scores} |"
 
 
 def _architecture(model: TextModel) -> str:

@@ -9,12 +9,8 @@ import tensorflow as tf
 from tf_efficientbert.data.batching import EncodedExamples, evaluation_batches
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.export.model_card import model_card
-from tf_efficientbert.export.signatures import (
-    PREDICT,
-    SERVED_TOKENS,
-    Signature,
-    signatures,
-)
+from tf_efficientbert.export.signature import PREDICT, SERVED_TOKENS, Signature
+from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
 from tf_efficientbert.models.text_model import TextModel
@@ -66,6 +62,16 @@ def write_version(
             Serving's Regress calls it.
     Outputs of the first three: float32 `logits` and `probabilities` [batch, classes] and the
     strings `label` [batch]; of a regression `logits` [batch] alone.
+
+    Of a model that answers questions (its network has a SpanHead):
+        serving_default: strings `question` and `context` [batch]. A context that does not fit is
+            cut, there is no sliding window; see `Tokenizer.encode_questions`.
+        serving_examples: `examples` [batch] with these as features.
+        tokens: as above; gives float32 `start_logits` and `end_logits` [batch, bucket], of which
+            the first columns are the caller's tokens.
+    Outputs of the first two, each [batch]: the string `answer`, float32 `score` (see `best_span`)
+    and int32 `start` and `end`, where the answer is in the context, in characters (code points):
+    context[start:end] in Python.
 
     Assets: vocab.txt, labels.txt with a class a line, and model_card.md. With `examples` there are
     warm-up requests in assets.extra, see `write_warm_up_requests`.

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.export.buckets import buckets_for
-from tf_efficientbert.export.signatures import (
+from tf_efficientbert.export.signature import (
     CLASSIFY,
     PREDICT,
     REGRESS,
@@ -44,7 +44,8 @@ def write_warm_up_requests(
     Without the `serving` extra nothing is written, and a warning says so.
 
     Args:
-        examples: at least one.
+        examples: at least one; for a model that answers questions, the questions as sentences and
+            the contexts as second sentences.
         model_name: what the requests name as their model; TF Serving does not look at it.
     """
     try:
@@ -111,7 +112,8 @@ def _texts_of_length(
     """`count` texts or pairs of just `tokens` tokens, from the example `start` on."""
     parts = examples.texts
     room = tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
-    shares = [room - room // 2, room // 2] if len(parts) == 2 else [room]
+    first = min(room // 2, 32)  # short enough for a question
+    shares = [first, room - first] if len(parts) == 2 else [room]
     texts = [
         tuple(model.tokenizer.cut(_endless(part, start + i, share), share) for i in range(count))
         for part, share in zip(parts, shares, strict=True)
