@@ -76,18 +76,22 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
 
 
 def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
-    exported = tmp_path / "export"
-    given = options(small_text_model("regression", _ONE_LAYER), "regression")
+    served = tmp_path / "models" / "stars"
+    (served / "6").mkdir(parents=True)
+    model = small_text_model("regression", _ONE_LAYER)
+    given = options(model, "regression", saved_model_dir=str(served))
     strict = dataclasses.replace(given, max_float_difference=0.0)
     message = "litert_float32 differs from Keras by .* more than --max_float_difference=0"
     with pytest.raises(UserError, match=message):
         export(strict)
-    assert list((exported / "saved_model").iterdir()) == []
-    forms = json.loads((exported / "parity.json").read_text("utf-8"))["forms"]
-    assert forms["litert_float32"]["max_difference"] > 0
+    assert [path.name for path in served.iterdir()] == ["6"]
+    kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
+    assert kept["forms"]["litert_float32"]["max_difference"] > 0
     # Told otherwise, the job goes on; told so again, it refuses what it has.
-    assert export(given)["parity"].keys() == forms.keys()
-    assert [path.name for path in (exported / "saved_model").iterdir()] == ["1"]
+    result = export(given)
+    assert result["saved_model"] == str(served / "7")
+    assert sorted(path.name for path in served.iterdir()) == ["6", "7"]
+    assert (served / "7" / "assets" / "model_card.md").read_text("utf-8").startswith("# stars\n")
     with pytest.raises(UserError, match=message):
         export(strict)
 
@@ -99,6 +103,7 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
         ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
+        ({"saved_model_dir": "/dev/null/m"}, "--saved_model_dir=/dev/null/m cannot be written"),
     ],
 )
 def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):

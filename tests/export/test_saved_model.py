@@ -161,6 +161,13 @@ def test_the_assets_are_vocabulary_labels_and_model_card(models, versions, kind)
     }
 
 
+def test_each_weight_is_written_once(models, versions):
+    for kind, model in models.items():
+        data = versions[kind] / "variables" / "variables.data-00000-of-00001"
+        bytes_of_weights = 4 * model.model.count_params()
+        assert bytes_of_weights < data.stat().st_size < 1.5 * bytes_of_weights
+
+
 def test_warm_up_requests_are_where_a_server_looks(versions):
     path = versions["pair"] / "assets.extra" / "tf_serving_warmup_requests"
     assert len(list(tf.data.TFRecordDataset(str(path)))) == 3 * 4
@@ -171,7 +178,7 @@ def quick_export(monkeypatch):
     """Replaces what TensorFlow writes by an empty file, or by a failure."""
 
     def quick_export(fail=None):
-        def write_graphs(model, signatures, folder):
+        def write_graphs(signatures, folder):
             with open(f"{folder}/saved_model.pb", "w"):
                 if fail:
                     raise fail

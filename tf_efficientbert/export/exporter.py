@@ -28,8 +28,11 @@ _THREADS = (1, 2)
 class ExportOptions(TaskOptions):
     """What `export` is told."""
 
-    output_dir: str = option("", "where saved_model/ and litert/ go")
+    output_dir: str = option("", "where saved_model/, litert/ and parity.json go")
     model: str = input_option("", "folder of the model to export")
+    saved_model_dir: str = option(
+        "", "MODEL folder that gets the next version; saved_model/ in --output_dir by default"
+    )
     latency_runs: int = option(100, "runs behind each median latency")
     max_float_difference: float = option(
         1e-3, "fail where a float form's numbers differ from Keras by more"
@@ -69,6 +72,8 @@ def export(options: ExportOptions) -> dict:
             _require_agreement(run.result["parity"], data.task, options)
             return run.result
         model = load_for(options.model, data.task, options.max_tokens)
+        own = run.path / "saved_model"
+        folder = _made(options.saved_model_dir) if options.saved_model_dir else own
         examples = data.load(data.score_split)
         paths = export_litert(model, run.path / "litert", options.max_tokens)
 
@@ -80,14 +85,14 @@ def export(options: ExportOptions) -> dict:
             return forms
 
         # One that a killed process finished is whole, compared, and this job's.
-        earlier = list((run.path / "saved_model").glob("[0-9]*")) if run.resumed else []
-        version = earlier[0] if earlier else next_version(run.path / "saved_model")
+        earlier = list(own.glob("[0-9]*")) if run.resumed else []
+        version = earlier[0] if earlier else next_version(folder)
         if earlier:
             forms = compare(version)
         else:
             with replaced_directory(version) as new:
                 name = version.parent.name
-                write_version(model, new, name, examples)
+                write_version(model, new, name, data.load("dev"))
                 forms = compare(new)
                 write_model_card(model, new, name, _scores(forms["keras"], data, examples))
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
@@ -99,6 +104,16 @@ def export(options: ExportOptions) -> dict:
                 "parity_split": data.score_split,
             }
         )
+
+
+def _made(folder: str) -> Path:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--saved_model_dir={folder} cannot be written: {error.strerror}"
+        ) from error
+    return Path(folder)
 
 
 def _require_agreement(forms: dict, task: Task, options: ExportOptions) -> None:

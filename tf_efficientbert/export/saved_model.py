@@ -1,5 +1,6 @@
 """Export as a SavedModel that TF Serving can load."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -77,7 +78,7 @@ def write_version(
     warm-up requests in assets.extra, see `write_warm_up_requests`.
     """
     found = signatures(model)
-    _write_graphs(model, found, version)
+    _write_graphs(found, version)
     assets = version / "assets"  # beside what the graph itself needs
     assets.mkdir(exist_ok=True)
     for name, lines in (("vocab.txt", model.tokenizer.vocabulary), ("labels.txt", model.labels)):
@@ -88,16 +89,17 @@ def write_version(
 
 
 def write_model_card(
-    model: TextModel, version: Path, model_name: str, scores: dict[str, float] | None = None
+    model: TextModel, version: Path, model_name: str, scores: Mapping[str, str] | None = None
 ) -> None:
-    """Writes `version`/assets/model_card.md; `scores` are lines of its own in it."""
+    """Writes `version`/assets/model_card.md, see `model_card`."""
     path = version / "assets" / "model_card.md"
     path.write_text(model_card(model, model_name, scores), "utf-8")
 
 
-def _write_graphs(model: TextModel, found: dict[str, Signature], version: Path) -> None:
+def _write_graphs(found: dict[str, Signature], version: Path) -> None:
+    # The archive finds the variables that the functions use; told of the network by `track`, it
+    # would write each of them twice.
     archive = keras.export.ExportArchive()
-    archive.track(model.model)
     for name, signature in found.items():
         archive.add_endpoint(name, signature.function, input_signature=list(signature.inputs))
     archive.write_out(str(version), verbose=False)
