@@ -3,6 +3,14 @@
     python -m trainers.export_model \\
         --model=runs/student/model --output_dir=runs/export
 
+A SavedModel that TF Serving is to find under a model's own folder, as its next version:
+
+    python -m trainers.export_model --saved_model_dir=models/reviews \\
+        --model=runs/student/model --output_dir=runs/export
+
+Forms that do not say what the Keras model says are not delivered: --max_float_difference and
+--max_int8_loss are the limits, parity.json is the comparison.
+
 Or as a Hugging Face folder, runs/export/huggingface:
 
     python -m trainers.export_model --format=huggingface \\

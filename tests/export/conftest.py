@@ -1,6 +1,7 @@
 import pytest
 
 from tests.export.exported import MAKERS
+from tests.models.small_text_models import small_examples
 from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.export.saved_model import export_saved_model
 
@@ -14,7 +15,10 @@ def models():
 def versions(models, tmp_path_factory):
     """MODEL/1 of each model's SavedModel."""
     folder = tmp_path_factory.mktemp("saved_models")
-    return {kind: export_saved_model(model, folder / kind) for kind, model in models.items()}
+    return {
+        kind: export_saved_model(model, folder / kind, small_examples(model.task))
+        for kind, model in models.items()
+    }
 
 
 @pytest.fixture(scope="session")

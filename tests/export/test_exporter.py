@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ def options(tmp_path):
             "model": str(tmp_path / "model"),
             "output_dir": str(tmp_path / "export"),
             "latency_runs": 3,
+            "max_int8_loss": 100.0,  # of 20 examples one is 5 points
         }
         return ExportOptions(**{**given, **changes})
 
@@ -64,6 +67,34 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
     assert export(given) == result  # a finished job says the same again
     assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
 
+    kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
+    assert kept == {"split": "dev", "examples": 20, "forms": result["parity"]}
+    card = (Path(result["saved_model"]) / "assets" / "model_card.md").read_text("utf-8")
+    accuracy = result["parity"]["keras"]["accuracy"]
+    assert f"- accuracy on the 20 examples of the dev set: {accuracy:.4f}" in card
+    assert (Path(result["saved_model"]) / "assets.extra").exists()
+
+
+def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
+    served = tmp_path / "models" / "stars"
+    (served / "6").mkdir(parents=True)
+    model = small_text_model("regression", _ONE_LAYER)
+    given = options(model, "regression", saved_model_dir=str(served))
+    strict = dataclasses.replace(given, max_float_difference=0.0)
+    message = "litert_float32 differs from Keras by .* more than --max_float_difference=0"
+    with pytest.raises(UserError, match=message):
+        export(strict)
+    assert [path.name for path in served.iterdir()] == ["6"]
+    kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
+    assert kept["forms"]["litert_float32"]["max_difference"] > 0
+    # Told otherwise, the job goes on; told so again, it refuses what it has.
+    result = export(given)
+    assert result["saved_model"] == str(served / "7")
+    assert sorted(path.name for path in served.iterdir()) == ["6", "7"]
+    assert (served / "7" / "assets" / "model_card.md").read_text("utf-8").startswith("# stars\n")
+    with pytest.raises(UserError, match=message):
+        export(strict)
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -72,6 +103,7 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
         ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
+        ({"saved_model_dir": "/dev/null/m"}, "--saved_model_dir=/dev/null/m cannot be written"),
     ],
 )
 def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):
@@ -92,6 +124,8 @@ def test_a_supernet_is_nothing_to_export(options):
         ({}, "--model is missing"),
         ({"model": "m", "latency_runs": 0}, "--latency_runs=0: expected a number above 0"),
         ({"model": "m", "limit": -2}, "--limit=-2"),
+        ({"model": "m", "max_int8_loss": -1.0}, "--max_int8_loss=-1.0: expected 0 or more"),
+        ({"model": "m", "max_float_difference": float("nan")}, "--max_float_difference=nan"),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

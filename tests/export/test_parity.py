@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from tests.export.exported import MAKERS
 from tests.models.small_text_models import small_examples
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import LiteRtModel
 from tf_efficientbert.export.parity import parity
 from tf_efficientbert.metrics import glue
 
-_FORMS = ["keras", "saved_model_text", "saved_model_tokens", "litert_float32", "litert_int8"]
+_SERVED = ["saved_model_text", "saved_model_tokens", "saved_model_examples"]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,8 @@ def compared(models, versions, litert_files):
 
 def test_every_form_is_compared(compared):
     *_, figures = compared
-    assert list(figures) == [*_FORMS, "litert_other"]
+    litert = ["litert_float32", "litert_int8", "litert_other"]
+    assert list(figures) == ["keras", *_SERVED, "saved_model_classify", *litert]
 
 
 def test_keras_agrees_with_itself(compared):
@@ -31,7 +34,7 @@ def test_keras_agrees_with_itself(compared):
 
 def test_exact_forms_agree_with_keras(compared):
     *_, figures = compared
-    for form in ("saved_model_text", "saved_model_tokens", "litert_float32"):
+    for form in (*_SERVED, "saved_model_classify", "litert_float32"):
         assert figures[form]["max_difference"] < 1e-5 and figures[form]["agreement"] == 1.0
         assert figures[form]["accuracy"] == figures["keras"]["accuracy"]
 
@@ -66,7 +69,15 @@ def test_a_regression_has_correlations_and_no_agreement(models, versions, litert
     examples = small_examples(model.task, count=20)
     files = {"float32": litert_files["regression"]["float32"]}
     figures = parity(model, versions["regression"], files, examples)
-    for form in _FORMS[:4]:
+    assert list(figures) == ["keras", *_SERVED, "saved_model_regress", "litert_float32"]
+    for form in figures:
         assert figures[form].keys() == {"max_difference", "mean_difference", "pearson", "spearman"}
         assert figures[form]["max_difference"] < 1e-5
         assert figures[form]["pearson"] == pytest.approx(figures["keras"]["pearson"], abs=1e-4)
+
+
+def test_a_form_that_answers_with_nan_is_refused(versions):
+    broken = MAKERS["regression"]()
+    broken.model.head.classifier.bias.assign([np.nan])
+    with pytest.raises(UserError, match="keras answers a text with NaN or infinity"):
+        parity(broken, versions["regression"], {}, small_examples(broken.task))

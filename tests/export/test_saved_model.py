@@ -2,10 +2,10 @@ import json
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tests.models.small_text_models import (
     LABELS,
@@ -14,7 +14,8 @@ from tests.models.small_text_models import (
     small_examples,
     small_text_model,
 )
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.export import saved_model
+from tf_efficientbert.export.model_card import model_card
 from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
 
 # What TF Serving does, without a line of this project.
@@ -26,12 +27,26 @@ import tensorflow_text
 
 for kind, given in json.load(open(sys.argv[1])).items():
     signatures = tf.saved_model.load(given["version"]).signatures
-    texts = {name: tf.constant(part) for name, part in given["texts"].items()}
-    answers = signatures["serving_default"](**texts)
-    arrays = {name: value.numpy() for name, value in answers.items()}
-    arrays = {name: a.astype("S" if a.dtype == object else a.dtype) for name, a in arrays.items()}
-    tokens = {name: tf.constant(part, tf.int32) for name, part in given["tokens"].items()}
-    arrays["of_tokens"] = signatures["tokens"](**tokens)["logits"].numpy()
+    arrays = {}
+    rows = [
+        {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+         for name, text in zip(given["texts"], row)} for row in zip(*given["texts"].values())
+    ]
+    examples = tf.constant([
+        tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString()
+        for row in rows
+    ])
+    inputs = {
+        "serving_default": {name: tf.constant(part) for name, part in given["texts"].items()},
+        "tokens": {name: tf.constant(part, tf.int32) for name, part in given["tokens"].items()},
+        "serving_examples": {"examples": examples},
+        "classify": {"inputs": examples},
+        "regress": {"inputs": examples},
+    }
+    for signature, answer in signatures.items():
+        for name, value in answer(**inputs[signature]).items():
+            value = value.numpy()
+            arrays[f"{signature}/{name}"] = value.astype("S") if value.dtype == object else value
     np.savez(given["to"], **arrays)
 assert not any(name.startswith("tf_efficientbert") for name in sys.modules)
 """
@@ -41,16 +56,16 @@ _SERVED = {
     "input_mask": "padding_mask",
     "input_type_ids": "segment_ids",
 }
+_ANSWERS = ("serving_default", "tokens", "serving_examples")
 
 
 def _texts(examples):
-    parts = {"sentences": examples.sentences, "second_sentences": examples.second_sentences}
-    return {name: part for name, part in parts.items() if part is not None}
+    return dict(zip(("sentences", "second_sentences"), examples.texts, strict=False))
 
 
 @pytest.fixture(scope="module")
 def served(models, versions, tmp_path_factory):
-    """What each exported model answers in a process of its own, to texts and to tokens."""
+    """What each exported model answers in a process of its own: {signature/output: array}."""
     folder, orders = tmp_path_factory.mktemp("served"), {}
     for kind, model in models.items():
         examples = small_examples(model.task)
@@ -69,29 +84,48 @@ def served(models, versions, tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_text_and_tokens_are_answered_as_by_keras_in_a_process_without_this_project(
-    models, served, kind
-):
+@pytest.mark.parametrize("signature", _ANSWERS)
+def test_a_process_without_this_project_is_answered_as_by_keras(models, served, kind, signature):
     model, answers = models[kind], served[kind]
     logits = model.logits(model.encode(small_examples(model.task)))
     assert np.ptp(logits) > 0.1
-    np.testing.assert_allclose(answers["logits"], logits, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(answers["of_tokens"], logits, rtol=0, atol=1e-5)
-    assert answers["logits"].dtype == np.float32
+    np.testing.assert_allclose(answers[f"{signature}/logits"], logits, rtol=0, atol=1e-5)
+    assert answers[f"{signature}/logits"].dtype == np.float32
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair"])
 def test_classes_come_with_probabilities_and_label(served, kind):
     answers = served[kind]
-    logits = answers["logits"].astype(float)
+    logits = answers["serving_default/logits"].astype(float)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    np.testing.assert_allclose(answers["probabilities"], expected, rtol=1e-5)
-    assert [label.decode() for label in answers["label"]] == [LABELS[i] for i in logits.argmax(-1)]
+    labels = [LABELS[i].encode() for i in logits.argmax(-1)]
+    for signature in _ANSWERS:
+        np.testing.assert_allclose(answers[f"{signature}/probabilities"], expected, rtol=1e-5)
+        assert answers[f"{signature}/label"].tolist() == labels
+    np.testing.assert_allclose(answers["classify/scores"], expected, rtol=1e-5)
+    assert answers["classify/classes"].tolist() == [[label.encode() for label in LABELS]] * 9
+    assert len(answers) == 3 * len(_ANSWERS) + 2
 
 
-def test_of_a_regression_the_logits_are_all(served):
-    assert served["regression"].keys() == {"logits", "of_tokens"}
-    assert served["regression"]["logits"].shape == (9,)
+def test_of_a_regression_the_value_is_all(served):
+    answers = served["regression"]
+    assert answers.keys() == {*(f"{name}/logits" for name in _ANSWERS), "regress/outputs"}
+    assert answers["regress/outputs"].shape == (9,)
+    np.testing.assert_allclose(answers["regress/outputs"], answers["tokens/logits"], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_each_signature_is_of_the_kind_that_a_server_asks_for(versions, kind):
+    saved = SavedModel.FromString((versions[kind] / "saved_model.pb").read_bytes())
+    (graph,) = saved.meta_graphs
+    methods = {name: signature.method_name for name, signature in graph.signature_def.items()}
+    del methods["__saved_model_init_op"]
+    own = "regress" if kind == "regression" else "classify"
+    assert methods == {
+        **dict.fromkeys(_ANSWERS, "tensorflow/serving/predict"),
+        own: f"tensorflow/serving/{own}",
+    }
+    assert set(graph.meta_info_def.tags) == {"serve"}
 
 
 @pytest.mark.parametrize("kind", TASKS)
@@ -114,20 +148,29 @@ def test_a_batch_that_is_larger_than_one_of_ours_is_answered_in_order(models, ve
     np.testing.assert_allclose(served.logits_of_tokens(encoded), expected, rtol=0, atol=1e-5)
 
 
-def test_odd_text_is_answered_as_by_keras(models, versions):
-    model = models["classification"]
-    texts = ("", "\U0001f600 東京 \x01", "word1 " * 5000, "word2 word3")
-    examples = Examples(texts, None, None)
-    served = ServedModel(versions["classification"]).logits_of_text(examples)
-    np.testing.assert_allclose(served, model.logits(model.encode(examples)), rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize("kind", TASKS)
-def test_the_assets_are_the_vocabulary_and_the_labels(versions, kind):
+def test_the_assets_are_vocabulary_labels_and_model_card(models, versions, kind):
     assets = versions[kind] / "assets"
     lines = {path.name: path.read_text("utf-8").splitlines() for path in assets.iterdir()}
     labels = [] if kind == "regression" else list(LABELS)
-    assert lines == {"vocab.txt": list(VOCABULARY), "labels.txt": labels}
+    card = model_card(models[kind], kind).splitlines()
+    assert lines == {
+        "vocab.txt": list(VOCABULARY),
+        "labels.txt": labels,
+        "model_card.md": card,
+    }
+
+
+def test_each_weight_is_written_once(models, versions):
+    for kind, model in models.items():
+        data = versions[kind] / "variables" / "variables.data-00000-of-00001"
+        bytes_of_weights = 4 * model.model.count_params()
+        assert bytes_of_weights < data.stat().st_size < 1.5 * bytes_of_weights
+
+
+def test_warm_up_requests_are_where_a_server_looks(versions):
+    path = versions["pair"] / "assets.extra" / "tf_serving_warmup_requests"
+    assert len(list(tf.data.TFRecordDataset(str(path)))) == 3 * 4
 
 
 @pytest.fixture
@@ -135,14 +178,12 @@ def quick_export(monkeypatch):
     """Replaces what TensorFlow writes by an empty file, or by a failure."""
 
     def quick_export(fail=None):
-        def write_out(self, folder, verbose):
+        def write_graphs(signatures, folder):
             with open(f"{folder}/saved_model.pb", "w"):
                 if fail:
                     raise fail
 
-        archive = type(keras.export.ExportArchive())
-        monkeypatch.setattr(archive, "write_out", write_out)
-        monkeypatch.setattr(archive, "add_endpoint", lambda *_, **__: None)
+        monkeypatch.setattr(saved_model, "_write_graphs", write_graphs)
 
     return quick_export
 

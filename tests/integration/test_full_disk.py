@@ -57,6 +57,7 @@ def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp
             model=str(tmp_path / "model"),
             output_dir=str(disk / "export"),
             latency_runs=1,
+            max_int8_loss=100.0,
         )
         failed = 0
         for kilobytes in (64, 800, 1200, 1300, 8000):

@@ -90,7 +90,8 @@ def test_the_page_of_the_run_shows_models_and_search(finished_run):
 
 def test_every_exported_form_says_what_the_keras_model_says(finished_run):
     _, report, _ = finished_run
-    forms = {"keras", "saved_model_text", "saved_model_tokens", "litert_float32", "litert_int8"}
+    served = {f"saved_model_{name}" for name in ("text", "tokens", "examples", "classify")}
+    forms = {"keras", *served, "litert_float32", "litert_int8"}
     for model in report["models"]:
         parity = report["parity"][model["name"]]
         assert set(parity) == forms

@@ -83,6 +83,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.sentences)
 
+    @property
+    def texts(self) -> tuple[tuple[str, ...], ...]:
+        """The sentences and, of pairs, the second sentences."""
+        parts = (self.sentences, self.second_sentences)
+        return tuple(part for part in parts if part is not None)
+
     def first(self, count: int) -> "Examples":
         """The first `count` examples, or all where there are fewer."""
         parts = (self.sentences, self.second_sentences, self.labels)

@@ -84,7 +84,46 @@ class Tokenizer:
         parts = [self._word_pieces.tokenize(sentences)]
         if second_sentences is not None:
             parts.append(self._word_pieces.tokenize(second_sentences))
-        parts = [part.merge_dims(1, 2) if part.ragged_rank > 1 else part for part in parts]
+        parts = [_flat(part) for part in parts]
         room = max_tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
         parts = tensorflow_text.RoundRobinTrimmer(room).trim(parts)
         return tensorflow_text.combine_segments(parts, self.cls_id, self.sep_id)
+
+    def encode_questions(self, questions, contexts, max_tokens: int):
+        """Token ids of [CLS] question [SEP] context [SEP], and where the context's tokens stand.
+
+        Args:
+            questions, contexts: string tensors [batch], or lists.
+            max_tokens: int; a question is cut at 64 word pieces, or at half of the room where that
+                is less, and a context at what is left.
+
+        Returns: (token_ids, segment_ids, starts, ends), int32 ragged [batch, (tokens)]; the last
+            two are byte offsets in the context, -1 for what is not of it.
+        """
+        room = max_tokens - 3
+        question = _flat(self._word_pieces.tokenize(questions))[:, : min(64, room // 2)]
+        trimmer = tensorflow_text.WaterfallTrimmer(room)  # keeps the first part, cuts the second
+        context = [
+            trimmer.trim([question, tf.cast(_flat(part), tf.int32)])[1]
+            for part in self._word_pieces.tokenize_with_offsets(contexts)
+        ]
+        token_ids, segment_ids = tensorflow_text.combine_segments(
+            [question, context[0]], self.cls_id, self.sep_id
+        )
+        nowhere = tf.fill([question.nrows(), 1], -1)
+        before = [nowhere, -tf.ones_like(question), nowhere]
+        starts, ends = (tf.concat([*before, part, nowhere], axis=1) for part in context[1:])
+        return token_ids, segment_ids, starts, ends
+
+    def cut(self, text: str, pieces: int) -> str:
+        """The start of `text` that has `pieces` word pieces, or all of it where it has fewer."""
+        _, _, ends = self._word_pieces.tokenize_with_offsets([text])
+        ends = ends.flat_values.numpy()
+        if len(ends) <= pieces:
+            return text
+        return text.encode("utf-8")[: ends[pieces - 1] if pieces else 0].decode("utf-8")
+
+
+def _flat(pieces: tf.RaggedTensor) -> tf.RaggedTensor:
+    """[batch, (tokens)], where the pieces may come word by word."""
+    return pieces.merge_dims(1, 2) if pieces.ragged_rank > 1 else pieces

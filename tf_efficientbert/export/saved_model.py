@@ -1,5 +1,6 @@
 """Export as a SavedModel that TF Serving can load."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
@@ -8,95 +9,106 @@ import tensorflow as tf
 
 from tf_efficientbert.data.batching import EncodedExamples, evaluation_batches
 from tf_efficientbert.data.task import Examples
+from tf_efficientbert.export.model_card import model_card
+from tf_efficientbert.export.signature import PREDICT, SERVED_TOKENS, Signature
+from tf_efficientbert.export.signatures import signatures
+from tf_efficientbert.export.tf_example import as_example
+from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import replaced_directory
 
 _BATCH = 64
 _TEXTS = ("sentences", "second_sentences")
-_SERVED_NAMES = {
-    "token_ids": "input_word_ids",
-    "padding_mask": "input_mask",
-    "segment_ids": "input_type_ids",
-}
 
 
-def export_saved_model(model: TextModel, folder: str | Path) -> Path:
+def export_saved_model(
+    model: TextModel, folder: str | Path, examples: Examples | None = None
+) -> Path:
     """Writes `folder`/VERSION/, VERSION one above the highest there; returns its path.
 
-    Signatures, each with a batch of any size:
-        serving_default: strings `sentences` [batch] (and `second_sentences` for pairs); text is
-            tokenized, cut at the model's max_tokens and padded in the graph.
-        tokens: int32 `input_word_ids`, `input_mask`, `input_type_ids`, each [batch, tokens].
-    Outputs: float32 `logits` and `probabilities` [batch, classes] and the strings `label` [batch];
-    of a regression `logits` [batch] alone. Assets: vocab.txt, and labels.txt with a class a line.
-
-    A half-written version is never seen under its number.
+    A half-written version is never seen under its number. What is in it: see `write_version`.
 
     Raises:
         UserError: the disk is full.
     """
-    folder = Path(folder)
-    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
-    version = folder / str(max(versions, default=0) + 1)
+    version = next_version(folder)
     with replaced_directory(version) as new:
-        archive = keras.export.ExportArchive()
-        archive.track(model.model)
-        texts = _TEXTS[: 2 if model.task.pair else 1]
-        archive.add_endpoint(
-            "serving_default",
-            _text_endpoint(model),
-            input_signature=[tf.TensorSpec([None], tf.string, name=name) for name in texts],
-        )
-        archive.add_endpoint(
-            "tokens",
-            _token_endpoint(model),
-            input_signature=[
-                tf.TensorSpec([None, None], tf.int32, name=name) for name in _SERVED_NAMES.values()
-            ],
-        )
-        archive.write_out(str(new), verbose=False)
-        _write_assets(model, new / "assets")
+        write_version(model, new, version.parent.name, examples)
     return version
 
 
-def _write_assets(model: TextModel, folder: Path) -> None:
-    # Beside what the graph itself needs: Keras' archive takes in no asset of ours.
-    folder.mkdir(exist_ok=True)
-    contents = {"vocab.txt": model.tokenizer.vocabulary, "labels.txt": model.labels}
-    for name, lines in contents.items():
-        (folder / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+def next_version(folder: str | Path) -> Path:
+    """`folder`/VERSION, VERSION one above the highest there."""
+    folder = Path(folder)
+    versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    return folder / str(max(versions, default=0) + 1)
 
 
-def _text_endpoint(model: TextModel):
-    def answer(*texts):
-        token_ids, segment_ids = model.tokenizer.encode(*texts, max_tokens=model.max_tokens)
-        inputs = {
-            "token_ids": token_ids.to_tensor(),
-            "padding_mask": tf.ones_like(token_ids).to_tensor(),
-            "segment_ids": segment_ids.to_tensor(),
-        }
-        return _answers(model, inputs)
+def write_version(
+    model: TextModel, version: Path, model_name: str, examples: Examples | None = None
+) -> None:
+    """Writes into the folder `version` what TF Serving loads.
 
-    # The served names of the inputs are those of the function's arguments.
-    if model.task.pair:
-        return lambda sentences, second_sentences: answer(sentences, second_sentences)
-    return lambda sentences: answer(sentences)
+    Signatures, each with a batch of any size:
+        serving_default: strings `sentences` [batch] (and `second_sentences` for pairs); text is
+            tokenized, cut at the model's max_tokens and padded in the graph, to the smallest of
+            `buckets_for(max_tokens)` that holds the batch's longest.
+        tokens: int32 `input_word_ids`, `input_mask`, `input_type_ids`, each [batch, tokens], of
+            any width; see `refit_tokens` for what becomes of it.
+        serving_examples: `examples` [batch], serialized tf.Example with the texts of
+            serving_default as bytes features.
+        classify: of classes, `inputs` [batch] as `examples`; gives the strings `classes` and
+            float32 `scores`, each [batch, classes]. TF Serving's Classify calls it.
+        regress: of a regression, `inputs` as `examples`; gives float32 `outputs` [batch]. TF
+            Serving's Regress calls it.
+    Outputs of the first three: float32 `logits` and `probabilities` [batch, classes] and the
+    strings `label` [batch]; of a regression `logits` [batch] alone.
+
+    Of a model that answers questions (its network has a SpanHead):
+        serving_default: strings `question` and `context` [batch]. A context that does not fit is
+            cut, there is no sliding window; see `Tokenizer.encode_questions`.
+        serving_examples: `examples` [batch] with these as features.
+        tokens: as above; gives float32 `start_logits` and `end_logits` [batch, bucket], of which
+            the first columns are the caller's tokens.
+    Outputs of the first two, each [batch]: the string `answer`, float32 `score` (see `best_span`)
+    and int32 `start` and `end`, where the answer is in the context, in characters (code points):
+    context[start:end] in Python.
+
+    Assets: vocab.txt, labels.txt with a class a line, and model_card.md. With `examples` there are
+    warm-up requests in assets.extra, see `write_warm_up_requests`.
+    """
+    found = signatures(model)
+    _write_graphs(found, version)
+    assets = version / "assets"  # beside what the graph itself needs
+    assets.mkdir(exist_ok=True)
+    for name, lines in (("vocab.txt", model.tokenizer.vocabulary), ("labels.txt", model.labels)):
+        (assets / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    write_model_card(model, version, model_name)
+    if examples is not None:
+        write_warm_up_requests(model, found, examples, version, model_name)
 
 
-def _token_endpoint(model: TextModel):
-    def tokens(input_word_ids, input_mask, input_type_ids):
-        served = (input_word_ids, input_mask, input_type_ids)
-        return _answers(model, dict(zip(_SERVED_NAMES, served, strict=True)))
+def write_model_card(
+    model: TextModel, version: Path, model_name: str, scores: Mapping[str, str] | None = None
+) -> None:
+    """Writes `version`/assets/model_card.md, see `model_card`."""
+    path = version / "assets" / "model_card.md"
+    path.write_text(model_card(model, model_name, scores), "utf-8")
 
-    return tokens
 
-
-def _answers(model: TextModel, inputs) -> dict:
-    logits = model.model(inputs)["logits"]
-    if model.task.is_regression:
-        return {"logits": logits}
-    labels = tf.gather(tf.constant(model.labels), tf.argmax(logits, axis=-1))
-    return {"logits": logits, "probabilities": tf.nn.softmax(logits), "label": labels}
+def _write_graphs(found: dict[str, Signature], version: Path) -> None:
+    # The archive finds the variables that the functions use; told of the network by `track`, it
+    # would write each of them twice.
+    archive = keras.export.ExportArchive()
+    for name, signature in found.items():
+        archive.add_endpoint(name, signature.function, input_signature=list(signature.inputs))
+    archive.write_out(str(version), verbose=False)
+    # Keras writes every signature for Predict; Classify and Regress refuse one that is.
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(version))
+    for name, signature in found.items():
+        if signature.method != PREDICT:
+            updater.replace_method_name(name, signature.method)
+    updater.save()
 
 
 class ServedModel:
@@ -113,22 +125,51 @@ class ServedModel:
 
     def logits_of_text(self, examples: Examples) -> np.ndarray:
         """Logits of the serving_default signature, [examples, classes] or [examples]."""
-        texts = [t for t in (examples.sentences, examples.second_sentences) if t is not None]
-        signature = self._loaded.signatures["serving_default"]
-        results = []
-        for start in range(0, len(examples), _BATCH):
-            batch = [tf.constant(part[start : start + _BATCH]) for part in texts]
-            results.append(signature(**dict(zip(_TEXTS, batch, strict=False)))["logits"].numpy())
-        return np.concatenate(results)
+        rows = list(zip(*examples.texts, strict=True))
+
+        def inputs(batch):
+            parts = zip(*batch, strict=True)
+            return {name: list(part) for name, part in zip(_TEXTS, parts, strict=False)}
+
+        return self._answers("serving_default", rows, inputs, "logits")
+
+    def logits_of_examples(self, examples: Examples) -> np.ndarray:
+        """Logits of the serving_examples signature, [examples, classes] or [examples]."""
+        rows = _serialized(examples)
+        return self._answers("serving_examples", rows, lambda batch: {"examples": batch}, "logits")
+
+    def scores(self, examples: Examples) -> np.ndarray:
+        """Probabilities [examples, classes] of the classify signature."""
+        rows = _serialized(examples)
+        return self._answers("classify", rows, lambda batch: {"inputs": batch}, "scores")
+
+    def values(self, examples: Examples) -> np.ndarray:
+        """Values [examples] of a regression's regress signature."""
+        rows = _serialized(examples)
+        return self._answers("regress", rows, lambda batch: {"inputs": batch}, "outputs")
 
     def logits_of_tokens(self, encoded: EncodedExamples) -> np.ndarray:
         """Logits of the tokens signature, [examples, classes] or [examples]."""
         signature = self._loaded.signatures["tokens"]
         results = None
         for indices, batch in evaluation_batches(encoded, _BATCH):
-            inputs = {served: tf.constant(batch[ours]) for ours, served in _SERVED_NAMES.items()}
+            inputs = {served: tf.constant(batch[ours]) for ours, served in SERVED_TOKENS.items()}
             values = signature(**inputs)["logits"].numpy()
             if results is None:
                 results = np.zeros((len(encoded), *values.shape[1:]), np.float32)
             results[indices] = values
         return results
+
+    def _answers(self, name: str, rows: list, inputs, output: str) -> np.ndarray:
+        """One output of a signature for all rows, of which `inputs` makes its arguments."""
+        signature, results = self._loaded.signatures[name], []
+        for start in range(0, len(rows), _BATCH):
+            given = inputs(rows[start : start + _BATCH])
+            tensors = {key: tf.constant(values) for key, values in given.items()}
+            results.append(signature(**tensors)[output].numpy())
+        return np.concatenate(results)
+
+
+def _serialized(examples: Examples) -> list[bytes]:
+    rows = zip(*examples.texts, strict=True)
+    return [as_example(dict(zip(_TEXTS, row, strict=False))).SerializeToString() for row in rows]

@@ -13,8 +13,16 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.storage import full_disk_named, write_json
 from tf_efficientbert.training.fingerprint import fingerprint
 
-# What may differ between two runs of one job: it changes when things happen, not what comes out.
-_FREE = ("output_dir", "checkpoint_seconds", "from_stage", "to_stage")
+# What may differ between two runs of one job: it changes when things happen, or what is refused,
+# not what comes out.
+_FREE = (
+    "output_dir",
+    "checkpoint_seconds",
+    "from_stage",
+    "to_stage",
+    "max_float_difference",
+    "max_int8_loss",
+)
 _FLAGS = "config.json"
 
 

@@ -1,0 +1,47 @@
+import pytest
+
+from tests.models.small_text_models import TASKS
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.agreement import require_agreement
+
+
+def _forms(form, difference=0.0, accuracy=0.9):
+    keras = {"max_difference": 0.0, "accuracy": 0.9}
+    return {"keras": keras, form: {"max_difference": difference, "accuracy": accuracy}}
+
+
+def _require(forms, float_difference=1e-3, int8_loss=1.0):
+    require_agreement(forms, TASKS["classification"], float_difference, int8_loss)
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        _forms("saved_model_text", difference=0.99e-3),
+        _forms("litert_int8", difference=0.5, accuracy=0.8905),
+        _forms("litert_int8", difference=0.5, accuracy=0.95),
+        _forms("litert_int4", difference=0.5, accuracy=0.5),  # reported, but held to nothing
+    ],
+)
+def test_what_is_within_the_limits_passes(forms):
+    _require(forms)
+
+
+@pytest.mark.parametrize("form", ["saved_model_classify", "litert_float32", "litert_float16"])
+def test_a_float_form_may_differ_by_so_much(form):
+    with pytest.raises(UserError, match=rf"{form} differs from Keras by 0\.002, more than --max_f"):
+        _require(_forms(form, difference=2e-3))
+    _require(_forms(form, difference=2e-3), float_difference=0.01)
+
+
+@pytest.mark.parametrize("form", ["litert_int8", "litert_int8_static"])
+def test_int8_may_lose_so_many_points(form):
+    with pytest.raises(UserError, match=rf"{form} loses 2\.00 points of accuracy, more than --max"):
+        _require(_forms(form, accuracy=0.88))
+    _require(_forms(form, accuracy=0.88), int8_loss=2.5)
+
+
+def test_every_fault_is_named():
+    faults = _forms("litert_float32", 1.0) | _forms("litert_int8", accuracy=0.1)
+    with pytest.raises(UserError, match="litert_float32 differs .*; litert_int8 loses 80.00"):
+        _require(faults)

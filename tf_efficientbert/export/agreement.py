@@ -1,0 +1,41 @@
+"""What an exported form may differ from the Keras model by, and still be delivered."""
+
+from collections.abc import Mapping
+
+from tf_efficientbert.data.task import Task
+from tf_efficientbert.errors import UserError
+
+_QUANTIZED = ("int8", "int4")  # a form says so in its name
+
+
+def require_agreement(
+    forms: Mapping[str, Mapping[str, float]],
+    task: Task,
+    max_float_difference: float,
+    max_int8_loss: float,
+) -> None:
+    """Raises UserError where a form of a `parity` report strays too far from the Keras model.
+
+    Args:
+        forms: see `parity`.
+        max_float_difference: the largest difference of a number, of forms that are not quantized.
+        max_int8_loss: points, hundredths of the task's first metric, that int8 may lose.
+    """
+    metric = task.metrics[0]
+    faults = []
+    for form, figures in forms.items():
+        difference = figures["max_difference"]
+        loss = 100 * (forms["keras"][metric] - figures[metric])
+        if "int8" in form and loss > max_int8_loss:
+            faults.append(
+                f"{form} loses {loss:.2f} points of {metric}, more than "
+                f"--max_int8_loss={max_int8_loss:g}"
+            )
+        is_float = not any(word in form for word in _QUANTIZED)
+        if is_float and difference > max_float_difference:
+            faults.append(
+                f"{form} differs from Keras by {difference:.2g}, more than "
+                f"--max_float_difference={max_float_difference:g}"
+            )
+    if faults:
+        raise UserError(f"the exported forms do not agree: {'; '.join(faults)}")

@@ -1,0 +1,99 @@
+"""A page about an exported model, made from the model itself."""
+
+from collections.abc import Mapping
+
+from tf_efficientbert.export.buckets import buckets_for
+from tf_efficientbert.export.signature import SERVED_TOKENS, answers_questions, text_names
+from tf_efficientbert.models.text_model import TextModel
+
+
+def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = None) -> str:
+    """The page, in Markdown.
+
+    Args:
+        name: what the server calls the model.
+        scores: what was measured, by what it is called.
+    """
+    sections = [f"# {name}", _facts(model), _asking(model, name), _architecture(model)]
+    if scores:
+        lines = "\n".join(f"- {what}: {value}" for what, value in scores.items())
+        sections.append(f"## Scores\n\n{lines}")
+    return "\n\n".join(sections) + "\n"
+
+
+def _facts(model: TextModel) -> str:
+    tokens = model.max_tokens
+    macs = model.backbone.architecture.count_macs(tokens)
+    casing = "lower-cased, accents stripped" if model.tokenizer.lower_case else "case kept"
+    return f"""\
+{_task(model)}
+- Parameters: {model.model.count_params():,}, head included
+- Multiply-accumulates for {tokens} tokens: {macs:,}
+- Vocabulary: {len(model.tokenizer.vocabulary):,} word pieces, text {casing}
+- Longest text: {tokens} tokens, `[CLS]` and `[SEP]` included; {_cut(model)}
+- Lengths text is padded to: {", ".join(map(str, buckets_for(tokens)))}"""
+
+
+def _task(model: TextModel) -> str:
+    task = model.task
+    if answers_questions(model):
+        return "- Task: a question and a context in, the part of the context that answers it out"
+    kind = "a number" if task.is_regression else f"one of {len(task.labels)} classes"
+    labels = ", ".join(f"`{label}`" for label in task.labels) or "none, it is a regression"
+    return f"""\
+- Task: {task.name}; {"two texts" if task.pair else "a text"} in, {kind} out
+- Labels, in the order of the outputs: {labels}"""
+
+
+def _cut(model: TextModel) -> str:
+    if answers_questions(model):
+        return "the rest of the context is cut, and of the question what is over 64 or half of it"
+    return f"the rest is cut{', of the longer text first' if model.task.pair else ''}"
+
+
+def _asking(model: TextModel, name: str) -> str:
+    names = text_names(model)
+    texts = ", ".join(f"`{text}`" for text in names)
+    tokens = ", ".join(f"`{served}`" for served in SERVED_TOKENS.values())
+    answers, of_tokens, own = _outputs(model)
+    instance = ", ".join(f'"{text}": "..."' for text in names)
+    return f"""\
+## Asking it
+
+| signature | inputs | outputs |
+| --- | --- | --- |
+| `serving_default` | strings {texts} [batch] | {answers} |
+| `tokens` | int32 {tokens} [batch, tokens] | {of_tokens} |
+| `serving_examples` | `examples` [batch]: serialized tf.Example with {texts} | {answers} |{own}
+
+All but `tokens` need TensorFlow Text's operations in the server. `tokens` takes any width: what the
+mask leaves out, and everything from a second `[CLS]` of a row on, counts as padding, and rows are
+cut at {model.max_tokens} tokens.
+
+    curl -d '{{"instances": [{{{instance}}}]}}' \\
+        http://localhost:8501/v1/models/{name}:predict"""
+
+
+def _outputs(model: TextModel) -> tuple[str, str, str]:
+    """Outputs for text, outputs for tokens, and the rows of further signatures."""
+    if answers_questions(model):
+        text = "`answer`, `score`, `start`, `end` [batch], the last two in characters"
+        return text, "`start_logits`, `end_logits` [batch, padded tokens]", ""
+    if model.task.is_regression:
+        row = "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |"
+        return "`logits` [batch]", "`logits` [batch]", row
+    logits = "`logits`, `probabilities` [batch, classes], `label` [batch]"
+    scores = "`classes`, `scores` [batch, classes], in the order of the labels"
+    return logits, logits, f"\n| `classify` | `inputs`, as `examples` | {scores} |"
+
+
+def _architecture(model: TextModel) -> str:
+    a = model.backbone.architecture
+    cells = "\n".join(f"    {formula}" for formula in a.formulas)
+    return f"""\
+## Architecture
+
+Layers: {a.num_layers}, hidden width {a.hidden_size}, {a.num_heads} attention heads, \
+{a.embedding} embedding of width {a.embedding_size}. The feed-forward cells:
+
+{cells}"""

@@ -1,0 +1,86 @@
+"""What a model that finds answers in a context (SQuAD) can be asked."""
+
+import tensorflow as tf
+
+from tf_efficientbert.export.signature import SERVED_TOKENS, Signature, text_names
+from tf_efficientbert.export.tf_example import parse_texts
+from tf_efficientbert.export.token_batch import padded_batch, received_batch
+from tf_efficientbert.models.text_model import TextModel
+
+_LONGEST_ANSWER = 30  # tokens, as in BERT's own evaluation
+_NEVER = -1e9
+
+
+def question_signatures(model: TextModel) -> dict[str, Signature]:
+    """The signatures of a model with a SpanHead, see `write_version`."""
+    strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
+    names = text_names(model)
+
+    @tf.function
+    def span_logits(token_ids, padding_mask, segment_ids):
+        inputs = dict(zip(SERVED_TOKENS, (token_ids, padding_mask, segment_ids), strict=True))
+        outputs = model.model(inputs)
+        return {name: outputs[name] for name in ("start_logits", "end_logits")}
+
+    @tf.function
+    def answer(questions, contexts):
+        token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
+            questions, contexts, model.max_tokens
+        )
+        inputs = padded_batch(model, token_ids, segment_ids)
+        logits = span_logits(*inputs)
+        shape = tf.stack([-1, tf.shape(inputs[0])[1]])
+        starts, ends = (part.to_tensor(-1, shape=shape) for part in (starts, ends))
+        first, last, score = best_span(logits["start_logits"], logits["end_logits"], starts >= 0)
+        start = tf.maximum(tf.gather(starts, first, batch_dims=1), 0)
+        end = tf.maximum(tf.gather(ends, last, batch_dims=1), 0)
+        return {"score": score, **_in_characters(contexts, start, end)}
+
+    def of_text(question, context):
+        return answer(question, context)
+
+    def of_tokens(input_word_ids, input_mask, input_type_ids):
+        return span_logits(*received_batch(model, input_word_ids, input_mask, input_type_ids))
+
+    def of_examples(examples):
+        return answer(*parse_texts(examples, names))
+
+    return {
+        "serving_default": Signature(of_text, (strings, strings)),
+        "tokens": Signature(of_tokens, (ids,) * len(SERVED_TOKENS)),
+        "serving_examples": Signature(of_examples, (strings,)),
+    }
+
+
+def best_span(start_logits: tf.Tensor, end_logits: tf.Tensor, in_context: tf.Tensor):
+    """The most probable span of at most 30 tokens of the context.
+
+    Args:
+        start_logits, end_logits: float32 [batch, tokens].
+        in_context: bool [batch, tokens].
+
+    Returns: (first token, last token, score), int32, int32 and float32 [batch]. The score is the
+        product of the two tokens' probabilities among the context's tokens and [CLS], where a
+        model trained on SQuAD 2.0 points when there is no answer; 0 where there is no context.
+    """
+    tokens = tf.shape(in_context)[1]
+    is_choice = in_context | (tf.range(tokens) == 0)
+
+    def log_probabilities(logits):
+        chosen = tf.nn.log_softmax(tf.where(is_choice, logits, _NEVER))
+        return tf.where(in_context, chosen, _NEVER)
+
+    pairs = log_probabilities(start_logits)[:, :, None] + log_probabilities(end_logits)[:, None]
+    in_order = tf.linalg.band_part(tf.ones([tokens, tokens], tf.bool), 0, _LONGEST_ANSWER - 1)
+    pairs = tf.reshape(tf.where(in_order, pairs, 2 * _NEVER), [-1, tokens * tokens])
+    best = tf.argmax(pairs, axis=-1, output_type=tf.int32)
+    return best // tokens, best % tokens, tf.exp(tf.reduce_max(pairs, axis=-1))
+
+
+def _in_characters(contexts: tf.Tensor, start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The text from byte `start` to byte `end` of each context, and where it is in characters."""
+    answers = tf.strings.substr(contexts, start, end - start)
+    before = tf.strings.substr(contexts, tf.zeros_like(start), start)
+    first = tf.strings.length(before, unit="UTF8_CHAR")
+    last = first + tf.strings.length(answers, unit="UTF8_CHAR")
+    return {"answer": answers, "start": first, "end": last}

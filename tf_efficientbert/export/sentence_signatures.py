@@ -1,0 +1,75 @@
+"""What a model for sentences or pairs of them can be asked."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tf_efficientbert.export.signature import (
+    CLASSIFY,
+    REGRESS,
+    SERVED_TOKENS,
+    Signature,
+    text_names,
+)
+from tf_efficientbert.export.tf_example import parse_texts
+from tf_efficientbert.export.token_batch import padded_batch, received_batch
+from tf_efficientbert.models.text_model import TextModel
+
+
+def sentence_signatures(model: TextModel) -> dict[str, Signature]:
+    """The signatures of a model for sentences or pairs, see `write_version`."""
+    names = text_names(model)
+    strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
+    answer, answer_text = _shared_graphs(model)
+
+    # The served names of the inputs are those of the functions' arguments.
+    def of_text(sentences):
+        return answer_text(sentences)
+
+    def of_pairs(sentences, second_sentences):
+        return answer_text(sentences, second_sentences)
+
+    def of_tokens(input_word_ids, input_mask, input_type_ids):
+        return answer(*received_batch(model, input_word_ids, input_mask, input_type_ids))
+
+    def of_examples(examples):
+        return answer_text(*parse_texts(examples, names))
+
+    def regress(inputs):
+        return {"outputs": of_examples(inputs)["logits"]}
+
+    def classify(inputs):
+        scores = of_examples(inputs)["probabilities"]
+        classes = tf.broadcast_to(tf.constant(model.labels), tf.shape(scores))
+        return {"classes": classes, "scores": scores}
+
+    found = {
+        "serving_default": Signature(
+            of_pairs if model.task.pair else of_text, (strings,) * len(names)
+        ),
+        "tokens": Signature(of_tokens, (ids,) * len(SERVED_TOKENS)),
+        "serving_examples": Signature(of_examples, (strings,)),
+    }
+    if model.task.is_regression:
+        return {**found, "regress": Signature(regress, (strings,), REGRESS)}
+    return {**found, "classify": Signature(classify, (strings,), CLASSIFY)}
+
+
+def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
+    """(answers to token ids, answers to texts), each written once for all signatures."""
+
+    @tf.function
+    def answer(token_ids, padding_mask, segment_ids):
+        inputs = dict(zip(SERVED_TOKENS, (token_ids, padding_mask, segment_ids), strict=True))
+        logits = model.model(inputs)["logits"]
+        if model.task.is_regression:
+            return {"logits": logits}
+        labels = tf.gather(tf.constant(model.labels), tf.argmax(logits, axis=-1))
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits), "label": labels}
+
+    @tf.function
+    def answer_text(*texts):
+        encoded = model.tokenizer.encode(*texts, max_tokens=model.max_tokens)
+        return answer(*padded_batch(model, *encoded))
+
+    return answer, answer_text

@@ -1,0 +1,127 @@
+"""Requests that TF Serving runs before a version gets its first one from outside."""
+
+import itertools
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.export.buckets import buckets_for
+from tf_efficientbert.export.signature import (
+    CLASSIFY,
+    PREDICT,
+    REGRESS,
+    SERVED_TOKENS,
+    Signature,
+    text_names,
+)
+from tf_efficientbert.export.tf_example import as_example
+from tf_efficientbert.models.text_model import TextModel
+
+_log = logging.getLogger(__name__)
+
+FILE = "assets.extra/tf_serving_warmup_requests"
+# Texts in each request of a signature and a bucket. TF Serving refuses more than 1,000 requests;
+# these are at most 48.
+_BATCHES = (1, 1, 8)
+
+
+def write_warm_up_requests(
+    model: TextModel,
+    signatures: Mapping[str, Signature],
+    examples: Examples,
+    version: Path,
+    model_name: str,
+) -> int:
+    """Writes `version`/assets.extra/tf_serving_warmup_requests; returns the number of requests.
+
+    A TFRecord of PredictionLog with three requests, of 1, 1 and 8 texts, for each signature and
+    bucket. A text is as many of `examples`' sentences as fill the bucket, the last one cut.
+
+    Without the `serving` extra nothing is written, and a warning says so.
+
+    Args:
+        examples: at least one; for a model that answers questions, the questions as sentences and
+            the contexts as second sentences.
+        model_name: what the requests name as their model; TF Serving does not look at it.
+    """
+    try:
+        from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+    except ImportError:
+        _log.warning(
+            "no warm-up requests in %s: tensorflow-serving-api is missing, which "
+            "pip install 'tf-efficientbert[serving]' brings; the model is served all the same, "
+            "the first requests of each length are slow",
+            version,
+        )
+        return 0
+    logs = [
+        _request(PredictionLog, model, name, signature.method, texts, model_name)
+        for texts in _batches(model, examples)
+        for name, signature in signatures.items()
+    ]
+    path = version / FILE
+    path.parent.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as file:
+        for log in logs:
+            file.write(log.SerializeToString())
+    return len(logs)
+
+
+def _request(log_class, model: TextModel, name: str, method: str, texts: Examples, model_name: str):
+    """A PredictionLog that asks the signature `name` about all of `texts`."""
+    log = log_class()
+    request = {
+        PREDICT: log.predict_log,
+        CLASSIFY: log.classify_log,
+        REGRESS: log.regress_log,
+    }[method].request
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = name
+    columns = dict(zip(text_names(model), texts.texts, strict=True))
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if method != PREDICT:
+        request.input.example_list.examples.extend(as_example(row) for row in rows)
+        return log
+    if name == "tokens":
+        batch = model.encode(texts).padded(np.arange(len(texts)))
+        inputs = {served: batch[ours] for ours, served in SERVED_TOKENS.items()}
+    elif name == "serving_examples":
+        inputs = {"examples": [as_example(row).SerializeToString() for row in rows]}
+    else:
+        inputs = columns
+    for key, values in inputs.items():
+        request.inputs[key].CopyFrom(tf.make_tensor_proto(values))
+    return log
+
+
+def _batches(model: TextModel, examples: Examples) -> Iterator[Examples]:
+    start = 0
+    for bucket in buckets_for(model.max_tokens):
+        for count in _BATCHES:
+            yield _texts_of_length(model, examples, bucket, start, count)
+            start += count
+
+
+def _texts_of_length(
+    model: TextModel, examples: Examples, tokens: int, start: int, count: int
+) -> Examples:
+    """`count` texts or pairs of just `tokens` tokens, from the example `start` on."""
+    parts = examples.texts
+    room = tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
+    first = min(room // 2, 32)  # short enough for a question
+    shares = [first, room - first] if len(parts) == 2 else [room]
+    texts = [
+        tuple(model.tokenizer.cut(_endless(part, start + i, share), share) for i in range(count))
+        for part, share in zip(parts, shares, strict=True)
+    ]
+    return Examples(texts[0], texts[1] if len(texts) == 2 else None, None)
+
+
+def _endless(sentences: tuple[str, ...], start: int, count: int) -> str:
+    """`count` sentences in a row from number `start` on, and from the first after the last."""
+    first = start % len(sentences)
+    return " ".join(itertools.islice(itertools.cycle(sentences), first, first + count))
