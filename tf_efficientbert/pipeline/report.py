@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
@@ -60,6 +61,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         " latency of one text padded to the full length, medians.",
         _table(_model_rows(report["models"])),
         gap_sentence(report["models"]),
+        *_compression(report.get("compression")),
         *_stages(report["search"]["stages"]),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
         _table(_parity_rows(report["parity"])),
@@ -94,6 +96,12 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
         *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
         f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
     ]
+
+
+def _compression(steps: list[dict] | None) -> list[str]:
+    if not steps:
+        return []
+    return ["What each step of compression cost and saved:", _table(compression_rows(steps))]
 
 
 def _stages(stages: list[dict]) -> list[str]:
