@@ -6,7 +6,16 @@
 """
 
 from tf_efficientbert.compression.compress import CompressOptions, compress
+from tf_efficientbert.pipeline.report import text_table
+from tf_efficientbert.reporting.compression import compression_rows
 from trainers.job import print_figures, run_job
 
+
+def print_steps(result: dict) -> None:
+    """What each step cost and saved, and how the model is now."""
+    print(text_table(compression_rows(result["steps"])))
+    print_figures({name: value for name, value in result.items() if name != "steps"})
+
+
 if __name__ == "__main__":
-    run_job(CompressOptions, compress, print_figures)
+    run_job(CompressOptions, compress, print_steps)
