@@ -14,6 +14,7 @@ ROOMS = (
     "metrics",
     "training",
     "distillation",
+    "compression",
     "search",
     "inference",
     "export",

@@ -100,6 +100,21 @@ def test_without_attention_loss_numbers_of_heads_may_differ():
         Objective().losses(teacher, student, random_inputs())
 
 
+def test_named_layers_are_the_ones_a_student_learns_from(pairs):
+    teacher, student = pairs["classification"]
+    losses = _floats(Objective(layers=(2, 0, 1)).losses(teacher, student, _batch()))
+    _, _, theirs, ours = _expected((teacher, student))
+    states, scores = theirs["hidden_states"], theirs["attention_scores"]
+    states = [states[0], states[3], states[1], states[2]]
+    hidden = float(hidden_loss(states, ours["hidden_states"]))
+    scores = [scores[2], scores[0], scores[1]]
+    attention = float(attention_loss(scores, ours["attention_scores"]))
+    assert (losses["hidden"], losses["attention"]) == pytest.approx((hidden, attention), rel=1e-5)
+    same = _floats(Objective(layers=(0, 1, 2)).losses(teacher, student, _batch()))
+    assert same == pytest.approx(_floats(Objective().losses(teacher, student, _batch())))
+    assert abs(same["hidden"] - hidden) > 1e-3 and abs(same["attention"] - attention) > 1e-3
+
+
 def test_padding_can_be_left_out_of_the_hidden_and_attention_losses(pairs):
     pair = pairs["classification"]
     losses = Objective(real_tokens_only=True).losses(*pair, _batch())

@@ -1,5 +1,7 @@
 import json
+import shutil
 
+import numpy as np
 import pytest
 
 from tests.integration.toy import SENTENCES, error_line, finish_job, pipeline_options, run_job
@@ -154,3 +156,25 @@ def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finis
     assert "seed was 0 and is now 7; student_epochs was 4.0 and is now 3.0" in line
     assert done.stdout == ""
     assert _files(folder) == before
+
+
+@pytest.mark.slow
+def test_a_compressed_student_joins_the_other_models(bert, finished_run, tmp_path):
+    earlier, report, _ = finished_run
+    folder, steps = tmp_path / "run", "prune(0.5),quantize(int8)"
+    shutil.copytree(earlier, folder)
+    for name in ("config.json", "report.json"):
+        (folder / name).unlink()
+    options = pipeline_options(bert, folder, compress=steps, compress_epochs=1.0)
+    printed = finish_job("trainers.run_pipeline", options).stdout
+    ours = json.loads((folder / "report.json").read_text("utf-8"))
+    assert ours["models"][:-1] == report["models"]
+    assert ours["models"][-1]["name"] == "compressed"
+    assert ours["models"][-1]["parameters"] == report["models"][-1]["parameters"]
+    assert ours["parity"]["compressed"]["litert_int8"]["agreement"] >= 0.9
+    assert [row["step"] for row in ours["compression"]] == ["as it was", *steps.split(",")]
+    weights = load(folder / "compressed" / "model").model.weights
+    nonzero = sum(np.count_nonzero(weight.numpy()) for weight in weights)
+    assert nonzero == ours["compression"][-1]["nonzero_parameters"]
+    for text in (printed, (folder / "report.html").read_text("utf-8")):
+        assert "prune(0.5)" in text and "compressed" in text

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from tests.models.small_text_models import TASKS, small_examples, write_examples
@@ -88,6 +90,22 @@ def test_a_student_is_told_of_teacher_supernet_task_and_training(options, name):
     _assert_has(options.student(name), {**_TRAINING, **_TASK, **_CORPUS, **expected})
 
 
+def test_a_compression_is_told_of_its_steps_student_teacher_task_and_training(options):
+    assert options.models == MODELS
+    steps = {"compress": "drop(1),prune(0.5)"}
+    told = {"compress_epochs": 4.5, "compress_learning_rate": 4e-3}
+    options = dataclasses.replace(options, **steps, **told)
+    assert options.models == (*MODELS, "compressed")
+    expected = {
+        "epochs": 4.5,
+        "learning_rate": 4e-3,
+        "output_dir": "out/compressed",
+        "model": "out/searched/model",
+        "teacher": "out/teacher/model",
+    }
+    _assert_has(options.compressed(), {**_TRAINING, **_TASK, **steps, **expected})
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_an_export_is_told_of_its_model_and_the_task(options, name):
     expected = {"model": f"out/{name}/model", "output_dir": f"out/export/{name}"}
@@ -103,6 +121,9 @@ def test_an_export_is_told_of_its_model_and_the_task(options, name):
         ({"latency_runs": 0}, "--latency_runs=0"),
         ({"stages": "brief"}, "--stages=brief: expected paper, quick or a .json file"),
         ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
+        ({"compress": "prune(2.0)"}, r"--compress=prune\(2.0\): prune\(2.0\): expected a share"),
+        ({"compress": "drop(6)"}, r"--compress: drop\(6\) of a student that has 6 layers"),
+        ({"compress": "drop(1)", "compress_epochs": 0.0}, "--epochs=0.0: expected a number above"),
         ({"task": "custom"}, "--task=custom needs --train_file"),
     ],
 )

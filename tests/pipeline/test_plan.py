@@ -49,6 +49,16 @@ def test_more_epochs_and_smaller_batches_take_longer(planned):
     assert many["plain"] < small["plain"]
 
 
+def test_a_compression_is_planned_step_by_step(planned):
+    once, twice = (
+        _minutes(planned(compress=steps, compress_epochs=1e5))
+        for steps in ("prune(0.5)", "prune(0.5),quantize(int8)")
+    )
+    assert list(once)[-2:] == ["compressed", "export"]
+    assert twice["compressed"] == pytest.approx(2 * once["compressed"], rel=0.1)
+    assert once["compressed"] > 0 and once["export"] > _minutes(planned())["export"]
+
+
 def test_more_candidates_and_less_sharing_of_the_teacher_take_longer(planned):
     quick = _minutes(planned())["search"]
     assert quick < _minutes(planned(stages="paper"))["search"]

@@ -115,6 +115,19 @@ def test_a_stage_s_candidates_failures_best_score_and_seconds_are_shown():
     assert expected in render(_REPORT, "out").splitlines()
 
 
+def test_what_each_step_of_compression_cost_and_saved_is_shown():
+    sizes = {"parameters": 5_234_567, "macs": 190_600_000, "seconds": 41.0}
+    steps = [
+        {"step": "as it was", "dev_accuracy": 0.86, "nonzero_parameters": 5_234_567, **sizes},
+        {"step": "prune(0.5)", "dev_accuracy": 0.852, "nonzero_parameters": 3_100_000, **sizes},
+    ]
+    steps = [{**step, "zipped_bytes": 19_400_000} for step in steps]
+    text = render({**_REPORT, "compression": steps}, "out").replace("\u00a0", " ")
+    expected = ["prune(0.5)", "85.2 %", "\u22120.8", "5.23 M", "3.10 M", "191 M", "19.4 MB", "41 s"]
+    assert _row(text, "prune(0.5)") == expected
+    assert "compression" not in render(_REPORT, "out")
+
+
 def test_agreement_and_largest_difference_of_each_form_are_shown():
     text = render(_REPORT, "out")
     after = text[text.index("Share of answers") :]

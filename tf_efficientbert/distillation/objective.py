@@ -26,6 +26,7 @@ class Objective:
         real_tokens_only: leave padding out of the attention and hidden losses' means.
         sum_over_classes: sum the prediction loss over classes instead of averaging.
         mask_first: SQuAD: treat [CLS] as padding; False for v2.0.
+        layers: the teacher layer, from 0, of each student layer; None for `layer_map`'s.
     """
 
     hidden_ratio: float = 1.0
@@ -35,6 +36,7 @@ class Objective:
     real_tokens_only: bool = False
     sum_over_classes: bool = False
     mask_first: bool = True
+    layers: tuple[int, ...] | None = None
 
     def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
         """All terms and their weighted sum, "loss", on one batch.
@@ -61,11 +63,16 @@ class Objective:
         mask = batch["padding_mask"] if self.real_tokens_only else None
         terms, total = {}, 0.0
         if self.hidden_ratio:
-            terms["hidden"] = hidden_loss(theirs["hidden_states"], ours["hidden_states"], mask)
+            states = theirs["hidden_states"]
+            if self.layers is not None:
+                states = [states[0], *(states[layer + 1] for layer in self.layers)]
+            terms["hidden"] = hidden_loss(states, ours["hidden_states"], mask)
             total = self.hidden_ratio * terms["hidden"]
         if self.hidden_ratio and self.attention_ratio:
-            scores = theirs["attention_scores"], ours["attention_scores"]
-            terms["attention"] = attention_loss(*scores, mask)
+            scores = theirs["attention_scores"]
+            if self.layers is not None:
+                scores = [scores[layer] for layer in self.layers]
+            terms["attention"] = attention_loss(scores, ours["attention_scores"], mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
         if self.prediction_ratio and ("logits" in ours or "start_logits" in ours):
             terms["prediction"] = prediction_scale * self._prediction(theirs, ours, batch)

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from tf_efficientbert.compression.compress import CompressOptions
+from tf_efficientbert.compression.steps import check_drops, parse_steps
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, WarmUpOptions
@@ -16,6 +18,7 @@ from tf_efficientbert.training.fine_tune import FineTuneOptions
 
 STUDENTS = ("plain", "published", "searched")
 MODELS = ("teacher", *STUDENTS)
+COMPRESSED = "compressed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,11 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     group_size: int = option(4, "candidates trained side by side with one teacher pass")
     student_epochs: float = option(6.0, "passes of each student over the task's sentences")
     student_learning_rate: float = option(1e-3, "peak for the students")
+    compress: str = option(
+        "", "steps that make a smaller model of the searched one, as prune(0.5),quantize(int8)"
+    )
+    compress_epochs: float = option(2.0, "passes of each of those steps over the task's sentences")
+    compress_learning_rate: float = option(2e-4, "peak for each of those steps")
     batch_size: int = option(32, "examples a step")
     seed: int = option(0, "origin of everything random")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
@@ -53,10 +61,19 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         self.search()
         self.student(STUDENTS[0])
         self.export(MODELS[0])
+        if self.compress:
+            self.compressed()
+            # The searched student has as many layers as the supernet.
+            check_drops(parse_steps(self.compress), self.supernet().num_layers)
 
     @property
     def root(self) -> Path:
         return Path(self.output_dir)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of all that is made to answer the task."""
+        return (*MODELS, COMPRESSED) if self.compress else MODELS
 
     def check_teacher(self) -> None:
         """Raises UserError where the teacher's folder does not go with the sizes asked for."""
@@ -151,6 +168,18 @@ class PipelineOptions(TaskOptions, CorpusOptions):
             attention_ratio=0.0,
             real_tokens_only=True,
             sum_over_classes=True,
+        )
+
+    def compressed(self) -> CompressOptions:
+        return CompressOptions(
+            **self._shared(TaskOptions),
+            **self._training(),
+            output_dir=str(self.root / COMPRESSED),
+            model=self._model("searched"),
+            teacher=self._model("teacher"),
+            compress=self.compress,
+            epochs=self.compress_epochs,
+            learning_rate=self.compress_learning_rate,
         )
 
     def export(self, name: str) -> ExportOptions:

@@ -1,13 +1,14 @@
 """What a run will do, and how long that may take."""
 
 from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.compression.steps import parse_steps
 from tf_efficientbert.data.batching import EncodedExamples, encode
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import resolve_architecture
 from tf_efficientbert.models.huggingface_config import architecture_of
 from tf_efficientbert.models.teacher import find_teacher, read_config
-from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
+from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
 
 # Measured on the two-core machine of the README's results, in bfloat16: time of a
@@ -107,10 +108,14 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
             f"distil {at_most}{parameters(student) / 1e6:.2f} M parameters on the task",
             seconds(task, options.student_epochs, student, teacher),
         )
+    if options.compress:
+        steps = len(parse_steps(options.compress))
+        once = seconds(task, options.compress_epochs, plain, teacher)
+        phase(COMPRESSED, f"make the searched one smaller: {options.compress}", steps * once)
     phase(
         "export",
-        "SavedModel and LiteRT of all four, compared and timed",
-        _SECONDS_PER_EXPORT * len(MODELS),
+        f"SavedModel and LiteRT of all {len(options.models)}, compared and timed",
+        _SECONDS_PER_EXPORT * len(options.models),
     )
     lines.append(
         f"About {total / 60:.0f} minutes on two CPU cores. Kill it when you like: the same command "

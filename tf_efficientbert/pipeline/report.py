@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
@@ -58,11 +59,12 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
     parts = [
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
-        _table(_model_rows(report["models"])),
+        text_table(_model_rows(report["models"])),
         gap_sentence(report["models"]),
+        *_compression(report.get("compression")),
         *_stages(report["search"]["stages"]),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
-        _table(_parity_rows(report["parity"])),
+        text_table(_parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
         "Asked, the searched student said:",
         *(f"  {a['label']} ({a['score']:.2f})  {a['text']}" for a in report["answers"]),
@@ -94,6 +96,12 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
         *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
         f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
     ]
+
+
+def _compression(steps: list[dict] | None) -> list[str]:
+    if not steps:
+        return []
+    return ["What each step of compression cost and saved:", text_table(compression_rows(steps))]
 
 
 def _stages(stages: list[dict]) -> list[str]:
@@ -138,7 +146,8 @@ def _parity_rows(parity: dict) -> list[list[str]]:
     return rows
 
 
-def _table(rows) -> str:
+def text_table(rows: list[list[str]]) -> str:
+    """Columns aligned, a rule under the first row."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "  "

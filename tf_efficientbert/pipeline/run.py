@@ -4,13 +4,14 @@ import time
 
 import numpy as np
 
+from tf_efficientbert.compression.compress import compress
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.distillation.distiller import distill
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
 from tf_efficientbert.models.text_model import TextModel, load
-from tf_efficientbert.pipeline.options import MODELS, STUDENTS, PipelineOptions
+from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.pipeline.plan import plan
 from tf_efficientbert.pipeline.report import describe_model
 from tf_efficientbert.reporting.collect import collect
@@ -25,7 +26,7 @@ _QUESTIONS = 2
 
 
 def run_pipeline(options: PipelineOptions, say=print) -> dict:
-    """Makes teacher and supernet, searches, distils students, exports and reports on all.
+    """Makes teacher and supernet, searches, distils students, compresses, exports and reports.
 
     Every phase keeps its state in a folder of its own; a run that was interrupted goes on there.
 
@@ -36,7 +37,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         "models": see `describe_model`, "search": {"stages": see `Study.described`}, "confusion":
         {model: {"labels", "counts" [true][predicted]}}, "parity": {model: {form: figures}},
         "answers": [{"text", "second_text", "label", "score"}], "seconds": {phase: seconds,
-        disjoint}}. report.html, beside it, is for looking at.
+        disjoint}} and, where something is compressed, "compression": see `compress`'s "steps".
+        report.html, beside it, is for looking at.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -55,15 +57,19 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             "supernet": lambda: warm_up(options.supernet()),
             "search": lambda: search(options.search()),
             **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
-            **{f"export_{name}": lambda name=name: export(options.export(name)) for name in MODELS},
+            **({COMPRESSED: lambda: compress(options.compressed())} if options.compress else {}),
+            **{
+                f"export_{name}": lambda name=name: export(options.export(name))
+                for name in options.models
+            },
         }
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
             say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}")
             results[name] = phase()
         started = time.monotonic()
-        exports = {name: results[f"export_{name}"] for name in MODELS}
-        models = {name: load(options.root / name / "model") for name in MODELS}
+        exports = {name: results[f"export_{name}"] for name in options.models}
+        models = {name: load(options.root / name / "model") for name in options.models}
         report = {
             "task": data.task.name,
             "split": data.score_split,
@@ -73,9 +79,11 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             "confusion": {}
             if data.task.is_regression
             else {name: _confusion(model, test) for name, model in models.items()},
-            "parity": {name: exports[name]["parity"] for name in MODELS},
+            "parity": {name: exports[name]["parity"] for name in options.models},
             "answers": _ask(models["searched"], test),
         }
+        if options.compress:
+            report["compression"] = results[COMPRESSED]["steps"]
         seconds = {name: result["seconds"] for name, result in results.items()}
         seconds["report"] = time.monotonic() - started
         report["seconds"] = seconds

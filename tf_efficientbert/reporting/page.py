@@ -6,6 +6,7 @@ from pathlib import Path
 from tf_efficientbert.architecture.spec import Architecture
 from tf_efficientbert.reporting import charts, formats, tables
 from tf_efficientbert.reporting.architectures import cells_section
+from tf_efficientbert.reporting.compression import compression_table
 from tf_efficientbert.reporting.formats import MISSING
 from tf_efficientbert.reporting.markup import Markup, element
 from tf_efficientbert.reporting.models import (
@@ -47,6 +48,7 @@ def page(report: dict) -> str:
     title = str(report.get("title") or report.get("task") or "report")
     sections = [
         ("Models", "models", _models(models)),
+        ("Compression", "compression", compression_table(report.get("compression") or [])),
         ("What each stage gained", "stages", _stages(stages)),
         ("Candidates", "candidates", _candidate_charts(stages)),
         ("The chosen architecture", "architecture", cells_section(chosen, models)),

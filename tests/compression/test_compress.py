@@ -1,0 +1,211 @@
+import json
+import logging
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.compression.tiny_compression import LAYERS, STEPS, tiny_options, write_models
+from tests.integration.toy import kill_job_after
+from tests.models.small_models import small_backbone
+from tests.models.small_text_models import small_text_model
+from tests.training.tiny_training import tiny_examples
+from tf_efficientbert.compression.compress import CompressOptions, compress
+from tf_efficientbert.compression.dropping import layer_influence, without_layers
+from tf_efficientbert.compression.pruning import linear_maps
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.text_model import load
+
+_STEPS = "drop(layers=1),prune(0.5),quantize(int8)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    write_models(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """(folder, result) of a compression that nothing has interrupted."""
+    output_dir = tmp_path_factory.mktemp("whole") / "run"
+    return output_dir, compress(tiny_options(folder, _STEPS, output_dir=str(output_dir)))
+
+
+def _assert_pruned(model, sparsity):
+    for kernel in linear_maps(model.backbone):
+        assert np.mean(kernel.numpy() == 0) >= sparsity, kernel.path
+
+
+def _assert_on_the_grid(model):
+    for kernel in linear_maps(model):
+        value = kernel.numpy()
+        steps = value / np.maximum(np.abs(value).max(axis=0) / 127, 1e-30)
+        np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
+
+
+def test_all_that_the_steps_have_made_holds_in_the_model_that_is_saved(folder, finished):
+    model = load(finished[0] / "model").model
+    _assert_pruned(model, 0.5)
+    _assert_on_the_grid(model)
+    cells = load(folder / "student").backbone.architecture.cells
+    assert model.backbone.architecture.cells == cells[1:]
+
+
+def test_the_result_says_what_each_step_has_cost_and_saved(folder, finished):
+    output_dir, result = finished
+    rows = result["steps"]
+    assert [row["step"] for row in rows] == ["as it was", *_STEPS.split(",")]
+    start, dropped, pruned, last = rows
+    assert start["parameters"] > dropped["parameters"] == pruned["parameters"]
+    kernels = sum(
+        kernel.numpy().size for kernel in linear_maps(load(output_dir / "model").backbone)
+    )
+    missing = dropped["nonzero_parameters"] - pruned["nonzero_parameters"]
+    assert missing == pytest.approx(kernels / 2, rel=0.01)
+    # A weight may round to zero, and one that was pruned does not come back.
+    assert last["nonzero_parameters"] <= pruned["nonzero_parameters"]
+    sizes = [row["zipped_bytes"] for row in rows]
+    assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
+    assert start["macs"] > dropped["macs"] == pruned["macs"] == last["macs"]
+    assert sum(row["seconds"] for row in rows) <= result["seconds"]
+    for name in ("dev_accuracy", "parameters", "macs"):
+        assert result[name] == last[name]
+    weights = [weight.numpy() for weight in load(output_dir / "model").model.weights]
+    assert last["parameters"] == sum(weight.size for weight in weights)
+    assert last["nonzero_parameters"] == sum(np.count_nonzero(weight) for weight in weights)
+    assert last["zipped_bytes"] == len(zlib.compress(b"".join(w.tobytes() for w in weights)))
+
+
+def test_the_dev_score_is_that_of_the_model_that_is_saved(folder, finished):
+    output_dir, result = finished
+    model, options = load(output_dir / "model"), tiny_options(folder, _STEPS)
+    written = Path(options.dev_file).read_text("utf-8").splitlines()
+    lines = [line.split("\t") for line in written[1:]]
+    answers = [answer.label for answer in model.predict([text for text, _ in lines])]
+    correct = np.mean([a == label for a, (_, label) in zip(answers, lines, strict=True)])
+    assert result["dev_accuracy"] == pytest.approx(correct)
+
+
+def test_the_losses_of_every_step_are_kept_and_a_finished_run_is_not_repeated(folder, finished):
+    output_dir, result = finished
+    history = json.loads((output_dir / "history.json").read_text("utf-8"))
+    assert list(history) == ["1 drop(layers=1)", "2 prune(0.5)", "3 quantize(int8)"]
+    for records in history.values():
+        assert len(records) == STEPS
+        assert {"loss", "hidden", "prediction"} <= set(records[-1])
+    assert compress(tiny_options(folder, _STEPS, output_dir=str(output_dir))) == result
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "quantize(int8),drop(1),prune(2:4)",
+        pytest.param("prune(0.5),quantize(int8),drop(1)", marks=pytest.mark.slow),
+        pytest.param("prune(2:4),drop(1),quantize(int8)", marks=pytest.mark.slow),
+        pytest.param("drop(1),quantize(int8),prune(0.5)", marks=pytest.mark.slow),
+    ],
+)
+def test_the_steps_may_come_in_any_order(folder, tmp_path, steps):
+    compress(tiny_options(folder, steps, output_dir=str(tmp_path), epochs=1.0))
+    model = load(tmp_path / "model").model
+    _assert_pruned(model, 0.5)
+    assert model.backbone.architecture.num_layers == LAYERS - 1
+    _assert_on_the_grid(model)
+
+
+@pytest.mark.parametrize(
+    "phase",
+    ["2 prune(0.5)"]
+    + [
+        pytest.param(slow, marks=pytest.mark.slow)
+        for slow in ("1 drop(layers=1)", "3 quantize(int8)")
+    ],
+)
+def test_a_compression_that_is_killed_ends_with_the_same_model(
+    folder, finished, tmp_path, caplog, phase
+):
+    options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), checkpoint_seconds=0.001)
+    checkpoints = tmp_path / "checkpoints" / phase.replace(" ", "_")
+    kill_job_after(checkpoints, 2, "trainers.compress", options)
+    assert not (tmp_path / "model").exists()
+    with caplog.at_level(logging.INFO, "tf_efficientbert"):
+        compress(options)
+    assert f"{phase}: going on after step 2 of {STEPS}" in caplog.text
+    other, result = finished
+    history, expected = (json.loads((f / "history.json").read_text()) for f in (tmp_path, other))
+    assert history == expected
+    for one, two in zip(*(load(f / "model").model.weights for f in (tmp_path, other)), strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
+    ours = json.loads((tmp_path / "result.json").read_text("utf-8"))
+    without_times = [[{**row, "seconds": 0} for row in one["steps"]] for one in (ours, result)]
+    assert without_times[0] == without_times[1]
+
+
+# === dropping ===
+
+
+def test_the_layers_that_stay_keep_their_weights():
+    model = small_text_model(seed=1).model
+    smaller = without_layers(model, (1,))
+    ours, theirs = smaller.backbone, model.backbone
+    pairs = [(smaller.head, model.head), (ours.embedding, theirs.embedding)]
+    for new, old in ((0, 0), (1, 2)):
+        pairs.append((ours.attentions[new], theirs.attentions[old]))
+        pairs.append((ours.cells[new], theirs.cells[old]))
+    for one, other in pairs:
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert len(smaller.weights) == sum(len(one.weights) for one, _ in pairs)
+
+
+def test_a_layer_s_influence_is_how_far_it_turns_the_hidden_state():
+    backbone, examples = small_backbone(seed=2), tiny_examples()
+    angles = []
+    for i in range(len(examples)):  # without padding
+        batch = examples.padded(np.array([i]), int(examples.lengths[i]))
+        batch = {name: batch[name] for name in ("token_ids", "segment_ids", "padding_mask")}
+        states = [np.asarray(state[0], np.float64) for state in backbone(batch)["hidden_states"]]
+        unit = [state / np.linalg.norm(state, axis=-1, keepdims=True) for state in states]
+        angles.append([1 - np.sum(a * b, axis=-1) for a, b in zip(unit, unit[1:], strict=False)])
+    expected = np.concatenate(angles, axis=1).mean(axis=1)
+    np.testing.assert_allclose(layer_influence(backbone, examples), expected, rtol=1e-4)
+
+
+# === what is refused ===
+
+_NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(0.5)"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model": ""}, "--model is missing"),
+        ({"teacher": ""}, "--teacher is missing"),
+        ({"compress": ""}, "--compress is missing: name steps"),
+        ({"compress": "prune(2)"}, r"--compress=prune\(2\): prune\(2\): expected a share"),
+        ({"epochs": 0.0}, "--epochs=0.0: expected a number above 0"),
+        ({"hidden_ratio": -1.0}, "--hidden_ratio=-1.0: expected 0 or more"),
+    ],
+)
+def test_options_no_compression_can_have_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        CompressOptions(**{**_NAMES, **options})
+
+
+def test_a_step_that_leaves_no_layer_is_refused_before_the_first(folder, tmp_path):
+    options = tiny_options(folder, "prune(0.5),drop(2)", output_dir=str(tmp_path))
+    with pytest.raises(UserError, match=r"drop\(2\) of a student that has 2 layers"):
+        compress(options)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_models_that_do_not_belong_together_are_refused(folder, tmp_path):
+    small_text_model("pair").save(tmp_path / "pairs")
+    options = tiny_options(
+        folder, "drop(1)", output_dir=str(tmp_path / "out"), teacher=str(tmp_path / "pairs")
+    )
+    with pytest.raises(UserError, match="--teacher=.*pairs was trained for custom"):
+        compress(options)

@@ -1,0 +1,131 @@
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from tests.models.small_models import random_inputs, small_architecture, small_task_model
+from tests.models.small_text_models import small_text_model
+from tf_efficientbert.compression.quantization import WeightQuantizer
+from tf_efficientbert.compression.toolkit import toolkit
+from tf_efficientbert.export.litert import export_litert
+
+_PER_CHANNEL = ("kernel", "kernel_1", "kernel_2")
+_QUANTIZED = (*_PER_CHANNEL, "token_table", "segment_table")
+
+
+def _rounded(weight):
+    """The weight on the grid of int8, in float64."""
+    value = weight.numpy().astype(np.float64)
+    axis = 0 if weight.name in _PER_CHANNEL else None
+    scale = np.abs(value).max(axis=axis) / 127
+    return np.round(value / scale) * scale
+
+
+def _logits(model):
+    return model(random_inputs())["logits"]
+
+
+@pytest.fixture
+def model():
+    return small_task_model()
+
+
+def test_tf_keras_and_child_processes_keep_the_new_keras():
+    toolkit()
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
+    assert tf.keras.__version__.startswith("3.")
+
+
+def test_within_the_scope_the_model_answers_as_one_with_rounded_weights(model):
+    quantizer, plain = WeightQuantizer(model), _logits(model)
+    with quantizer.scope():
+        simulated = _logits(model)
+    expected = {weight.path: _rounded(weight) for weight in model.weights}
+    for weight in model.weights:
+        if weight.name in _QUANTIZED:
+            weight.assign(expected[weight.path])
+    np.testing.assert_allclose(simulated, _logits(model), atol=1e-5)
+    assert np.abs(plain - simulated).max() > 1e-3
+
+
+def test_the_gradient_goes_straight_through(model):
+    """d loss / d weight is the one at the rounded weights, for the largest weights too."""
+    kernel = model.head.classifier.kernel
+    table = model.backbone.embedding.segment_table
+    quantizer = WeightQuantizer(model)
+    with tf.GradientTape() as tape, quantizer.scope():
+        loss = tf.reduce_sum(_logits(model) ** 2)
+    gradients = tape.gradient(loss, [kernel.value, table.value])
+    with tf.GradientTape() as tape, quantizer.rounded():
+        outputs = model(random_inputs())
+        loss = tf.reduce_sum(outputs["logits"] ** 2)
+    expected = tape.gradient(loss, [kernel.value, table.value])
+    for one, other in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(one), tf.convert_to_tensor(other), 1e-4, 1e-6
+        )
+        assert np.abs(one).min() > 0
+    with quantizer.rounded():  # the last map by hand
+        outputs = model(random_inputs())
+        pooled = np.tanh(
+            outputs["sequence_output"][:, 0].numpy().astype(np.float64)
+            @ model.head.pooler.kernel.numpy().astype(np.float64)
+            + model.head.pooler.bias.numpy()
+        )
+        logits = pooled @ kernel.numpy().astype(np.float64) + model.head.classifier.bias.numpy()
+    np.testing.assert_allclose(gradients[0], pooled.T @ (2 * logits), rtol=1e-4, atol=1e-6)
+
+
+def test_rounding_gives_the_grid_keeps_zeros_and_is_undone(model):
+    kernel = model.backbone.cells[0].feed_forwards[0].kernel_1
+    value = kernel.numpy()
+    value[::2], value[:, 3] = 0, 0  # pruned weights, and a channel of them
+    kernel.assign(value)
+    quantizer = WeightQuantizer(model)
+    before = {weight.path: weight.numpy() for weight in model.weights}
+    with quantizer.rounded():
+        for weight in model.weights:
+            if weight.name in _QUANTIZED and weight is not kernel:
+                np.testing.assert_allclose(weight.numpy(), _rounded(weight), rtol=1e-6, atol=1e-9)
+        assert not np.any(kernel.numpy()[value == 0])
+        assert len(np.unique(kernel.numpy())) > 40
+    for weight in model.weights:
+        np.testing.assert_array_equal(weight.numpy(), before[weight.path])
+
+
+def test_ranges_follow_the_weights(model):
+    quantizer = WeightQuantizer(model)
+    for weight in model.weights:
+        weight.assign(weight * 1.7)
+    quantizer.follow()
+    with quantizer.rounded():
+        after = model.head.classifier.kernel.numpy()
+    np.testing.assert_allclose(after, _rounded(model.head.classifier.kernel), rtol=1e-6)
+
+
+def _int8_weights(path):
+    """What an int8 file holds, as numbers again."""
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_tensor_details():
+        scales = tensor["quantization_parameters"]["scales"]
+        if tensor["dtype"] == np.int8 and scales.size and len(tensor["shape"]) == 2:
+            values = interpreter.get_tensor(tensor["index"]) * scales.reshape(-1, 1)
+            yield values.T if scales.size > 1 else values
+
+
+def test_rounded_weights_are_those_of_the_int8_file(tmp_path):
+    ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"]
+    sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}
+    model = small_text_model(architecture=small_architecture(ordinary, **sizes))
+    WeightQuantizer(model.model).round()
+    path = export_litert(model, tmp_path, model.max_tokens)["int8"]
+    weights = [weight.numpy() for weight in model.model.weights if weight.name in _QUANTIZED]
+    held = [
+        any(one.shape == other.shape and np.allclose(one, other, 1e-5, 1e-7) for other in weights)
+        for one in _int8_weights(path)
+    ]
+    # Token table, projection, four of attention, two of the network, pooler; the rest is small.
+    assert held == [True] * 9

@@ -1,0 +1,257 @@
+"""The job that makes a trained student smaller while it learns on from its teacher."""
+
+import contextlib
+import dataclasses
+import json
+import logging
+import zlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.compression.dropping import layer_influence, without_layers
+from tf_efficientbert.compression.pruning import Pruner
+from tf_efficientbert.compression.quantization import WeightQuantizer
+from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, check_drops, parse_steps
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.metrics.score import score
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.models.text_model import TextModel, load, load_for
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.storage import write_json
+from tf_efficientbert.training.fit import count_steps, fit
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
+from tf_efficientbert.training.strategy import make_strategy
+
+_log = logging.getLogger(__name__)
+
+_START = "as it was"
+_MEASURED_EXAMPLES = 256  # by which layers are compared
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompressOptions(TaskOptions, TrainingOptions):
+    """What `compress` is told."""
+
+    output_dir: str = option("", "where the smaller model goes; run again on it to go on")
+    model: str = input_option("", "folder of the trained student: …/model")
+    teacher: str = input_option("", "folder that train_teacher made: …/model")
+    compress: str = option("", "steps in their order, such as prune(0.5),quantize(int8)")
+    epochs: float = option(2.0, "passes over the task's training set in each step")
+    learning_rate: float = option(2e-4, "peak of the linear warm-up and decay in each step")
+    hidden_ratio: float = option(1.0, "weight of the hidden loss against the student as it was")
+
+    def __post_init__(self) -> None:
+        TaskOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)
+        for name in ("model", "teacher"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        if not self.steps:
+            raise UserError("--compress is missing: name steps, such as prune(0.5),quantize(int8)")
+        if not self.hidden_ratio >= 0:
+            raise UserError(f"--hidden_ratio={self.hidden_ratio}: expected 0 or more")
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return parse_steps(self.compress)
+
+
+def compress(options: CompressOptions) -> dict:
+    """Takes the steps one after the other, and saves what is left under `output_dir`/model.
+
+    Each step is a task distillation from the student as it then is. The teacher gives the
+    predictions to match. Its hidden states are of another width than the saved student's, which
+    has no fit projection any more, so the student as it was gives those, layer by layer, as the
+    full-precision model does in Zhang et al. 2020, TernaryBERT (arXiv 2009.12812). What an earlier
+    step has made holds in the later ones: zeros stay, and weights stay quantized.
+
+    Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes": see
+        `_sizes`, "steps": the same of the student as it was and after each step, with "step" and
+        "seconds", "seconds": float}. A finished run returns what it returned then; an interrupted
+        one goes on.
+
+    Raises:
+        UserError: for everything that is wrong with flags or files.
+    """
+    with open_run_directory(options) as run:
+        if run.result:
+            return run.result
+        data = TaskData(options)
+        train, dev = data.load("train"), data.load("dev")
+        make_deterministic()
+        keras.utils.set_random_seed(options.seed)
+        strategy = make_strategy(options.strategy)
+        with strategy.scope():
+            teacher = load(options.teacher)
+            student = load_for(options.model, data.task, options.max_tokens)
+        teacher.require_task(data.task, f"--teacher={options.teacher}")
+        if teacher.tokenizer.vocabulary != student.tokenizer.vocabulary:
+            raise UserError(
+                f"the vocabularies of --teacher={options.teacher} and --model={options.model} "
+                "differ: distil both from one BERT"
+            )
+        check_drops(options.steps, student.backbone.architecture.num_layers)
+        compression = _Compression(options, run, strategy, student, teacher, train, dev)
+        histories = {}
+        for number, step in enumerate(options.steps, start=1):
+            histories[f"{number} {step}"] = compression.take(number, step)
+        finished = compression.finished()
+        finished.save(run.path / "model")
+        _log.info("compressed student saved in %s", run.path / "model")
+        rows = compression.rows
+        last = {k: v for k, v in rows[-1].items() if k not in ("step", "seconds")}
+        return run.finish({**last, "steps": rows}, histories)
+
+
+class _Compression:
+    """A student on its way, and what each step has cost and saved (`rows`)."""
+
+    def __init__(self, options, run: RunDirectory, strategy, student, teacher, train, dev):
+        self._options, self._run, self._strategy = options, run, strategy
+        self._dev: Examples = dev
+        with strategy.scope():
+            self._teacher = teacher.model.rebuilt(dtype=options.dtype)
+            self._original = student.model.rebuilt(dtype=options.dtype)
+            model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
+        self._student = _with_network(student, model)
+        self._layers = tuple(range(student.backbone.architecture.num_layers))
+        self._quantizer: WeightQuantizer | None = None
+        self._quantizes = False
+        self._train: EncodedExamples = student.encode(train)
+        self._encoded_dev = student.encode(dev)
+        self._path = run.path / "steps.json"
+        written = self._path.exists()
+        self.rows: list[dict] = json.loads(self._path.read_text("utf-8")) if written else []
+        self._record(0, _START, {} if written else self._evaluate())
+
+    def take(self, number: int, step: Step) -> list[dict]:
+        """Trains with `step` at work; returns the history."""
+        options, strategy = self._options, self._strategy
+        name = str(step)
+        if isinstance(step, Drop):
+            dropped = self._drop(step)
+            name = str(Drop(layers=tuple(layer + 1 for layer in dropped)))
+        self._quantizes = self._quantizes or isinstance(step, Quantize)
+        batches = TrainingBatches(self._train, options.batch_size, options.seed)
+        model = self._student.model
+        with strategy.scope():
+            pruner = Pruner(
+                model.backbone,
+                step if isinstance(step, Prune) else None,
+                count_steps(options, batches),
+            )
+            quantizer = self._quantizer = WeightQuantizer(model) if self._quantizes else None
+
+        def after_step(steps_taken):
+            pruner.after_step(steps_taken)
+            if quantizer:
+                quantizer.follow()
+
+        after_step = tf.function(after_step, autograph=False)
+
+        def in_scope(steps_taken: int) -> None:
+            with strategy.scope():
+                after_step(tf.constant(steps_taken, tf.int64))
+
+        history = fit(
+            model=model,
+            loss_fn=self._loss_fn(model, quantizer),
+            batches=batches,
+            options=options,
+            strategy=strategy,
+            run=self._run,
+            phase=f"{number} {step}",
+            evaluate=self._evaluate,
+            after_step=in_scope,
+            state=[*pruner.variables, *(quantizer.variables if quantizer else ())],
+        )
+        self._record(number, name, history[-1])
+        return history
+
+    def finished(self) -> TextModel:
+        """The student with the weights that it answers with."""
+        if self._quantizer:
+            self._quantizer.round()
+        return self._student
+
+    def _loss_fn(self, model: TaskModel, quantizer: WeightQuantizer | None):
+        objective = Objective(
+            hidden_ratio=self._options.hidden_ratio,
+            attention_ratio=0.0,
+            real_tokens_only=True,
+            sum_over_classes=True,
+            layers=self._layers,
+        )
+
+        def loss_fn(batch, dropout_seed):
+            inputs = {name: batch[name] for name in MODEL_INPUTS}
+            theirs = self._teacher(inputs, training=False)
+            if self._options.hidden_ratio:
+                states = self._original(inputs, training=False)["hidden_states"]
+                theirs = {**theirs, "hidden_states": states}
+            with quantizer.scope() if quantizer else contextlib.nullcontext():
+                ours = model(inputs, training=True, dropout_seed=dropout_seed)
+            return objective.compare(theirs, ours, batch)
+
+        return loss_fn
+
+    def _drop(self, step: Drop) -> tuple[int, ...]:
+        """Takes layers out; returns which, from 0."""
+        model = self._student.model
+        dropped = tuple(layer - 1 for layer in step.layers)
+        if not dropped:
+            count = min(len(self._train), _MEASURED_EXAMPLES)
+            influence = layer_influence(model.backbone, self._train.take(np.arange(count)))
+            dropped = tuple(np.argsort(influence, kind="stable")[: step.count].tolist())
+        self._layers = tuple(old for i, old in enumerate(self._layers) if i not in dropped)
+        with self._strategy.scope():
+            smaller = without_layers(model, dropped)
+        self._student = _with_network(self._student, smaller)
+        return dropped
+
+    def _evaluate(self) -> dict[str, float]:
+        with self._as_it_answers():
+            logits = self._student.logits(self._encoded_dev)
+        scores = score(self._student.task, logits, self._dev.labels)
+        return {f"dev_{name}": value for name, value in scores.items()}
+
+    def _as_it_answers(self):
+        return self._quantizer.rounded() if self._quantizer else contextlib.nullcontext()
+
+    def _record(self, number: int, name: str, figures: dict) -> None:
+        """Writes down how the student is after a step, unless an earlier process has."""
+        if number < len(self.rows):
+            return
+        with self._as_it_answers():
+            sizes = _sizes(self._student.model)
+        dev = {key: value for key, value in figures.items() if key.startswith("dev_")}
+        seconds = self._run.seconds - sum(row["seconds"] for row in self.rows)
+        self.rows.append({"step": name, **dev, **sizes, "seconds": seconds})
+        self._run.save_clock()
+        write_json(self._path, self.rows)
+
+
+def _with_network(student: TextModel, model: TaskModel) -> TextModel:
+    return TextModel(model, student.tokenizer, student.task, student.max_tokens)
+
+
+def _sizes(model: TaskModel) -> dict[str, int]:
+    """{"parameters", "nonzero_parameters", "macs" (at 128 tokens), "zipped_bytes"}.
+
+    The last are those of the float32 weights, deflated.
+    """
+    weights = [weight.numpy() for weight in model.weights]
+    content = b"".join(weight.astype(np.float32).tobytes() for weight in weights)
+    return {
+        "parameters": sum(weight.size for weight in weights),
+        "nonzero_parameters": sum(int(np.count_nonzero(weight)) for weight in weights),
+        "macs": model.backbone.architecture.count_macs(),
+        "zipped_bytes": len(zlib.compress(content)),
+    }

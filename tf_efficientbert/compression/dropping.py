@@ -1,0 +1,48 @@
+"""A student with fewer layers."""
+
+import dataclasses
+
+import numpy as np
+from keras import ops
+
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.task_model import TaskModel
+
+_BATCH = 16
+
+
+def without_layers(model: TaskModel, dropped: tuple[int, ...]) -> TaskModel:
+    """The model without the layers of these numbers, from 0; the others keep their weights."""
+    theirs = model.backbone
+    kept = [i for i in range(theirs.architecture.num_layers) if i not in dropped]
+    architecture = dataclasses.replace(
+        theirs.architecture, cells=tuple(theirs.architecture.cells[i] for i in kept)
+    )
+    config = {**theirs.get_config(), "architecture": architecture, "name": "efficient_bert"}
+    ours = EfficientBert.from_config(config)
+    head = type(model.head).from_config({**model.head.get_config(), "name": "head"})
+    smaller = TaskModel(ours, head, name="task_model")
+    pairs = [(head, model.head), (ours.embedding, theirs.embedding)]
+    for i, old in enumerate(kept):
+        pairs += [(ours.attentions[i], theirs.attentions[old]), (ours.cells[i], theirs.cells[old])]
+    if ours.fit_projection:
+        pairs.append((ours.fit_projection, theirs.fit_projection))
+    for target, source in pairs:
+        target.set_weights(source.get_weights())
+    return smaller
+
+
+def layer_influence(backbone: EfficientBert, examples: EncodedExamples) -> np.ndarray:
+    """How much each layer turns its input: the mean over real tokens of 1 - cos(input, output).
+
+    Men et al. 2024, ShortGPT (arXiv 2403.03853), equation 1.
+    """
+    total = np.zeros(backbone.architecture.num_layers)
+    for _, batch in evaluation_batches(examples, _BATCH):
+        states = backbone({name: batch[name] for name in MODEL_INPUTS})["hidden_states"]
+        states = [ops.normalize(ops.cast(state, "float32"), axis=-1) for state in states]
+        mask = batch["padding_mask"]
+        for i, (before, after) in enumerate(zip(states, states[1:], strict=False)):
+            total[i] += np.sum(mask * (1 - np.asarray(ops.sum(before * after, axis=-1))))
+    return total / examples.lengths.sum()

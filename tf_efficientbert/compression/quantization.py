@@ -1,0 +1,88 @@
+"""Quantization-aware training: a student learns with the weights of its int8 LiteRT file."""
+
+import contextlib
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from tf_efficientbert.compression.pruning import linear_maps
+from tf_efficientbert.compression.toolkit import toolkit
+from tf_efficientbert.models.task_model import TaskModel
+
+# What LiteRT's converter quantizes by one range for the whole of it.
+_TABLES = ("token_table", "segment_table")
+
+
+class WeightQuantizer:
+    """Rounds a model's weights as LiteRT's dynamic-range int8 will, by TFMOT's quantizer.
+
+    Symmetric, from -127 to 127: a linear map with a range for each output channel, an embedding
+    table with one. Activations stay as they are: LiteRT finds their ranges as they come.
+
+    The training keeps full weights. The forward pass rounds them, and the gradient goes straight
+    through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient is 0
+    for the largest weight of some channels, which could never shrink.
+    """
+
+    def __init__(self, model: TaskModel):
+        maps = linear_maps(model)
+        tables = [v for v in model.trainable_variables if v.name in _TABLES]
+        self._weights = [*maps, *tables]
+        quantizer = toolkit().LastValueQuantizer
+        self._quantizers, self._ranges = [], []
+        for weight in self._weights:
+            per_axis = weight.name not in _TABLES
+            self._quantizers.append(
+                quantizer(num_bits=8, per_axis=per_axis, symmetric=True, narrow_range=True)
+            )
+            shape = weight.shape[-1:] if per_axis else ()
+            self._ranges.append(
+                {
+                    name: tf.Variable(tf.zeros(shape), trainable=False)
+                    for name in ("min_var", "max_var")
+                }
+            )
+        self.follow()
+
+    @property
+    def variables(self) -> list[tf.Variable]:
+        """What a checkpoint holds of it."""
+        return [variable for ranges in self._ranges for variable in ranges.values()]
+
+    def follow(self) -> None:
+        """Takes the ranges of the weights as they are now."""
+        self._rounded(renew=True)
+
+    def scope(self) -> keras.StatelessScope:
+        """Within it the model computes with rounded weights."""
+        pairs = []
+        for weight, rounded in zip(self._weights, self._rounded(), strict=True):
+            full = tf.convert_to_tensor(weight.value)
+            # Exactly `rounded`: the two are within a factor of two of each other, or it is 0.
+            pairs.append((weight, full + tf.stop_gradient(rounded - full)))
+        return keras.StatelessScope(state_mapping=pairs)
+
+    def round(self) -> None:
+        """Rounds the weights themselves."""
+        for weight, rounded in zip(self._weights, self._rounded(), strict=True):
+            weight.assign(rounded)
+
+    @contextlib.contextmanager
+    def rounded(self) -> Iterator[None]:
+        """Within it the weights themselves are rounded."""
+        full = [tf.identity(weight.value) for weight in self._weights]
+        try:
+            self.round()
+            yield
+        finally:
+            for weight, value in zip(self._weights, full, strict=True):
+                weight.assign(value)
+
+    def _rounded(self, renew: bool = False) -> list[tf.Tensor]:
+        return [
+            quantizer(weight.value, training=renew, weights=ranges)
+            for weight, quantizer, ranges in zip(
+                self._weights, self._quantizers, self._ranges, strict=True
+            )
+        ]

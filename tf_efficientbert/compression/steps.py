@@ -1,0 +1,135 @@
+"""What `--compress` says: prune(0.5),quantize(int8) as data, and back as text."""
+
+import ast
+import dataclasses
+import re
+
+from tf_efficientbert.errors import UserError
+
+PATTERN = "2:4"
+PRECISION = "int8"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prune:
+    """Zeros where the encoder's linear maps are smallest.
+
+    Args:
+        amount: the share of each map's weights, above 0 and below 1; or "2:4", two of every four
+            neighbours along a map's inputs.
+    """
+
+    amount: float | str
+
+    def __post_init__(self) -> None:
+        share = type(self.amount) is float and 0 < self.amount < 1
+        if not share and self.amount != PATTERN:
+            raise ValueError(f"expected a share above 0 and below 1, or {PATTERN}")
+
+    def __str__(self) -> str:
+        return f"prune({self.amount})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantize:
+    """Training on the weights that the int8 LiteRT file will hold."""
+
+    precision: str = PRECISION
+
+    def __post_init__(self) -> None:
+        if self.precision != PRECISION:
+            raise ValueError(f"expected {PRECISION}")
+
+    def __str__(self) -> str:
+        return f"quantize({self.precision})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drop:
+    """Fewer layers.
+
+    Args:
+        count: how many to take out, those that matter least; or
+        layers: which ones, counted from 1 in the network as it is then, ascending.
+    """
+
+    count: int = 0
+    layers: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = self.layers or (self.count,)
+        fits = all(type(number) is int and number > 0 for number in numbers)
+        if not fits or (self.layers and self.count) or len(set(numbers)) != len(numbers):
+            raise ValueError("expected how many layers, as in drop(1), or which: drop(layers=3+5)")
+        object.__setattr__(self, "layers", tuple(sorted(self.layers)))
+
+    @property
+    def how_many(self) -> int:
+        return self.count or len(self.layers)
+
+    def __str__(self) -> str:
+        which = "layers=" + "+".join(map(str, self.layers)) if self.layers else self.count
+        return f"drop({which})"
+
+
+Step = Prune | Quantize | Drop
+
+
+def parse_steps(text: str) -> tuple[Step, ...]:
+    """Reads what `str` of each step, joined by commas, gives; no text is no step.
+
+    Raises:
+        UserError: names the flag --compress and the part that is wrong.
+    """
+    try:
+        # Python has no a:b outside of brackets.
+        tree = ast.parse("[" + re.sub(r"\b(\d+:\d+)\b", r"'\1'", text.strip()) + "]", mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _refused(text, "that cannot be read") from error
+    if not isinstance(tree.body, ast.List):
+        raise _refused(text, "that cannot be read")
+    return tuple(_step(node, text) for node in tree.body.elts)
+
+
+def check_drops(steps: tuple[Step, ...], num_layers: int) -> None:
+    """Raises UserError where a step drops a layer that is not there, or the last one."""
+    for step in steps:
+        if isinstance(step, Drop):
+            if step.how_many >= num_layers or max(step.layers, default=1) > num_layers:
+                raise UserError(f"--compress: {step} of a student that has {num_layers} layers")
+            num_layers -= step.how_many
+
+
+def _step(node: ast.expr, text: str) -> Step:
+    part = ast.unparse(node).replace("'", "")
+    match node:
+        case ast.Call(func=ast.Name(id="prune"), args=[ast.Constant(value=amount)], keywords=[]):
+            make, arguments = Prune, (amount,)
+        case ast.Call(func=ast.Name(id="quantize"), args=[ast.Name(id=name)], keywords=[]):
+            make, arguments = Quantize, (name,)
+        case ast.Call(func=ast.Name(id="drop"), args=[ast.Constant(value=count)], keywords=[]):
+            make, arguments = Drop, (count,)
+        case ast.Call(
+            func=ast.Name(id="drop"), args=[], keywords=[ast.keyword(arg="layers", value=layers)]
+        ):
+            make, arguments = Drop, (0, _sum(layers))
+        case _:
+            raise _refused(text, f"{part} is no step")
+    try:
+        return make(*arguments)
+    except ValueError as error:
+        raise _refused(text, f"{part}: {error}") from error
+
+
+def _sum(node: ast.expr) -> tuple:
+    """The terms of 3+5; what is no number stays, for `Drop` to refuse."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return (*_sum(node.left), *_sum(node.right))
+    return (getattr(node, "value", None),)
+
+
+def _refused(text: str, problem: str) -> UserError:
+    return UserError(
+        f"--compress={text}: {problem}; steps are prune(0.5), prune(2:4), quantize(int8), drop(1) "
+        "and drop(layers=3+5), with commas between them"
+    )

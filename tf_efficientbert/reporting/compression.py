@@ -1,0 +1,46 @@
+"""What each step of compression cost and saved, as a table."""
+
+from tf_efficientbert.reporting import formats
+from tf_efficientbert.reporting.formats import finite
+from tf_efficientbert.reporting.markup import Markup
+from tf_efficientbert.reporting.tables import scrolling, table
+
+_SCORE, _ERROR = "dev_", "_standard_error"
+_COUNTS = ("parameters", "nonzero_parameters", "macs")
+
+
+def compression_rows(steps: list[dict]) -> list[list[str]]:
+    """A head and a row a step: the score and how it changed, what is left, the time.
+
+    Args:
+        steps: see `compression.compress`; the first is the model before any.
+    """
+    keys = [key for step in steps for key in step if key.startswith(_SCORE)]
+    metric = next((key for key in keys if not key.endswith(_ERROR)), _SCORE)
+    name = metric.removeprefix(_SCORE)
+    head = ["step", f"dev {name.replace('_', ' ')}", "change", "parameters", "not zero", "MACs"]
+    rows = [[*head, "zipped float32", "time"]]
+    before = None
+    for step in steps:
+        value, error = finite(step.get(metric)), finite(step.get(f"{metric}{_ERROR}"))
+        change = None if value is None or before is None else value - before
+        rows.append(
+            [
+                str(step.get("step")),
+                formats.score(value, name, error),
+                formats.gap(change, name),
+                *(formats.count(finite(step.get(key))) for key in _COUNTS),
+                formats.megabytes(finite(step.get("zipped_bytes"))),
+                formats.duration(finite(step.get("seconds"))),
+            ]
+        )
+        before = value
+    return rows
+
+
+def compression_table(steps: list[dict]) -> Markup | None:
+    """`compression_rows` for the page; None where nothing was compressed."""
+    if not steps:
+        return None
+    head, *rows = compression_rows(steps)
+    return scrolling(table(head, rows), "compression")

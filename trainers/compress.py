@@ -1,0 +1,21 @@
+"""Makes a trained student smaller while it learns on from its teacher.
+
+    python -m trainers.compress \\
+        --model=runs/student/model --teacher=runs/teacher/model --output_dir=runs/compressed \\
+        --compress='prune(0.5),quantize(int8)'
+"""
+
+from tf_efficientbert.compression.compress import CompressOptions, compress
+from tf_efficientbert.pipeline.report import text_table
+from tf_efficientbert.reporting.compression import compression_rows
+from trainers.job import print_figures, run_job
+
+
+def print_steps(result: dict) -> None:
+    """What each step cost and saved, and how the model is now."""
+    print(text_table(compression_rows(result["steps"])))
+    print_figures({name: value for name, value in result.items() if name != "steps"})
+
+
+if __name__ == "__main__":
+    run_job(CompressOptions, compress, print_steps)
