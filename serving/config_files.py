@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.batching import BatchingOptions
@@ -63,8 +69,6 @@ def _left_out_messages() -> dict[str, type]:
             else:
                 described.type = kind
     wrappers = descriptor_pb2.FileDescriptorProto()
-    from google.protobuf import wrappers_pb2
-
     wrappers_pb2.DESCRIPTOR.CopyToProto(wrappers)
     pool = descriptor_pool.DescriptorPool()
     pool.Add(wrappers)

@@ -50,9 +50,11 @@ class GrpcClient:
         ca_file: str = "",
         max_message_bytes: int = 64 * 1024 * 1024,
     ):
-        self._spec = model_pb2.ModelSpec(name=model, version_label=label)
+        self._spec = model_pb2.ModelSpec(name=model)
         if version is not None:
             self._spec.version.value = version
+        elif label:
+            self._spec.version_label = label
         self._deadline, self._retries = deadline_seconds, retries
         options = [("grpc.max_receive_message_length", max_message_bytes)]
         if tls or ca_file:

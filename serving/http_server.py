@@ -4,6 +4,7 @@ The library's server was preferred to a framework: the body of a request is all 
 HTTP here, and a handler that runs in the connection's own thread adds no hand-over to another.
 """
 
+import contextlib
 import socket
 import threading
 import time
@@ -177,10 +178,8 @@ class HttpServer(ThreadingHTTPServer):
 
 def _stop_reading(connection: socket.socket) -> None:
     """What has arrived can still be read; after it the handler sees the end."""
-    try:
+    with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RD)
-    except OSError:
-        pass
 
 
 def _refuse(connection: socket.socket, most: int) -> None:
@@ -189,8 +188,6 @@ def _refuse(connection: socket.socket, most: int) -> None:
         f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {answer.content_type}\r\n"
         f"Content-Length: {len(answer.body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
     )
-    try:
+    with contextlib.suppress(OSError):
         connection.settimeout(1)
         connection.sendall(head.encode() + answer.body)
-    except OSError:
-        pass

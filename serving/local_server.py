@@ -58,6 +58,10 @@ class ServerOptions:
 class LocalServer:
     """Everything wired together and listening; models load in `serve`.
 
+    Attributes:
+        grpc_port, rest_port: where it listens; None for no REST.
+        loaded: an Event, set when the models were loaded for the first time.
+
     Raises:
         UserError: a config file or a port.
     """
@@ -72,7 +76,7 @@ class LocalServer:
         from serving.rest_service import RestService
 
         self._options = options
-        self._stopping = threading.Event()
+        self.loaded, self._stopping = threading.Event(), threading.Event()
         self._config = _model_config(options)
         batching, metrics_path, ssl = BatchingOptions(), "/monitoring/prometheus/metrics", None
         if options.batching_parameters_file:
@@ -91,7 +95,7 @@ class LocalServer:
             options.max_concurrent_requests,
             ssl,
         )
-        self._http = None
+        self._http, self.rest_port = None, None
         if options.rest_api_port >= 0:
             timeout = options.rest_api_timeout_in_ms / 1000
             service = RestService(
@@ -108,6 +112,7 @@ class LocalServer:
                 options.max_request_bytes,
                 options.max_concurrent_requests,
             )
+            self.rest_port = self._http.server_address[1]
 
     def stop(self) -> None:
         """Ends `serve`; callable from a signal handler."""
@@ -120,7 +125,7 @@ class LocalServer:
         self._grpc.start()
         if self._http:
             self._http.start()
-        rest = f", REST on {self._http.server_address[1]}" if self._http else ""
+        rest = f", REST on {self.rest_port}" if self._http else ""
         _log.info("%s: gRPC on %d%s", self._options.host, self.grpc_port, rest)
         try:
             self._repository.configure(self._config)
@@ -128,6 +133,7 @@ class LocalServer:
             if not self._repository.names():
                 raise UserError(f"--model_config_file: {error.message}") from error
             _log.warning("%s", error.message)
+        self.loaded.set()
         _log.info("serving")
         while not self._stopping.wait(self._options.file_system_poll_wait_seconds):
             try:

@@ -1,4 +1,4 @@
-"""Trying again what a server could not take: exponential back-off with jitter, within a deadline."""
+"""Trying again what a server could not take: exponential back-off with jitter, in a deadline."""
 
 import random
 import time
