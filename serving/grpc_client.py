@@ -18,6 +18,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.client_error import RequestError
+from serving.client_values import as_array
 from serving.retry import with_retries
 from serving.tensors import TensorSpec, from_array, to_array
 
@@ -70,7 +71,7 @@ class GrpcClient:
         """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
         request = predict_pb2.PredictRequest(model_spec=self._named(signature))
         for name, values in inputs.items():
-            request.inputs[name].CopyFrom(from_array(_as_array(values)))
+            request.inputs[name].CopyFrom(from_array(as_array(values)))
         response = self._call(self._predictions.Predict, request)
         return {name: _from_proto(name, proto) for name, proto in response.outputs.items()}
 
@@ -132,15 +133,6 @@ class GrpcClient:
                 raise RequestError(error.code().name, error.details() or "") from error
 
         return with_retries(attempt, self._deadline, self._retries)
-
-
-def _as_array(values) -> np.ndarray:
-    array = np.asarray(values)
-    if array.dtype.kind == "U":
-        return np.array([text.encode() for text in array.ravel().tolist()], object).reshape(
-            array.shape
-        )
-    return array.astype(object) if array.dtype.kind == "S" else array
 
 
 def _from_proto(name: str, proto) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The gRPC side: PredictionService and ModelService of TF Serving."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from serving.tensors import from_array
 from tf_efficientbert.errors import UserError
 
 __all__ = ["make_server", "model_metadata"]
+
+_log = logging.getLogger(__name__)
 
 _METADATA = "signature_def"
 
@@ -166,8 +169,13 @@ def _answered(context, metrics: Metrics, api: str) -> Iterator[Observation]:
     try:
         with metrics.request(api, "GRPC") as observation:
             yield observation
+        return
     except ServingError as error:
-        context.abort(error.code, error.message)
+        code, message = error.code, error.message
+    except Exception as error:
+        _log.exception("a fault of the server in %s", api)
+        code, message = grpc.StatusCode.INTERNAL, f"a fault of the server: {type(error).__name__}"
+    context.abort(code, message)
 
 
 def _deadline(context) -> float | None:

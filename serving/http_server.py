@@ -16,6 +16,7 @@ from tf_efficientbert.errors import UserError
 __all__ = ["HttpServer"]
 
 _IDLE_SECONDS = 60  # an open connection without a request
+_DISCARD_SECONDS = 5  # the rest of a request that was refused
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -38,6 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code, message=None, explain=None):
         """The library's own refusals, in JSON."""
         self.close_connection = True
+        self.request_version = self.protocol_version  # whatever it claimed, it gets a status line
         self._send(error_answer(code, message or self.responses.get(code, ("",))[0]))
 
     def log_message(self, format, *arguments):
@@ -58,12 +60,23 @@ class _Handler(BaseHTTPRequestHandler):
         most = self.server.max_request_bytes
         if len(given) > 15 or int(given) > most:
             self.send_error(413, f"the body has {given[:30]} bytes, at most {most} are taken")
+            self._discard_body()
             return None
         body = self.rfile.read(int(given))
         if len(body) < int(given):
             self.close_connection = True  # the client is gone
             return None
         return body
+
+    def _discard_body(self) -> None:
+        """A client that is still sending would find the connection broken, and not the answer."""
+        self.wfile.flush()
+        end = time.monotonic() + _DISCARD_SECONDS
+        self.connection.settimeout(_DISCARD_SECONDS)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while time.monotonic() < end and self.rfile.read1(65536):
+                pass
 
     def _send(self, answer: Answer) -> None:
         if self.server.draining:

@@ -10,6 +10,7 @@ import urllib.parse
 import numpy as np
 
 from serving.client_error import RequestError
+from serving.client_values import as_array
 from serving.retry import with_retries
 
 __all__ = ["RestClient"]
@@ -54,7 +55,7 @@ class RestClient:
 
     def predict(self, inputs: dict, signature: str = "") -> dict[str, np.ndarray]:
         """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
-        columns = {name: _jsonable(np.asarray(v).tolist()) for name, v in inputs.items()}
+        columns = {name: _jsonable(as_array(v).tolist()) for name, v in inputs.items()}
         answer = self._post(":predict", {"inputs": columns}, signature)["outputs"]
         if not isinstance(answer, dict) or answer.keys() == {"b64"}:
             answer = {self._only_output(signature): answer}
@@ -152,6 +153,10 @@ def _jsonable(value):
     if isinstance(value, list):
         return [_jsonable(each) for each in value]
     if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
         return {"b64": base64.b64encode(value).decode("ascii")}
     return value
 

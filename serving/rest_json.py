@@ -12,9 +12,11 @@ from tensorflow.core.example import example_pb2
 from serving.batching import Arrays
 from serving.servable import Signature
 from serving.status import invalid
-from serving.tensors import TensorSpec
+from serving.tensors import TensorSpec, check
 
 __all__ = ["classified", "examples_of", "message_json", "parse", "predict_inputs", "predicted"]
+
+_MOST_DIMENSIONS = 32
 
 
 def parse(body: bytes) -> dict:
@@ -139,6 +141,9 @@ def _array(name: str, values, spec: TensorSpec) -> np.ndarray:
     if spec.dtype is None:
         raise invalid(f"input {name!r} has a type that is not served")
     shape = _shape(values)
+    check(name, shape, spec)
+    if len(shape) > _MOST_DIMENSIONS:
+        raise invalid(f"input {name!r} has {len(shape)} dimensions")
     flat = list(_leaves(name, values, shape))
     if spec.dtype.hasobject:
         array = np.empty(len(flat), dtype=object)

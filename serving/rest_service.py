@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import re
 import time
 import urllib.parse
@@ -22,6 +23,8 @@ __all__ = ["Answer", "RestService", "error_answer"]
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(_MODEL + r":(?P<verb>predict|classify|regress)")
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
+_log = logging.getLogger(__name__)
+
 _HIGHEST_VERSION = 2**63 - 1
 
 _HTTP = {
@@ -102,6 +105,9 @@ class RestService:
                 return Answer(200, json.dumps(work(observation)).encode())
         except ServingError as error:
             return error_answer(_HTTP.get(error.code, 500), error.message)
+        except Exception as error:
+            _log.exception("a fault of the server in %s", api)
+            return error_answer(500, f"a fault of the server: {type(error).__name__}")
 
     def _run(self, match, verb: str, body: bytes, observation) -> dict:
         deadline = time.monotonic() + self._timeout

@@ -166,18 +166,15 @@ def test_a_message_that_names_much_is_cut(server):
         b'{"inputs": ["\\ud800"]}',
         b"[" * 100_000,
         b'{"inputs": ' + b"[" * 500 + b"]" * 500 + b"}",
-        b'{"signature_name": "plus_one", "inputs": 1e999}',
+        b'{"signature_name": "plus_one", "inputs": 1e300}',
         b'{"signature_name": "plus_one", "inputs": ' + b"9" * 5000 + b"}",
         b'{"signature_name": "plus_one", "instances": [1]}',
     ],
     ids=lambda body: body[:40].decode("latin-1"),
 )
 def test_a_body_that_makes_no_sense_is_a_bad_request(server, body):
-    if b"1e999" in body:  # infinity is a float, as in TF Serving
-        assert http_call(server, "POST", "/v1/models/words:predict", body)[0] == 200
-    else:
-        status, answer = http_call(server, "POST", "/v1/models/words:predict", body)
-        assert (status, list(json.loads(answer))) == (400, ["error"])
+    status, answer = http_call(server, "POST", "/v1/models/words:predict", body)
+    assert (status, list(json.loads(answer))) == (400, ["error"])
 
 
 @pytest.mark.parametrize(
@@ -264,23 +261,43 @@ def fuzz(server, count: int, seed: int) -> None:
 METHODS = ("Predict", "Predict", "Predict", "Classify", "GetModelMetadata", "Regress")
 SIGNATURES = ("", "tokens", "classify", "pair", "serving_examples", "plus_one", "gone", "\x00")
 SHAPES = ([1], [2], [1, 3], [2, 3], [0], [], [1, 1, 1], [-1], [2**40], [3, 2**20])
+GOOD = (
+    ("", {"sentences": [b"word1 word2"]}),
+    ("pair", {"sentences": [b"a"], "second_sentences": [b"b"]}),
+    ("tokens", TOKENS),
+    ("plus_one", {"x": np.float32(1)}),
+)
 
 
 def random_message(draw: random.Random) -> tuple[str, bytes]:
     request = predict_pb2.PredictRequest()
-    request.model_spec.name = draw.choice(["words", "reviews", "gone", ""])
-    request.model_spec.signature_name = draw.choice(SIGNATURES)
-    if draw.random() < 0.1:
-        request.model_spec.version.value = draw.choice([1, 2, -1, 2**62])
-    names = draw.sample([*TOKENS, "sentences", "second_sentences", "examples", "x"], k=3)
-    for name in [*TOKENS] if draw.random() < 0.4 else names[: draw.randrange(4)]:
-        random_tensor(draw, request.inputs[name])
+    signature, inputs = draw.choice(GOOD)
+    request.model_spec.name = draw.choice(["words", "words", "words", "reviews", "gone", ""])
+    request.model_spec.signature_name = signature
+    for name, values in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
+    for _ in range(draw.randrange(3)):
+        spoil(draw, request)
     message = request.SerializeToString()
     if draw.random() < 0.3:  # bytes cut off, or changed
         message = bytearray(message[: draw.randrange(len(message) + 1)])
         for _ in range(min(len(message), draw.randrange(4))):
             message[draw.randrange(len(message))] = draw.randrange(256)
     return f"PredictionService/{draw.choice(METHODS)}", bytes(message)
+
+
+def spoil(draw: random.Random, request) -> None:
+    what = draw.randrange(4)
+    if what == 0:
+        request.model_spec.signature_name = draw.choice(SIGNATURES)
+    elif what == 1:
+        request.model_spec.version.value = draw.choice([1, 2, -1, 2**62])
+    elif what == 2:
+        name = draw.choice([*request.inputs, "x", "examples"])
+        request.inputs[name].Clear()
+        random_tensor(draw, request.inputs[name])
+    elif request.inputs:
+        del request.inputs[draw.choice(list(request.inputs))]
 
 
 def random_tensor(draw: random.Random, proto) -> None:
@@ -300,10 +317,17 @@ def random_tensor(draw: random.Random, proto) -> None:
 
 
 def random_post(draw: random.Random) -> tuple[str, bytes]:
-    model, verb = draw.choice(["words", "reviews", "gone"]), draw.choice(["predict", "classify"])
-    key = draw.choice(["instances", "inputs", "inputs", "examples"])
-    given = {"signature_name": draw.choice(SIGNATURES), key: random_json(draw, 4)}
-    body = json.dumps(given).encode()
+    model, verb = draw.choice(["words", "words", "reviews", "gone"]), "predict"
+    signature, inputs = draw.choice(GOOD)
+    columns = {name: np.asarray(values).tolist() for name, values in inputs.items()}
+    given = {"signature_name": signature, "inputs": columns}
+    if draw.random() < 0.5:
+        what = draw.choice(["signature_name", "inputs", "inputs", "instances", "examples", ""])
+        given[what] = random_json(draw, 4)
+        if what in ("inputs", "instances") and isinstance(columns, dict) and draw.random() < 0.5:
+            given[what] = columns | {draw.choice([*columns]): random_json(draw, 2)}
+        verb = "classify" if what == "examples" else draw.choice(["predict", "predict", "classify"])
+    body = json.dumps(given, default=bytes.decode).encode()
     if draw.random() < 0.2:
         body = body[: draw.randrange(len(body))] + draw.randbytes(draw.randrange(5))
     return f"/v1/models/{model}:{verb}", body
