@@ -85,7 +85,7 @@ class LocalServer:
             metrics_path = config_files.read_prometheus_path(options.monitoring_config_file)
         if options.ssl_config_file:
             ssl = config_files.read_ssl(options.ssl_config_file)
-        metrics = Metrics()
+        self._metrics = metrics = Metrics()
         self._repository = ModelRepository(_loader(options, batching, metrics))
         self._grpc, self.grpc_port = make_server(
             self._repository,
@@ -149,7 +149,9 @@ class LocalServer:
         answered = self._http.drain(seconds) if self._http else True
         stopped.wait()
         self._repository.close()
-        _log.info("stopped" if answered else "stopped; requests were cut off by --drain_seconds")
+        _log.info("stopped: %d requests answered", self._metrics.answered())
+        if not answered:
+            _log.error("--drain_seconds=%g was too short: requests were cut off", seconds)
         return answered
 
 

@@ -71,6 +71,10 @@ class Metrics:
         """What a model's queues tell the size of each batch."""
         return self._batch_rows.labels(model).observe
 
+    def answered(self) -> int:
+        """Requests so far, whatever their status."""
+        return self._requests.total()
+
     def text(self) -> bytes:
         """The page in Prometheus' text format."""
         return prometheus_client.generate_latest(self._registry)
@@ -86,6 +90,10 @@ class _RequestCount:
     def add(self, model: str, status: str) -> None:
         with self._lock:
             self._counts[model, status] += 1
+
+    def total(self) -> int:
+        with self._lock:
+            return self._counts.total()
 
     def collect(self):
         name = ":tensorflow:serving:request_count"
