@@ -17,6 +17,7 @@ __all__ = ["Metrics", "Observation"]
 prometheus_client.disable_created_metrics()
 
 _MICROSECONDS = [10.0 * 1.8**power for power in range(33)]  # to half an hour, as TF Serving
+_INFERENCE = {"Predict", "Classify", "Regress"}  # what the count of requests is of
 _ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
@@ -64,7 +65,8 @@ class Metrics:
             raise
         finally:
             elapsed = time.perf_counter() - start
-            self._requests.add(observation.model, status.name)
+            if api in _INFERENCE:
+                self._requests.add(observation.model, status.name)
             self._latency.labels(observation.model, api, entrypoint).observe(1e6 * elapsed)
 
     def rows_of(self, model: str):
@@ -72,7 +74,7 @@ class Metrics:
         return self._batch_rows.labels(model).observe
 
     def answered(self) -> int:
-        """Requests so far, whatever their status."""
+        """Inference requests so far, whatever their status."""
         return self._requests.total()
 
     def text(self) -> bytes:

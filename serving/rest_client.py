@@ -52,6 +52,7 @@ class RestClient:
         encrypted = tls or bool(ca_file)
         self._tls = ssl.create_default_context(cafile=ca_file or None) if encrypted else None
         self._local = threading.local()
+        self._only_outputs: dict[str, str] = {}
 
     def predict(self, inputs: dict, signature: str = "") -> dict[str, np.ndarray]:
         """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
@@ -90,8 +91,11 @@ class RestClient:
 
     def _only_output(self, signature: str) -> str:
         # The answer of a signature with one output does not say its name.
-        signatures = self.metadata()["metadata"]["signature_def"]["signature_def"]
-        return next(iter(signatures[signature or "serving_default"]["outputs"]))
+        if signature not in self._only_outputs:
+            signatures = self.metadata()["metadata"]["signature_def"]["signature_def"]
+            outputs = signatures[signature or "serving_default"]["outputs"]
+            self._only_outputs[signature] = next(iter(outputs))
+        return self._only_outputs[signature]
 
     def _post(self, verb: str, given: dict, signature: str) -> dict:
         if signature:

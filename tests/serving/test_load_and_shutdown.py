@@ -92,7 +92,6 @@ def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
         model_name="words", model_base_path=str(base), max_concurrent_requests=2
     ) as server:
         clients = Clients(server, 8, "slow", half_rest=False)
-        clients.join_some = None
         while len(clients.errors) < 6:
             pass
         clients.stop()
@@ -112,9 +111,7 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     assert clients.answers[1] == answered
     # What came later was refused at the door: by gRPC, or because nothing listens any more.
     assert len(clients.errors) == 16
-    for error in clients.errors:
-        assert error.code == "UNAVAILABLE"
-        assert "127.0.0.1" not in error.message.partition(":")[0] or "Refused" in error.message
+    assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
 
 
 def test_two_servers_do_not_share_a_port(base, narrow):
