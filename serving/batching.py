@@ -1,0 +1,207 @@
+"""Requests that wait together are answered together, and nobody waits for company.
+
+There is no thread of its own: the thread of a request that finds a free slot runs the model at
+once, alone. Those that come meanwhile wait in a bounded queue; when a slot is free again the first
+of them runs the model for as many as fit in a batch. One client alone therefore pays no hand-over
+between threads, and many share the model's fixed costs.
+"""
+
+import collections
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+import numpy as np
+
+from serving.status import ServingError
+
+__all__ = ["BatchQueue", "BatchingOptions"]
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BatchingOptions:
+    """How requests are merged; the names in a batching parameters file are in parentheses.
+
+    Attributes:
+        max_rows: the most rows of a batch (max_batch_size).
+        max_waiting_rows: the most rows in the queue (max_enqueued_batches * max_batch_size).
+        slots: batches of one signature that run at a time (num_batch_threads).
+    """
+
+    max_rows: int = 32
+    max_waiting_rows: int = 256
+    slots: int = 2
+
+
+class _Request:
+    __slots__ = ("batch", "deadline", "error", "inputs", "outputs", "rows", "shapes", "turn")
+
+    def __init__(self, inputs: Arrays, rows: int, deadline: float | None):
+        self.inputs, self.rows, self.deadline = inputs, rows, deadline
+        self.shapes = tuple(array.shape[1:] for array in inputs.values())
+        self.batch: list[_Request] | None = None  # set when it has to run one
+        self.outputs: Arrays | None = None
+        self.error: Exception | None = None
+        self.turn = threading.Lock()  # released when it is answered, or has to run a batch
+        self.turn.acquire()
+
+
+class BatchQueue:
+    """The queue before one signature of one version.
+
+    Args:
+        run: from input arrays to output arrays, the first dimension of all being rows.
+        options: see `BatchingOptions`.
+        observe: told the rows of every batch.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Arrays], Arrays],
+        options: BatchingOptions,
+        observe: Callable[[int], None],
+    ):
+        self._run, self._options, self._observe = run, options, observe
+        self._lock = threading.Lock()
+        self._waiting: collections.deque[_Request] = collections.deque()
+        self._waiting_rows = 0
+        self._running = 0
+
+    def run(self, inputs: Arrays, rows: int, deadline: float | None) -> Arrays:
+        """The outputs for `inputs`, by name, each with `rows` rows.
+
+        Args:
+            inputs: arrays by name, always in the same order, each with `rows` rows.
+            deadline: a time of time.monotonic(), after which the answer is of no use; or None.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED: the queue is full; DEADLINE_EXCEEDED.
+            Exception: what the model raised for this request.
+        """
+        request = _Request(inputs, rows, deadline)
+        if self._start_or_wait(request):
+            self._lead([request])
+        else:
+            self._await_turn(request)
+            if request.batch:
+                self._lead(request.batch)
+        if request.error:
+            raise request.error
+        return request.outputs
+
+    def _start_or_wait(self, request: _Request) -> bool:
+        limit = self._options.max_waiting_rows
+        with self._lock:
+            if self._running < self._options.slots:
+                self._running += 1
+                return True
+            if self._waiting_rows + request.rows > limit:
+                raise ServingError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"the batching queue is full: {self._waiting_rows} rows wait, "
+                    f"{request.rows} more would exceed the limit of {limit} (max_enqueued_batches "
+                    "times max_batch_size); try again later",
+                )
+            self._waiting.append(request)
+            self._waiting_rows += request.rows
+            return False
+
+    def _await_turn(self, request: _Request) -> None:
+        if request.deadline is None:
+            request.turn.acquire()
+            return
+        left = min(max(request.deadline - time.monotonic(), 0), threading.TIMEOUT_MAX)
+        if request.turn.acquire(timeout=left):
+            return
+        with self._lock:
+            if request.batch:  # a batch depends on it: the others must not pay for its lateness
+                return
+            if request in self._waiting:
+                self._waiting.remove(request)
+                self._waiting_rows -= request.rows
+        raise _late()
+
+    def _lead(self, batch: list[_Request]) -> None:
+        """Runs a batch, hands the slot on, then wakes those it ran for: in this order."""
+        try:
+            self._answer(batch)
+        finally:
+            leader = batch[0]
+            with self._lock:
+                following, late = self._next_batch()
+                if following:
+                    following[0].batch = following
+                else:
+                    self._running -= 1
+            if following:
+                following[0].turn.release()
+            for request in late:
+                request.error = _late()
+                request.turn.release()
+            for request in batch:
+                if request is not leader:
+                    request.turn.release()
+
+    def _next_batch(self) -> tuple[list[_Request], list[_Request]]:
+        """Takes the first in the queue, and those behind it that fit into its batch."""
+        now, batch, late, rows = time.monotonic(), [], [], 0
+        others: collections.deque[_Request] = collections.deque()
+        for request in self._waiting:
+            if request.deadline is not None and request.deadline <= now:
+                late.append(request)
+            elif not batch or (
+                request.shapes == batch[0].shapes and rows + request.rows <= self._options.max_rows
+            ):
+                batch.append(request)
+                rows += request.rows
+            else:
+                others.append(request)
+        self._waiting = others
+        self._waiting_rows = sum(request.rows for request in others)
+        return batch, late
+
+    def _answer(self, batch: list[_Request]) -> None:
+        """Sets outputs or error of each request."""
+        try:
+            self._run_merged(batch)
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].error = error
+                return
+            # One of them is to blame, and only that one must hear of it.
+            for request in batch:
+                self._answer([request])
+        except BaseException as error:
+            for request in batch:
+                request.error = error
+            raise
+
+    def _run_merged(self, batch: list[_Request]) -> None:
+        total = sum(request.rows for request in batch)
+        self._observe(total)
+        if len(batch) == 1:
+            batch[0].outputs = self._run(batch[0].inputs)
+            return
+        merged = {
+            name: np.concatenate([request.inputs[name] for request in batch])
+            for name in batch[0].inputs
+        }
+        outputs = self._run(merged)
+        for name, array in outputs.items():
+            if array.shape[:1] != (total,):
+                raise ValueError(f"output {name!r} has shape {array.shape} for {total} rows")
+        start = 0
+        for request in batch:
+            end = start + request.rows
+            request.outputs = {name: array[start:end] for name, array in outputs.items()}
+            start = end
+
+
+def _late() -> ServingError:
+    return ServingError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed while the request was waiting"
+    )

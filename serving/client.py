@@ -1,0 +1,102 @@
+"""Asks a server: this project's local one, or TF Serving.
+
+python -m serving.client --server=localhost:8500 --model=reviews --text="What a lovely phone."
+python -m serving.client --rest --server=localhost:8501 --model=reviews --status
+"""
+
+import dataclasses
+import json
+import os
+
+from serving.client_error import RequestError
+from serving.command import run_command
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """What the client is told."""
+
+    server: str = option("localhost:8500", "host:port; of REST with --rest")
+    model: str = option("default", "name of the model")
+    version: int = option(0, "of the model; 0 for the newest")
+    label: str = option("", "version label, in place of --version")
+    text: str = option("", "the sentence to ask about")
+    second_text: str = option("", "the second sentence, of a model of pairs")
+    signature: str = option("", "signature to ask; empty for the server's default")
+    classify: bool = option(False, "ask in the classify form, with a tf.Example")
+    status: bool = option(False, "show the state of the model's versions instead")
+    metadata: bool = option(False, "show the model's signatures instead")
+    rest: bool = option(False, "REST instead of gRPC")
+    deadline_seconds: float = option(10.0, "for the call with all its retries")
+    retries: int = option(5, "of a call that ends UNAVAILABLE (REST: 503)")
+    tls: bool = option(False, "an encrypted connection")
+    ca_file: str = option("", "certificates to trust instead of the system's; implies --tls")
+
+    def __post_init__(self) -> None:
+        if not (self.text or self.status or self.metadata):
+            raise UserError("--text is missing: what is the model to be asked?")
+        if self.version and self.label:
+            raise UserError("--version and --label exclude each other")
+        if self.deadline_seconds <= 0:
+            raise UserError(f"--deadline_seconds={self.deadline_seconds}: expected more than 0")
+        if self.retries < 0:
+            raise UserError(f"--retries={self.retries}: expected 0 or more")
+        if self.ca_file and not os.path.isfile(self.ca_file):
+            raise UserError(f"--ca_file={self.ca_file}: there is no such file")
+
+
+def make_client(options: ClientOptions):
+    """A `GrpcClient` or `RestClient`."""
+    if options.rest:
+        from serving.rest_client import RestClient as Client
+    else:
+        # Importing the protocol's messages imports TensorFlow, which logs to the terminal.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from serving.grpc_client import GrpcClient as Client
+    return Client(
+        options.server,
+        options.model,
+        options.version or None,
+        options.label,
+        options.deadline_seconds,
+        options.retries,
+        options.tls,
+        options.ca_file,
+    )
+
+
+def ask(options: ClientOptions) -> int:
+    """Asks and prints the answer as JSON."""
+    client = make_client(options)
+    try:
+        answer = _answer(client, options)
+    except RequestError as error:
+        raise UserError(f"{options.server}: {error}") from error
+    finally:
+        client.close()
+    print(json.dumps(answer, indent=2, default=_plain))
+    return 0
+
+
+def _answer(client, options: ClientOptions):
+    if options.status:
+        return client.status()
+    if options.metadata:
+        return client.metadata()
+    names = ("sentences", "second_sentences")
+    texts = [text for text in (options.text, options.second_text) if text]
+    if options.classify:
+        features = dict(zip(names, texts, strict=False))
+        return client.classify([features], options.signature or "classify")
+    inputs = {name: [text] for name, text in zip(names, texts, strict=False)}
+    return client.predict(inputs, options.signature)
+
+
+def _plain(value):
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value.tolist()
+
+
+if __name__ == "__main__":
+    run_command(ClientOptions, ask)

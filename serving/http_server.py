@@ -1,0 +1,206 @@
+"""HTTP/1.1 with keep-alive over the standard library: a thread a connection, bounded, drained.
+
+The library's server was preferred to a framework: the body of a request is all that is needed of
+HTTP here, and a handler that runs in the connection's own thread adds no hand-over to another.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from serving.rest_service import Answer, RestService, error_answer
+from tf_efficientbert.errors import UserError
+
+__all__ = ["HttpServer"]
+
+_IDLE_SECONDS = 60  # an open connection without a request
+_DISCARD_SECONDS = 5  # the rest of a request that was refused
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "tf_efficientbert", ""
+    disable_nagle_algorithm = True
+    wbufsize = -1  # head and body in one write
+    timeout = _IDLE_SECONDS
+    server: "HttpServer"
+
+    def do_POST(self):  # noqa: N802
+        body = self._body()
+        if body is not None:
+            self._send(self.server.service.post(self._path(), body))
+
+    def do_GET(self):  # noqa: N802
+        if self._body() is not None:
+            self._send(self.server.service.get(self._path()))
+
+    def send_error(self, code, message=None, explain=None):
+        """The library's own refusals, in JSON."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # whatever it claimed, it gets a status line
+        self._send(error_answer(code, message or self.responses.get(code, ("",))[0]))
+
+    def log_message(self, format, *arguments):
+        pass  # the metrics count
+
+    def _path(self) -> str:
+        return self.path.partition("?")[0]
+
+    def _body(self) -> bytes | None:
+        """The request's body; None where there is nothing more to do."""
+        if "Transfer-Encoding" in self.headers:
+            self.send_error(411, "chunked bodies are not taken: send Content-Length")
+            return None
+        given = self.headers.get("Content-Length", "0")
+        if not (given.isascii() and given.isdecimal()):
+            self.send_error(400, f"Content-Length {given[:30]!r} is not a number")
+            return None
+        most = self.server.max_request_bytes
+        if len(given) > 15 or int(given) > most:
+            self.send_error(413, f"the body has {given[:30]} bytes, at most {most} are taken")
+            self._discard_body()
+            return None
+        body = self.rfile.read(int(given))
+        if len(body) < int(given):
+            self.close_connection = True  # the client is gone
+            return None
+        return body
+
+    def _discard_body(self) -> None:
+        """A client that is still sending would find the connection broken, and not the answer."""
+        self.wfile.flush()
+        end = time.monotonic() + _DISCARD_SECONDS
+        self.connection.settimeout(_DISCARD_SECONDS)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while time.monotonic() < end and self.rfile.read1(65536):
+                pass
+
+    def _send(self, answer: Answer) -> None:
+        if self.server.draining:
+            self.close_connection = True
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+
+class HttpServer(ThreadingHTTPServer):
+    """Serves a `RestService`.
+
+    Args:
+        service: answers the requests.
+        host, port: where to listen; port 0 for any.
+        max_request_bytes: int, the longest body (413).
+        max_connections: int, at a time; one more is told to come back later (503).
+
+    Raises:
+        UserError: the port is taken.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+    allow_reuse_address = True
+
+    def __init__(
+        self,
+        service: RestService,
+        host: str,
+        port: int,
+        max_request_bytes: int,
+        max_connections: int,
+    ):
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise UserError(
+                f"REST cannot listen on {host}:{port}: {error}; see --rest_api_port"
+            ) from error
+        self.service = service
+        self.max_request_bytes = max_request_bytes
+        self.draining = False
+        self._max_connections = max_connections
+        self._connections: set[socket.socket] = set()
+        self._changed = threading.Condition()
+
+    def start(self) -> None:
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def drain(self, seconds: float) -> bool:
+        """Answers what has arrived, then closes; returns whether all was answered in time.
+
+        Connections that the kernel has taken already count as arrived. An open connection gets
+        one more answer, with "Connection: close", if its request is on the way.
+        """
+        self.draining = True
+        self.shutdown()
+        self._take_arrived()
+        self.server_close()
+        end = time.monotonic() + seconds
+        with self._changed:
+            for connection in self._connections:
+                _stop_reading(connection)
+            return self._changed.wait_for(
+                lambda: not self._connections, max(end - time.monotonic(), 0)
+            )
+
+    def _take_arrived(self) -> None:
+        self.socket.setblocking(False)
+        while True:
+            try:
+                connection, address = self.socket.accept()
+            except OSError:
+                return
+            connection.setblocking(True)
+            self.process_request(connection, address)
+
+    # === Hooks of socketserver ===
+
+    def process_request(self, request, client_address):
+        with self._changed:
+            if len(self._connections) < self._max_connections:
+                self._connections.add(request)
+                accepted = True
+            else:
+                accepted = False
+        if accepted:
+            super().process_request(request, client_address)
+        else:
+            _refuse(request, self._max_connections)
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request):
+        try:
+            super().shutdown_request(request)
+        finally:
+            with self._changed:
+                self._connections.discard(request)
+                self._changed.notify_all()
+
+    def handle_error(self, request, client_address):
+        pass  # a client that went away; what a request does wrong is answered
+
+
+def _stop_reading(connection: socket.socket) -> None:
+    """What has arrived can still be read; after it the handler sees the end."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RD)
+
+
+def _refuse(connection: socket.socket, most: int) -> None:
+    answer = error_answer(503, f"all {most} connections are taken; try again later")
+    head = (
+        f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {answer.content_type}\r\n"
+        f"Content-Length: {len(answer.body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"
+    )
+    with contextlib.suppress(OSError):
+        connection.settimeout(1)
+        connection.sendall(head.encode() + answer.body)

@@ -1,0 +1,206 @@
+"""A small server with TF Serving's protocols, for a laptop: several models, gRPC and REST.
+
+    python -m serving.local_server --model_name=reviews --model_base_path=runs/export/saved_model
+
+serving/README.md lists the flags and where this server differs from TF Serving.
+"""
+
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from serving.batching import BatchingOptions
+from serving.command import run_command
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+_log = logging.getLogger("serving")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """What the server is told. The flags that TF Serving has too mean the same."""
+
+    model_config_file: str = option("", "models to serve: a ModelServerConfig in text form")
+    model_name: str = option("default", "name of the only model, without --model_config_file")
+    model_base_path: str = option("", "its folder, which holds VERSION/ folders")
+    host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 opens it to the network")
+    port: int = option(8500, "of gRPC; 0 for any free one")
+    rest_api_port: int = option(8501, "of REST; 0 for any free one, -1 for no REST")
+    rest_api_timeout_in_ms: int = option(30000, "deadline of a REST request")
+    batching_parameters_file: str = option("", "how requests are merged: BatchingParameters")
+    monitoring_config_file: str = option("", "where the metrics are: a MonitoringConfig")
+    ssl_config_file: str = option("", "TLS for gRPC: an SSLConfig")
+    file_system_poll_wait_seconds: float = option(1.0, "between two looks for new versions")
+    tensorflow_intra_op_parallelism: int = option(0, "threads within an operation; 0: all cores")
+    tensorflow_inter_op_parallelism: int = option(0, "operations at a time; 0: all cores")
+    max_request_bytes: int = option(4 * 1024 * 1024, "the largest request")
+    max_concurrent_requests: int = option(256, "gRPC calls, and REST connections, at a time")
+    drain_seconds: float = option(30.0, "how long SIGTERM waits for running requests")
+
+    def __post_init__(self) -> None:
+        if bool(self.model_config_file) == bool(self.model_base_path):
+            raise UserError("name what to serve: --model_config_file or --model_base_path, one of")
+        if self.model_base_path and not Path(self.model_base_path).is_dir():
+            raise UserError(f"--model_base_path={self.model_base_path}: there is no such folder")
+        for name in ("file_system_poll_wait_seconds", "rest_api_timeout_in_ms", "drain_seconds"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+        for name in ("max_request_bytes", "max_concurrent_requests"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+
+
+class LocalServer:
+    """Everything wired together and listening; models load in `serve`.
+
+    Attributes:
+        grpc_port, rest_port: where it listens; None for no REST.
+        loaded: an Event, set when the models were loaded for the first time.
+
+    Raises:
+        UserError: a config file or a port.
+    """
+
+    def __init__(self, options: ServerOptions):
+        # TensorFlow takes seconds to import: a wrong flag is told at once.
+        from serving import config_files
+        from serving.grpc_service import make_server
+        from serving.http_server import HttpServer
+        from serving.metrics import Metrics
+        from serving.repository import ModelRepository
+        from serving.rest_service import RestService
+
+        self._options = options
+        self.loaded, self._stopping = threading.Event(), threading.Event()
+        self._config = _model_config(options)
+        batching, metrics_path, ssl = BatchingOptions(), "/monitoring/prometheus/metrics", None
+        if options.batching_parameters_file:
+            batching = config_files.read_batching(options.batching_parameters_file)
+        if options.monitoring_config_file:
+            metrics_path = config_files.read_prometheus_path(options.monitoring_config_file)
+        if options.ssl_config_file:
+            ssl = config_files.read_ssl(options.ssl_config_file)
+        self._metrics = metrics = Metrics()
+        self._repository = ModelRepository(_loader(options, batching, metrics))
+        self._grpc, self.grpc_port = make_server(
+            self._repository,
+            metrics,
+            f"{options.host}:{options.port}",
+            options.max_request_bytes,
+            options.max_concurrent_requests,
+            ssl,
+        )
+        self._http, self.rest_port = None, None
+        if options.rest_api_port >= 0:
+            timeout = options.rest_api_timeout_in_ms / 1000
+            service = RestService(
+                self._repository,
+                metrics,
+                timeout,
+                metrics_path,
+                ready=lambda: not self._stopping.is_set(),
+            )
+            self._http = HttpServer(
+                service,
+                options.host,
+                options.rest_api_port,
+                options.max_request_bytes,
+                options.max_concurrent_requests,
+            )
+            self.rest_port = self._http.server_address[1]
+
+    def stop(self) -> None:
+        """Ends `serve`; callable from a signal handler."""
+        self._stopping.set()
+
+    def serve(self) -> bool:
+        """Loads the models and answers until `stop`; returns whether every request was answered."""
+        from serving.status import ServingError
+
+        self._grpc.start()
+        if self._http:
+            self._http.start()
+        rest = f", REST on {self.rest_port}" if self._http else ""
+        _log.info("%s: gRPC on %d%s", self._options.host, self.grpc_port, rest)
+        try:
+            self._repository.configure(self._config)
+        except ServingError as error:
+            if not self._repository.names():
+                raise UserError(f"--model_config_file: {error.message}") from error
+            _log.warning("%s", error.message)
+        self.loaded.set()
+        _log.info("serving")
+        while not self._stopping.wait(self._options.file_system_poll_wait_seconds):
+            try:
+                self._repository.poll()
+            except Exception:  # whatever it is, what is loaded serves on
+                _log.exception("looking for new versions failed; it is tried again")
+        return self._drain()
+
+    def _drain(self) -> bool:
+        seconds = self._options.drain_seconds
+        _log.info("stopping: running requests have %g s to finish", seconds)
+        stopped = self._grpc.stop(seconds)
+        answered = self._http.drain(seconds) if self._http else True
+        stopped.wait()
+        self._repository.close()
+        _log.info("stopped: %d requests answered", self._metrics.answered())
+        if not answered:
+            _log.error("--drain_seconds=%g was too short: requests were cut off", seconds)
+        return answered
+
+
+def _model_config(options: ServerOptions):
+    from serving.config_files import model_server_config, read_models
+
+    if options.model_config_file:
+        return read_models(options.model_config_file)
+    return model_server_config(options.model_name, options.model_base_path)
+
+
+def _loader(options: ServerOptions, batching, metrics):
+    import tensorflow as tf
+
+    from serving.servable import Servable
+    from serving.warmup import warm_up
+
+    session_config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
+        inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
+    )
+
+    def load(name: str, version: int, path: Path) -> Servable:
+        observe = metrics.rows_of(name)
+        servable = Servable(name, version, path, batching, observe, session_config)
+        try:
+            count = warm_up(servable)
+        except BaseException:
+            servable.close()
+            raise
+        _log.info("version %d of model %s: %d warm-up requests", version, name, count)
+        return servable
+
+    return load
+
+
+def serve(options: ServerOptions) -> int:
+    """Runs a server until SIGTERM or SIGINT; returns the exit status."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _log.addHandler(handler)
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    server = LocalServer(options)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    return 0 if server.serve() else 1
+
+
+if __name__ == "__main__":
+    run_command(ServerOptions, serve)

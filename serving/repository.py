@@ -1,0 +1,287 @@
+"""Models and versions: what is on disk is loaded, served and let go, without a gap between."""
+
+import contextlib
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from serving.servable import Servable
+from serving.status import ServingError, invalid, not_found
+from serving.versions import Policy, fingerprint, versions_on_disk, wanted_versions
+
+__all__ = ["Load", "ModelRepository"]
+
+_log = logging.getLogger(__name__)
+
+Load = Callable[[str, int, Path], Servable]
+_State = get_model_status_pb2.ModelVersionStatus.State
+
+
+@dataclasses.dataclass
+class _Version:
+    """What is known of a version; `servable` is set as long as it answers."""
+
+    state: int
+    servable: Servable | None = None
+    leases: int = 0  # requests that run on it
+    error: ServingError | None = None
+    failed: tuple = ()  # the folder's fingerprint when it could not be loaded
+
+
+@dataclasses.dataclass
+class _Model:
+    base_path: Path
+    policy: Policy
+    labels: dict[str, int]
+    versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
+
+    @property
+    def available(self) -> dict[int, Servable]:
+        return {n: v.servable for n, v in self.versions.items() if v.servable is not None}
+
+
+class ModelRepository:
+    """All that is served.
+
+    `poll` alone loads and unloads, one version at a time; requests never wait for it. A wanted
+    version is loaded and warmed up before those that it replaces are let go; if it cannot be
+    loaded, they stay. A version is closed after its last request.
+
+    Args:
+        load: makes a servable of (model, version, folder), warmed up; raises ServingError.
+    """
+
+    def __init__(self, load: Load):
+        self._load = load
+        self._models: dict[str, _Model] = {}
+        self._configured = False
+        self._lock = threading.Lock()  # of what is in `_models`, held only for moments
+        self._changing = threading.Lock()  # one change at a time
+
+    def configure(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Takes over another config: new models are loaded, missing ones unloaded.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT: a model without name or base path, twice, moved or not
+                of TensorFlow, and nothing is changed; FAILED_PRECONDITION: a label names a version
+                that is not available, and that model keeps its labels.
+        """
+        _check(config)
+        unavailable = []
+        with self._changing:
+            given = {entry.name: entry for entry in config.model_config_list.config}
+            self._check_moved(given)
+            with self._lock:
+                self._configured = True
+                gone = [self._models.pop(name) for name in self._models.keys() - given.keys()]
+                for name, entry in given.items():
+                    policy = entry.model_version_policy
+                    model = self._models.setdefault(name, _Model(Path(entry.base_path), policy, {}))
+                    model.policy = policy
+            for model in gone:
+                for number in list(model.available):
+                    self._unload(model, number)
+            self._poll()
+            with self._lock:
+                for name, entry in given.items():
+                    labels = dict(entry.version_labels)
+                    missing = sorted(set(labels.values()) - self._models[name].available.keys())
+                    if missing:
+                        unavailable.append(f"versions {missing} of model {name!r}")
+                    else:
+                        self._models[name].labels = labels
+        if unavailable:
+            raise ServingError(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"labels name {' and '.join(unavailable)}, not currently available for inference",
+            )
+
+    def _check_moved(self, given: dict) -> None:
+        for name in self._models.keys() & given.keys():
+            old, new = self._models[name].base_path, given[name].base_path
+            if old != Path(new):
+                raise invalid(f"model {name!r} is served from {old}, it cannot move to {new}")
+
+    def poll(self) -> None:
+        """Looks at the disk and does what there is to do."""
+        with self._changing:
+            self._poll()
+
+    @contextlib.contextmanager
+    def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
+        """The servable that a request names, held until the block ends.
+
+        Raises:
+            ServingError: NOT_FOUND: no such model or version; UNAVAILABLE: its first version is
+                being loaded; INVALID_ARGUMENT: no name, or a label that is not known.
+        """
+        with self._lock:
+            version = self._find(spec)
+            version.leases += 1
+            servable = version.servable
+        try:
+            yield servable
+        finally:
+            with self._lock:
+                version.leases -= 1
+                last = version.servable is None and version.leases == 0
+            if last:
+                self._close(version, servable)
+
+    def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
+        """Every version seen since the start, the newest first, or the one that `spec` names."""
+        with self._lock:
+            model = self._model(spec)
+            if spec.WhichOneof("version_choice"):
+                wanted = {self._number(model, spec)}
+            else:
+                wanted = set(model.versions)
+            found = {n: v for n, v in model.versions.items() if n in wanted}
+            if not found:
+                raise not_found(f"Could not find any versions of model {spec.name!r}")
+            response = get_model_status_pb2.GetModelStatusResponse()
+            for number, version in sorted(found.items(), reverse=True):
+                entry = response.model_version_status.add(version=number, state=version.state)
+                entry.status.error_code = grpc.StatusCode.OK.value[0]
+                if version.error:
+                    entry.status.error_code = version.error.code.value[0]
+                    entry.status.error_message = version.error.message
+        return response
+
+    def names(self) -> list[str]:
+        """The models of the config."""
+        with self._lock:
+            return sorted(self._models)
+
+    def waiting_for(self) -> list[str]:
+        """The models of which no version is available."""
+        with self._lock:
+            return sorted(name for name, model in self._models.items() if not model.available)
+
+    def close(self) -> None:
+        """Lets everything go, after its last request."""
+        with self._changing:
+            for model in self._models.values():
+                for number in list(model.available):
+                    self._unload(model, number)
+
+    # === Finding what a request names; under `_lock` ===
+
+    def _model(self, spec: model_pb2.ModelSpec) -> _Model:
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        if not self._configured:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "the server is starting")
+        if spec.name not in self._models:
+            raise not_found(f"Servable not found for request: model {spec.name!r} is not served")
+        return self._models[spec.name]
+
+    def _number(self, model: _Model, spec: model_pb2.ModelSpec) -> int:
+        if spec.WhichOneof("version_choice") == "version":
+            return spec.version.value
+        if spec.version_label not in model.labels:
+            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+        return model.labels[spec.version_label]
+
+    def _find(self, spec: model_pb2.ModelSpec) -> _Version:
+        model = self._model(spec)
+        available = model.available
+        if spec.WhichOneof("version_choice"):
+            number = self._number(model, spec)
+            if number not in available:
+                raise not_found(
+                    f"Servable not found for request: version {number} of model {spec.name!r} is "
+                    f"not available, only {sorted(available)}"
+                )
+        elif not available:
+            loading = any(v.state == _State.LOADING for v in model.versions.values())
+            raise ServingError(
+                grpc.StatusCode.UNAVAILABLE if loading else grpc.StatusCode.NOT_FOUND,
+                f"Servable not found for request: no version of model {spec.name!r} is "
+                + ("available yet: one is being loaded" if loading else "available"),
+            )
+        else:
+            number = max(available)
+        return model.versions[number]
+
+    # === Loading and unloading; under `_changing` ===
+
+    def _poll(self) -> None:
+        for name, model in list(self._models.items()):
+            try:
+                on_disk = versions_on_disk(model.base_path)
+            except OSError as error:
+                _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
+                continue
+            wanted = wanted_versions(model.policy, set(on_disk))
+            for number in sorted(wanted - model.available.keys()):
+                self._try_to_load(name, model, number, on_disk[number])
+            available = model.available.keys()
+            if not wanted or wanted & available:  # else the old ones are all there is
+                for number in sorted(available - wanted):
+                    self._unload(model, number)
+
+    def _try_to_load(self, name: str, model: _Model, number: int, path: Path) -> None:
+        earlier = model.versions.get(number)
+        found = fingerprint(path)
+        if earlier and earlier.failed == found:
+            return
+        self._set(model, number, _Version(_State.LOADING))
+        _log.info("loading version %d of model %s from %s", number, name, path)
+        try:
+            version = _Version(_State.AVAILABLE, self._load(name, number, path))
+            _log.info("version %d of model %s is available", number, name)
+        except Exception as error:
+            if not isinstance(error, ServingError):
+                error = ServingError(grpc.StatusCode.INTERNAL, f"{path}: {error!r}")
+            version = _Version(_State.END, error=error, failed=found)
+            serving = sorted(model.available) or "none"
+            _log.error(
+                "version %d of model %s cannot be served: %s; still serving: %s",
+                number,
+                name,
+                error.message,
+                serving,
+            )
+        self._set(model, number, version)
+
+    def _set(self, model: _Model, number: int, version: _Version) -> None:
+        with self._lock:
+            model.versions[number] = version
+
+    def _unload(self, model: _Model, number: int) -> None:
+        with self._lock:
+            version = model.versions[number]
+            servable, version.servable = version.servable, None
+            version.state = _State.UNLOADING
+            last = version.leases == 0
+        if last:
+            self._close(version, servable)
+
+    def _close(self, version: _Version, servable: Servable) -> None:
+        servable.close()
+        version.state = _State.END
+        _log.info("version %d of model %s is unloaded", servable.version, servable.name)
+
+
+def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
+    if config.WhichOneof("config") == "custom_model_config":
+        raise invalid("custom_model_config is not served; list the models in model_config_list")
+    names = set()
+    for entry in config.model_config_list.config:
+        if not entry.name or not entry.base_path:
+            raise invalid(f"a model needs name and base_path, found {str(entry).strip()!r}")
+        if entry.name in names:
+            raise invalid(f"model {entry.name!r} is listed twice")
+        if entry.model_platform not in ("", "tensorflow"):
+            raise invalid(
+                f"model {entry.name!r}: model_platform {entry.model_platform!r} is not served, "
+                "expected 'tensorflow'"
+            )
+        names.add(entry.name)

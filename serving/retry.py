@@ -1,0 +1,43 @@
+"""Trying again what a server could not take: exponential back-off with jitter, in a deadline."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from serving.client_error import RequestError
+
+__all__ = ["with_retries"]
+
+_Result = TypeVar("_Result")
+_FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 2.0
+
+
+def with_retries(
+    call: Callable[[float], _Result], deadline_seconds: float, retries: int
+) -> _Result:
+    """What `call` returns; it is tried again after UNAVAILABLE, and only then.
+
+    Any other failure says something of the request, or may have had an effect. Before attempt n
+    it waits a random time of up to 0.1 s * 2**n, at most 2 s, so that clients of a restarted server
+    do not come back all at once.
+
+    Args:
+        call: one attempt; told the seconds left, raises RequestError.
+        deadline_seconds: float, for all attempts together.
+        retries: int, the most attempts after the first.
+
+    Raises:
+        RequestError: the last attempt's.
+    """
+    end = time.monotonic() + deadline_seconds
+    for attempt in range(retries + 1):
+        try:
+            return call(max(end - time.monotonic(), 0.001))
+        except RequestError as error:
+            pause = random.uniform(0, min(_FIRST_SECONDS * 2**attempt, _LONGEST_SECONDS))
+            out_of_time = time.monotonic() + pause >= end
+            if error.code != "UNAVAILABLE" or attempt == retries or out_of_time:
+                raise
+        time.sleep(pause)
+    raise AssertionError("the loop ends with an answer or an error")

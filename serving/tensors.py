@@ -1,0 +1,169 @@
+"""TensorProto to NumPy array and back, checked and without a detour over Python lists."""
+
+import dataclasses
+import math
+
+import ml_dtypes
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2, types_pb2
+
+from serving.status import invalid
+
+__all__ = ["TensorSpec", "check", "dtype_name", "from_array", "to_array"]
+
+# The field of a TensorProto that holds the values of a type, and the type as an array.
+_KINDS = {
+    types_pb2.DT_FLOAT: ("float_val", np.dtype(np.float32)),
+    types_pb2.DT_DOUBLE: ("double_val", np.dtype(np.float64)),
+    types_pb2.DT_INT8: ("int_val", np.dtype(np.int8)),
+    types_pb2.DT_INT16: ("int_val", np.dtype(np.int16)),
+    types_pb2.DT_INT32: ("int_val", np.dtype(np.int32)),
+    types_pb2.DT_INT64: ("int64_val", np.dtype(np.int64)),
+    types_pb2.DT_UINT8: ("int_val", np.dtype(np.uint8)),
+    types_pb2.DT_UINT16: ("int_val", np.dtype(np.uint16)),
+    types_pb2.DT_UINT32: ("uint32_val", np.dtype(np.uint32)),
+    types_pb2.DT_UINT64: ("uint64_val", np.dtype(np.uint64)),
+    types_pb2.DT_BOOL: ("bool_val", np.dtype(np.bool_)),
+    types_pb2.DT_HALF: ("half_val", np.dtype(np.float16)),
+    types_pb2.DT_BFLOAT16: ("half_val", np.dtype(ml_dtypes.bfloat16)),
+    types_pb2.DT_STRING: ("string_val", np.dtype(object)),
+}
+_TYPES = {dtype: kind for kind, (_, dtype) in _KINDS.items()}
+_SIXTEEN_BITS = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)  # half_val holds their bits as integers
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a signature: its tensor, type and shape.
+
+    `shape` is None where not even the rank is known; an unknown dimension is None.
+    """
+
+    tensor: str
+    kind: int
+    shape: tuple[int | None, ...] | None
+
+    @classmethod
+    def from_info(cls, info) -> "TensorSpec":
+        """From a SignatureDef's TensorInfo."""
+        dims = info.tensor_shape
+        shape = (
+            None if dims.unknown_rank else tuple(d.size if d.size >= 0 else None for d in dims.dim)
+        )
+        return cls(info.name, info.dtype, shape)
+
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The array's type; None for a type that is not served."""
+        return _KINDS[self.kind][1] if self.kind in _KINDS else None
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first dimension may be of any size."""
+        return self.shape is None or (len(self.shape) > 0 and self.shape[0] is None)
+
+
+def dtype_name(kind: int) -> str:
+    """As in DT_INT32."""
+    return types_pb2.DataType.Name(kind) if kind in types_pb2.DataType.values() else str(kind)
+
+
+def check(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
+    """Raises INVALID_ARGUMENT where `shape` does not fit the signature."""
+    fits = spec.shape is None or (
+        len(shape) == len(spec.shape)
+        and all(want in (None, have) for have, want in zip(shape, spec.shape, strict=True))
+    )
+    if not fits:
+        wanted = [size if size is not None else "any" for size in spec.shape]
+        raise invalid(f"input {name!r} has shape {list(shape)}, expected {wanted}")
+
+
+def to_array(
+    name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec, largest: int
+) -> np.ndarray:
+    """The array of an input; strings are bytes in an array of objects.
+
+    Fewer values than elements are allowed, as in TensorFlow: the last one is repeated.
+
+    Args:
+        name: of the input, for messages.
+        spec: what the signature expects.
+        largest: int, the most elements allowed: a shape is a claim, and memory is taken for it.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: another type, rank or shape, or content that does not fit.
+    """
+    if proto.dtype != spec.kind:
+        raise invalid(
+            f"input {name!r} is {dtype_name(proto.dtype)}, expected {dtype_name(spec.kind)}"
+        )
+    if spec.dtype is None:
+        raise invalid(f"input {name!r}: {dtype_name(spec.kind)} is not served")
+    if proto.tensor_shape.unknown_rank:
+        raise invalid(f"input {name!r} has no shape")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if any(size < 0 for size in shape):
+        raise invalid(f"input {name!r} has shape {list(shape)}: a size is negative")
+    check(name, shape, spec)
+    elements = math.prod(shape)
+    if elements > largest:
+        raise invalid(f"input {name!r} has {elements} elements, at most {largest} are taken")
+    if proto.tensor_content:
+        return _from_content(name, proto.tensor_content, spec, shape, elements)
+    return _from_values(name, proto, spec, shape, elements)
+
+
+def from_array(array: np.ndarray) -> tensor_pb2.TensorProto:
+    """A TensorProto with its values in the typed field, where TF Serving's clients look for them.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT: a type that is not served.
+    """
+    kind = _TYPES.get(array.dtype)
+    if kind is None:
+        raise invalid(f"values of type {array.dtype} are not served")
+    dims = [tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in array.shape]
+    proto = tensor_pb2.TensorProto(
+        dtype=kind, tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=dims)
+    )
+    values = array.view(np.uint16) if kind in _SIXTEEN_BITS else array
+    getattr(proto, _KINDS[kind][0]).extend(values.ravel().tolist())
+    return proto
+
+
+def _from_content(name, content: bytes, spec, shape, elements: int) -> np.ndarray:
+    if spec.dtype.hasobject:
+        raise invalid(f"input {name!r}: strings go into string_val, not tensor_content")
+    if len(content) != elements * spec.dtype.itemsize:
+        raise invalid(
+            f"input {name!r} has {len(content)} bytes of tensor_content, expected "
+            f"{elements * spec.dtype.itemsize} for shape {list(shape)}"
+        )
+    if spec.kind == types_pb2.DT_BOOL:  # any other byte than 0 and 1 is no bool in memory
+        return (np.frombuffer(content, np.uint8) != 0).reshape(shape)
+    return np.frombuffer(content, spec.dtype).reshape(shape)
+
+
+def _from_values(name, proto, spec, shape, elements: int) -> np.ndarray:
+    values = getattr(proto, _KINDS[spec.kind][0])
+    count = len(values)
+    if count > elements or (count == 0 and elements > 0):
+        raise invalid(
+            f"input {name!r} has {count} values, expected {elements} for shape {list(shape)}"
+        )
+    bits = np.dtype(np.uint16) if spec.kind in _SIXTEEN_BITS else spec.dtype
+    try:
+        array = np.array(
+            values, dtype=np.int64 if bits.kind in "iu" and bits.itemsize < 4 else bits
+        )
+    except (OverflowError, ValueError) as error:
+        raise invalid(f"input {name!r}: {error}") from error
+    if array.dtype != bits:
+        limits = np.iinfo(bits)
+        if count and (array.min() < limits.min or array.max() > limits.max):
+            raise invalid(f"input {name!r} has a value beyond {limits.min} to {limits.max}")
+        array = array.astype(bits)
+    if count < elements:
+        array = np.concatenate([array, np.repeat(array[-1:], elements - count)])
+    return array.view(spec.dtype).reshape(shape) if bits != spec.dtype else array.reshape(shape)

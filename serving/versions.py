@@ -1,0 +1,46 @@
+"""Which versions of a model lie on disk, and which of them are wanted."""
+
+import os
+from pathlib import Path
+
+from tensorflow_serving.config import file_system_storage_path_source_pb2
+
+__all__ = ["fingerprint", "versions_on_disk", "wanted_versions"]
+
+Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.ServableVersionPolicy
+
+
+def versions_on_disk(base_path: Path) -> dict[int, Path]:
+    """The folders of `base_path` that are named by a number.
+
+    Raises:
+        OSError: `base_path` cannot be read.
+    """
+    return {
+        int(entry.name): Path(entry.path)
+        for entry in os.scandir(base_path)
+        if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
+    }
+
+
+def wanted_versions(policy: Policy, versions: set[int]) -> set[int]:
+    """Those a policy chooses: `latest` (the default, one), `all` or `specific`."""
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return set(versions)
+    if choice == "specific":
+        return set(policy.specific.versions) & versions
+    return set(sorted(versions)[-max(policy.latest.num_versions, 1) :])
+
+
+def fingerprint(folder: Path) -> tuple:
+    """Changes whenever a file of `folder` does; what failed is tried again when it has changed."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                stat = os.stat(os.path.join(place, name))
+            except OSError:  # gone in this moment: another fingerprint next time
+                continue
+            found.append((os.path.join(place, name), stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(sorted(found))

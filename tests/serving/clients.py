@@ -1,0 +1,64 @@
+"""Many clients at once, asking without a pause."""
+
+import collections
+import threading
+from collections.abc import Callable
+
+from serving.client_error import RequestError
+from serving.grpc_client import GrpcClient
+from serving.rest_client import RestClient
+
+__all__ = ["Clients"]
+
+
+class Clients:
+    """Threads that ask "words" for its newest version until told to stop, or refused.
+
+    Attributes:
+        answers: how often each version answered.
+        errors: what else came back; such a client stops.
+    """
+
+    def __init__(self, server, count: int, signature: str = "", half_rest: bool = True):
+        self.answers: collections.Counter[int] = collections.Counter()
+        self.errors: list[RequestError] = []
+        self._stop, self._changed = threading.Event(), threading.Condition()
+        self._threads = []
+        for i in range(count):
+            rest = half_rest and i % 2
+            make = RestClient if rest else GrpcClient
+            client = make(
+                server.rest if rest else server.grpc, "words", retries=0, deadline_seconds=60
+            )
+            self._threads.append(threading.Thread(target=self._ask, args=(client, signature)))
+        for thread in self._threads:
+            thread.start()
+
+    def wait_until(self, true: Callable[[collections.Counter], bool]) -> None:
+        """Waits for answers, for up to a minute; fails with the first error."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: self.errors or true(self.answers), 60)
+        assert found and not self.errors, (self.errors[:3], self.answers)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self.join()
+
+    def join(self) -> None:
+        """Waits until every client has stopped by itself."""
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, client, signature: str) -> None:
+        while not self._stop.is_set():
+            try:
+                outputs = client.predict({"sentences": ["abc"]}, signature)
+            except RequestError as error:
+                with self._changed:
+                    self.errors.append(error)
+                    self._changed.notify_all()
+                break
+            with self._changed:
+                self.answers[int(outputs["version"][0])] += 1
+                self._changed.notify_all()
+        client.close()

@@ -1,0 +1,51 @@
+import pytest
+
+from serving.grpc_client import GrpcClient
+from serving.rest_client import RestClient
+from tests.models.small_text_models import small_text_model
+from tests.serving.served_models import save_words
+from tests.serving.server_process import ServerProcess
+from tf_efficientbert.export.saved_model import export_saved_model
+
+CONFIG = """
+model_config_list {{
+  config {{
+    name: "words" base_path: "{words}" model_platform: "tensorflow"
+    model_version_policy {{ all {{}} }}
+    version_labels {{ key: "stable" value: 1 }}
+    version_labels {{ key: "canary" value: 2 }}
+  }}
+  config {{ name: "reviews" base_path: "{reviews}" model_platform: "tensorflow" }}
+}}
+"""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A process that serves two versions of "words", and "reviews", a model of the library."""
+    folder = tmp_path_factory.mktemp("served")
+    for version in (1, 2):
+        save_words(folder / "words", version)
+    export_saved_model(small_text_model(), folder / "reviews")
+    config = folder / "models.config"
+    config.write_text(CONFIG.format(words=folder / "words", reviews=folder / "reviews"))
+    process = ServerProcess(folder / "server.log", f"--model_config_file={config}")
+    yield process
+    process.stop()
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def connect(request, server):
+    """Makes clients of one of the two protocols."""
+    clients = []
+
+    def make(model="words", **arguments):
+        if request.param == "grpc":
+            clients.append(GrpcClient(server.grpc, model, **arguments))
+        else:
+            clients.append(RestClient(server.rest, model, **arguments))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

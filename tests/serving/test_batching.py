@@ -1,0 +1,164 @@
+import threading
+import time
+
+import grpc
+import numpy as np
+import pytest
+
+from serving.batching import BatchingOptions, BatchQueue
+from serving.status import ServingError
+
+
+class Model:
+    """Doubles numbers; while `gate` is closed it holds whoever runs it."""
+
+    def __init__(self, **options):
+        self.gate, self.started = threading.Event(), threading.Semaphore(0)
+        self.gate.set()
+        self.batches = []
+        self.queue = BatchQueue(self.run, BatchingOptions(**options), self.batches.append)
+
+    def run(self, inputs):
+        self.started.release()
+        assert self.gate.wait(30)
+        if (inputs["x"] < 0).any():
+            raise ValueError("a negative number")
+        return {"y": 2 * inputs["x"]}
+
+    def ask(self, *values, deadline=None):
+        outputs = self.queue.run({"x": np.array(values)}, len(values), deadline)
+        return outputs["y"].tolist()
+
+    def waiting(self, rows):
+        """Returns when so many rows are in the queue."""
+        while self.queue._waiting_rows != rows:
+            time.sleep(0.001)
+
+
+class Asking(threading.Thread):
+    """Asks in a thread of its own; `answer` is what came back, or the error."""
+
+    def __init__(self, model, *values, deadline=None):
+        super().__init__()
+        self._ask = lambda: model.ask(*values, deadline=deadline)
+        self.start()
+
+    def run(self):
+        try:
+            self.result = self._ask()
+        except Exception as error:
+            self.result = error
+
+    @property
+    def answer(self):
+        self.join(30)
+        return self.result
+
+
+def busy(**options) -> tuple[Model, Asking]:
+    """A model whose only slot is taken until its gate opens."""
+    model = Model(slots=1, **options)
+    model.gate.clear()
+    first = Asking(model, 1)
+    model.started.acquire()
+    return model, first
+
+
+def test_a_free_model_runs_a_request_at_once_in_its_own_thread():
+    model, threads = Model(), []
+    model.queue._run = lambda inputs: threads.append(threading.current_thread()) or inputs
+    model.queue.run({"y": np.array([1])}, 1, None)
+    assert threads == [threading.current_thread()]
+
+
+def test_requests_that_wait_are_answered_by_one_batch():
+    model, first = busy()
+    others = [Asking(model, value, value + 1) for value in range(10, 20, 2)]
+    model.waiting(10)
+    model.gate.set()
+    assert first.answer == [2]
+    assert sorted(each.answer for each in others) == [[2 * v, 2 * v + 2] for v in range(10, 20, 2)]
+    assert model.batches == [1, 10]
+
+
+def test_a_batch_has_no_more_rows_than_allowed():
+    model, first = busy(max_rows=4)
+    others = [Asking(model, value, value) for value in range(5)]
+    model.waiting(10)
+    model.gate.set()
+    assert [each.answer for each in others] == [[2 * v, 2 * v] for v in range(5)]
+    assert model.batches == [1, 4, 4, 2]
+
+
+def test_only_requests_of_one_shape_are_merged():
+    model, first = busy()
+    wide = [Asking(model, [1, 2]), Asking(model, [3, 4])]
+    model.waiting(2)
+    narrow = Asking(model, 5)
+    model.waiting(3)
+    model.gate.set()
+    assert [each.answer for each in wide] == [[[2, 4]], [[6, 8]]]
+    assert narrow.answer == [10]
+    assert model.batches == [1, 2, 1]
+
+
+def test_a_full_queue_refuses_and_says_why():
+    model, first = busy(max_waiting_rows=2)
+    waiting = Asking(model, 2, 3)
+    model.waiting(2)
+    with pytest.raises(ServingError, match="queue is full: 2 rows wait") as error:
+        model.ask(4)
+    assert error.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    model.gate.set()
+    assert (first.answer, waiting.answer) == ([2], [4, 6])
+    assert model.ask(4) == [8]
+
+
+def test_a_request_that_fails_does_not_fail_those_it_was_merged_with():
+    model, first = busy()
+    good, bad, other = Asking(model, 2), Asking(model, -1), Asking(model, 3)
+    model.waiting(3)
+    model.gate.set()
+    assert (good.answer, other.answer) == ([4], [6])
+    assert isinstance(bad.answer, ValueError)
+
+
+def test_a_deadline_ends_the_wait_and_frees_the_place():
+    model, first = busy(max_waiting_rows=1)
+    with pytest.raises(ServingError) as error:
+        model.ask(2, deadline=time.monotonic() + 0.01)
+    assert error.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    waiting = Asking(model, 3)
+    model.waiting(1)
+    model.gate.set()
+    assert waiting.answer == [6]
+    assert model.batches == [1, 1]
+
+
+def test_several_slots_run_several_batches_at_a_time():
+    model = Model(slots=2)
+    model.gate.clear()
+    both = [Asking(model, 1), Asking(model, 2)]
+    model.started.acquire()
+    model.started.acquire()
+    model.gate.set()
+    assert [each.answer for each in both] == [[2], [4]]
+
+
+def test_many_threads_each_get_their_own_answers():
+    model = Model(max_rows=8, max_waiting_rows=1000, slots=2)
+
+    def ask_often(start, wrong):
+        for value in range(start, start + 200):
+            if model.ask(value) != [2 * value]:
+                wrong.append(value)
+
+    wrong = []
+    threads = [threading.Thread(target=ask_often, args=(1000 * i, wrong)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert sum(model.batches) == 16 * 200
+    assert model.queue._running == 0

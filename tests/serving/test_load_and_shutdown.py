@@ -1,0 +1,146 @@
+"""Too much work, deadlines, and the end of a server under load."""
+
+import re
+import threading
+
+import grpc
+import pytest
+
+from serving.client_error import RequestError
+from serving.grpc_client import GrpcClient
+from serving.rest_client import RestClient
+from tests.serving.clients import Clients
+from tests.serving.served_models import save_words
+from tests.serving.server_process import ServerProcess, server_here
+
+ONE_AT_A_TIME = """
+max_batch_size { value: 1 }
+max_enqueued_batches { value: 1 }
+num_batch_threads { value: 1 }
+"""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "words"
+    save_words(folder, 1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def narrow(base, tmp_path_factory):
+    """A server that runs one row and lets one wait; its REST deadline is short."""
+    parameters = tmp_path_factory.mktemp("narrow") / "batching_parameters.txt"
+    parameters.write_text(ONE_AT_A_TIME)
+    with server_here(
+        model_name="words",
+        model_base_path=str(base),
+        batching_parameters_file=str(parameters),
+        rest_api_timeout_in_ms=150,
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize("rest", [False, True], ids=["grpc", "rest"])
+def test_a_full_queue_refuses_at_once_and_says_why(narrow, rest):
+    outcomes = []
+
+    def ask():
+        make = RestClient if rest else GrpcClient
+        client = make(narrow.rest if rest else narrow.grpc, "words", retries=0)
+        try:
+            outcomes.append(client.predict({"sentences": ["a"]}, "slow"))
+        except RequestError as error:
+            outcomes.append(error)
+        client.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    errors = [error for error in outcomes if isinstance(error, RequestError)]
+    refused = [error for error in errors if error.code == "RESOURCE_EXHAUSTED"]
+    assert refused and all("batching queue is full" in error.message for error in refused)
+    assert {error.code for error in errors} <= {"RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
+    assert len(errors) < 8
+    if rest:
+        assert all("HTTP 429" in error.message for error in refused)
+
+
+@pytest.mark.parametrize("rest", [False, True], ids=["grpc", "rest"])
+def test_a_deadline_that_passes_while_waiting_is_told(narrow, rest):
+    """The slot is taken for 0.3 s; gRPC's caller waits 0.15 s, and so does REST's server."""
+    first = threading.Thread(
+        target=GrpcClient(narrow.grpc, "words").predict, args=({"sentences": ["a"]}, "slow")
+    )
+    first.start()
+    while not narrow._repository._models["words"].versions[1].leases:
+        pass
+    late = RestClient(narrow.rest, "words", retries=0)
+    if not rest:
+        late = GrpcClient(narrow.grpc, "words", retries=0, deadline_seconds=0.15)
+    with pytest.raises(RequestError) as error:
+        late.predict({"sentences": ["a"]}, "slow")
+    first.join()
+    assert error.value.code == "DEADLINE_EXCEEDED"
+    assert GrpcClient(narrow.grpc, "words").predict({"sentences": ["a"]})["version"] == [1]
+
+
+def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
+    with server_here(
+        model_name="words", model_base_path=str(base), max_concurrent_requests=2
+    ) as server:
+        clients = Clients(server, 8, "slow", half_rest=False)
+        while len(clients.errors) < 6:
+            pass
+        clients.stop()
+        assert {error.code for error in clients.errors} == {"RESOURCE_EXHAUSTED"}
+        assert sum(clients.answers.values()) > 0
+
+
+def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_path):
+    flags = ["--model_name=words", f"--model_base_path={base}"]
+    server = ServerProcess(tmp_path / "log", *flags)
+    clients = Clients(server, 16, "slow")
+    clients.wait_until(lambda answers: answers[1] >= 16)
+    server.signal()
+    assert server.wait() == 0
+    clients.join()
+    answered = int(re.search(r"stopped: (\d+) requests answered", server.log())[1])
+    assert clients.answers[1] == answered
+    # What came later was refused at the door: by gRPC, or because nothing listens any more.
+    assert len(clients.errors) == 16
+    assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
+
+
+def test_two_servers_do_not_share_a_port(base, narrow):
+    from serving.local_server import LocalServer, ServerOptions
+    from tf_efficientbert.errors import UserError
+
+    given = {"model_base_path": str(base), "rest_api_port": 0}
+    with pytest.raises(UserError, match="--port"):
+        LocalServer(ServerOptions(port=narrow.grpc_port, **given))
+    with pytest.raises(UserError, match="--rest_api_port"):
+        LocalServer(ServerOptions(port=0, **given | {"rest_api_port": narrow.rest_port}))
+
+
+def test_a_wrong_option_is_told_by_name(base, tmp_path):
+    from serving.local_server import ServerOptions
+    from tf_efficientbert.errors import UserError
+
+    for options, flag in [
+        ({}, "--model_config_file"),
+        ({"model_base_path": str(tmp_path / "gone")}, "--model_base_path"),
+        ({"model_base_path": str(base), "drain_seconds": 0.0}, "--drain_seconds"),
+        ({"model_base_path": str(base), "max_request_bytes": 0}, "--max_request_bytes"),
+    ]:
+        with pytest.raises(UserError, match=flag):
+            ServerOptions(**options)
+
+
+def test_grpc_alone_can_be_served(base):
+    with server_here(model_name="words", model_base_path=str(base), rest_api_port=-1) as server:
+        with grpc.insecure_channel(server.grpc) as channel:
+            grpc.channel_ready_future(channel).result(30)
+        assert server.rest_port is None

@@ -1,0 +1,288 @@
+"""Versions that come, go and turn out to be broken, under clients that never notice."""
+
+import shutil
+import threading
+import time
+
+import grpc
+import pytest
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving.client_error import RequestError
+from serving.config_files import model_server_config
+from serving.grpc_client import GrpcClient
+from serving.versions import Policy, versions_on_disk, wanted_versions
+from tests.serving.clients import Clients
+from tests.serving.served_models import save_words, write_warmup
+from tests.serving.server_process import ServerProcess, server_here
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Good versions 1 to 3, to copy from."""
+    folder = tmp_path_factory.mktemp("saved")
+    for version in (1, 2, 3):
+        save_words(folder, version)
+    return folder
+
+
+@pytest.fixture
+def base(saved, tmp_path):
+    """A model folder with version 1."""
+    shutil.copytree(saved / "1", tmp_path / "words" / "1")
+    return tmp_path / "words"
+
+
+@pytest.fixture
+def here(base):
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        server.client = GrpcClient(server.grpc, "words")
+        yield server
+        server.client.close()
+
+
+def publish(source, base, version: int) -> None:
+    """Puts a copy into place by a rename, as the export does."""
+    new = base / f".{version}.new"
+    shutil.copytree(source, new)
+    new.rename(base / str(version))
+
+
+def wait_for_status(client, version: int, state: str) -> str:
+    """Waits until the version is in the state; returns its error."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        found = client.status().get(version, ("", ""))
+        if found[0] == state:
+            return found[1]
+        time.sleep(0.02)
+    raise AssertionError(f"version {version} is not {state}: {client.status()}")
+
+
+def answering(client) -> int:
+    return int(client.predict({"sentences": ["a"]})["version"][0])
+
+
+def test_a_new_version_takes_over_and_the_old_one_ends(here, saved, base):
+    assert answering(here.client) == 1
+    publish(saved / "2", base, 2)
+    wait_for_status(here.client, 2, "AVAILABLE")
+    assert answering(here.client) == 2
+    wait_for_status(here.client, 1, "END")
+    with pytest.raises(RequestError) as error:
+        GrpcClient(here.grpc, "words", version=1).predict({"sentences": ["a"]})
+    assert error.value.code == "NOT_FOUND"
+
+
+def test_a_version_ends_after_its_last_request(here, saved, base):
+    answers = []
+    ask = lambda: answers.append(here.client.predict({"sentences": ["a"]}, "slow"))  # noqa: E731
+    late = [threading.Thread(target=ask) for _ in range(6)]  # more than run at a time
+    for thread in late:
+        thread.start()
+    publish(saved / "2", base, 2)
+    wait_for_status(here.client, 2, "AVAILABLE")
+    for thread in late:
+        thread.join()
+    assert [int(outputs["version"][0]) in (1, 2) for outputs in answers] == [True] * 6
+    wait_for_status(here.client, 1, "END")
+
+
+def test_no_request_fails_while_versions_are_swapped_and_removed(here, saved, base):
+    clients = Clients(here, 8)
+    for version in (2, 3):
+        publish(saved / str(version), base, version)
+        clients.wait_until(lambda answers, version=version: answers[version] > 50)
+    shutil.rmtree(base / "2")
+    shutil.rmtree(base / "1")
+    after = clients.answers[3] + 100
+    clients.wait_until(lambda answers: answers[3] > after)
+    clients.stop()
+    assert clients.errors == []
+    assert sum(clients.answers.values()) > 200
+
+
+@pytest.mark.slow
+def test_32_clients_see_no_failure_in_a_minute_of_swaps(base, saved, tmp_path):
+    flags = ["--model_name=words", f"--model_base_path={base}"]
+    server = ServerProcess(tmp_path / "log", *flags)
+    clients = Clients(server, 32)
+    end, version = time.monotonic() + 60, 1
+    while time.monotonic() < end:
+        time.sleep(8)
+        publish(saved / "2", base, version + 1)
+        clients.wait_until(
+            lambda _, version=version: (
+                f"version {version} of model words is unloaded" in server.log()
+            )
+        )
+        shutil.rmtree(base / str(version))
+        version += 1
+    clients.stop()
+    server.stop()
+    assert clients.errors == []
+    assert version > 4
+
+
+# === Broken versions ===
+
+
+def truncated(name):
+    def spoil(version):
+        path = version / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return spoil
+
+
+def foreign_operation(version):
+    path = version / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved.meta_graphs[0].graph_def.node[0].op = "OperationOfAnotherProgram"
+    path.write_bytes(saved.SerializeToString())
+
+
+def nothing_in_it(version):
+    shutil.rmtree(version)
+    version.mkdir()
+
+
+def another_file(version):
+    (version / "saved_model.pb").write_bytes(b"PK\x03\x04 something else" * 100)
+
+
+def failing_warmup(version):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = "gone"
+    write_warmup(version, [request])
+
+
+BROKEN = {
+    "graph truncated": truncated("saved_model.pb"),
+    "variables truncated": truncated("variables/variables.data-00000-of-00001"),
+    "index truncated": truncated("variables/variables.index"),
+    "warm-up truncated": truncated("assets.extra/tf_serving_warmup_requests"),
+    "warm-up fails": failing_warmup,
+    "foreign operation": foreign_operation,
+    "empty folder": nothing_in_it,
+    "another file": another_file,
+}
+
+
+def test_a_broken_version_is_reported_and_the_old_one_serves_on(here, saved, base, tmp_path):
+    for number, (fault, spoil) in enumerate(BROKEN.items(), 10):
+        shutil.copytree(saved / "2", tmp_path / fault)
+        spoil(tmp_path / fault)
+        publish(tmp_path / fault, base, number)
+        message = wait_for_status(here.client, number, "END")
+        assert str(base / str(number)) in message, (fault, message)
+        assert answering(here.client) == 1, fault
+    publish(saved / "3", base, 99)
+    wait_for_status(here.client, 99, "AVAILABLE")
+    assert answering(here.client) == 3
+
+
+def test_a_broken_version_is_tried_again_when_its_files_change(here, saved, base):
+    publish(saved / "2", base, 2)
+    graph = base / "2" / "saved_model.pb"
+    whole = graph.read_bytes()
+    wait_for_status(here.client, 2, "AVAILABLE")
+    publish(saved / "3", base, 3)
+    wait_for_status(here.client, 3, "AVAILABLE")
+    (base / "4").mkdir()  # a copy that begins, and takes its time
+    wait_for_status(here.client, 4, "END")
+    shutil.copytree(saved / "2", base / "4", dirs_exist_ok=True)
+    wait_for_status(here.client, 4, "AVAILABLE")
+    assert (answering(here.client), graph.read_bytes()) == (2, whole)
+
+
+def test_what_is_not_a_number_is_no_version(tmp_path):
+    for name in ("1", "12", ".13.new", "tmp", "-1", "٣", "1.5"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "7").write_text("a file")
+    assert set(versions_on_disk(tmp_path)) == {1, 12}
+
+
+def test_policies_choose_versions():
+    specific = Policy(specific=Policy.Specific(versions=[1, 9]))
+    assert wanted_versions(Policy(), {1, 2, 3}) == {3}
+    assert wanted_versions(Policy(latest=Policy.Latest(num_versions=2)), {1, 2, 3}) == {2, 3}
+    assert wanted_versions(Policy(all=Policy.All()), {1, 2}) == {1, 2}
+    assert wanted_versions(specific, {1, 2}) == {1}
+    assert wanted_versions(Policy(), set()) == set()
+
+
+# === Other configs at run time ===
+
+
+def test_a_reload_adds_and_removes_models(here, saved):
+    config = model_server_config("words", str(saved.parent / "elsewhere"))
+    with pytest.raises(RequestError, match="cannot move"):
+        here.client.reload_config(config)
+    other = GrpcClient(here.grpc, "other")
+    here.client.reload_config(model_server_config("other", str(saved)))
+    assert answering(other) == 3
+    with pytest.raises(RequestError) as error:
+        answering(here.client)
+    assert error.value.code == "NOT_FOUND"
+
+
+def test_a_label_moves_only_to_a_version_that_is_available(here, base):
+    config = model_server_config("words", str(base))
+    config.model_config_list.config[0].version_labels["stable"] = 1
+    here.client.reload_config(config)
+    labelled = GrpcClient(here.grpc, "words", label="stable")
+    assert answering(labelled) == 1
+    config.model_config_list.config[0].version_labels["stable"] = 7
+    with pytest.raises(RequestError, match="not currently available") as error:
+        here.client.reload_config(config)
+    assert error.value.code == "FAILED_PRECONDITION"
+    assert answering(labelled) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "base_path", "platform"),
+    [("", "/models/x", "tensorflow"), ("x", "", "tensorflow"), ("x", "/models/x", "caffe")],
+)
+def test_a_config_that_cannot_be_served_changes_nothing(here, name, base_path, platform):
+    config = model_server_config(name, base_path)
+    config.model_config_list.config[0].model_platform = platform
+    with pytest.raises(RequestError) as error:
+        here.client.reload_config(config)
+    assert error.value.code == "INVALID_ARGUMENT"
+    assert answering(here.client) == 1
+
+
+def test_the_recorded_requests_have_run_before_the_first_caller_comes(here):
+    import urllib.request
+
+    with urllib.request.urlopen(f"http://{here.rest}/monitoring/prometheus/metrics") as page:
+        assert b'local_server:batch_rows_count{model_name="words"} 3.0' in page.read()
+
+
+def test_a_server_whose_first_model_is_loading_says_unavailable(tmp_path, saved):
+    shutil.copytree(saved / "1", tmp_path / "words" / "1")
+    with server_here(model_name="words", model_base_path=str(tmp_path / "words")) as server:
+        repository = server._repository
+        load, begun, go = repository._load, threading.Event(), threading.Event()
+
+        def held_load(*arguments):
+            begun.set()
+            assert go.wait(30)
+            return load(*arguments)
+
+        repository._load = held_load
+        reload = threading.Thread(
+            target=repository.configure, args=(model_server_config("other", str(saved)),)
+        )
+        reload.start()
+        assert begun.wait(30)
+        with grpc.insecure_channel(server.grpc):
+            client = GrpcClient(server.grpc, "other", retries=0)
+            with pytest.raises(RequestError) as error:
+                answering(client)
+            go.set()
+            reload.join()
+            assert answering(client) == 3
+    assert error.value.code == "UNAVAILABLE"
