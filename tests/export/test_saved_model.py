@@ -78,7 +78,7 @@ def served(models, versions, tmp_path_factory):
         }
     (folder / "orders.json").write_text(json.dumps(orders), "utf-8")
     command = [sys.executable, "-c", _FRESH_PROCESS, str(folder / "orders.json")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
     return {kind: dict(np.load(order["to"])) for kind, order in orders.items()}
 
