@@ -6,8 +6,8 @@
 """
 
 from tf_efficientbert.compression.compress import CompressOptions, compress
-from tf_efficientbert.pipeline.report import text_table
 from tf_efficientbert.reporting.compression import compression_rows
+from tf_efficientbert.reporting.tables import text_table
 from trainers.job import print_figures, run_job
 
 

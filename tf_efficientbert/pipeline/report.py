@@ -7,6 +7,7 @@ from pathlib import Path
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
+from tf_efficientbert.reporting.tables import text_table
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
 _AFTER_SCORE = (
@@ -144,15 +145,3 @@ def _parity_rows(parity: dict) -> list[list[str]]:
             ]
         )
     return rows
-
-
-def text_table(rows: list[list[str]]) -> str:
-    """Columns aligned, a rule under the first row."""
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    lines = [
-        "  "
-        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    rule = "  " + "  ".join("-" * width for width in widths)
-    return "\n".join([lines[0], rule, *lines[1:]])

@@ -1,4 +1,4 @@
-"""The tables of a report's page: stages, candidates, confusion matrices, seconds."""
+"""The tables of a report: stages, candidates, confusion matrices, seconds; one as plain text."""
 
 from collections.abc import Collection, Sequence
 from statistics import median
@@ -29,6 +29,18 @@ def table(
             ],
         ),
     )
+
+
+def text_table(rows: list[list[str]]) -> str:
+    """Columns aligned, a rule under the first row."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [
+        "  "
+        + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    rule = "  " + "  ".join("-" * width for width in widths)
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def scrolling(content: Markup, label: str) -> Markup:
