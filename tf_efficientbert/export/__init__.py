@@ -2,6 +2,7 @@
 
 from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
+from tf_efficientbert.export.mediapipe import export_mediapipe
 from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     "ServedModel",
     "export",
     "export_litert",
+    "export_mediapipe",
     "export_saved_model",
 ]

@@ -30,18 +30,26 @@ class InferenceGraph(tf.Module):
         longest: int, the largest number of tokens that will be asked for.
         masked_score: float, what is added to the scores of padding. Static quantization needs one
             that its eight bits can hold beside the scores themselves.
+        table_bits: None, 8 or 4, with how many bits the graph itself stores the numbers of its
+            tables; the quantizer of activations leaves tables alone.
 
     Raises:
         UserError: `model` answers something else, such as spans.
     """
 
-    def __init__(self, model: TaskModel, longest: int, masked_score: float = MASKED_SCORE):
+    def __init__(
+        self,
+        model: TaskModel,
+        longest: int,
+        masked_score: float = MASKED_SCORE,
+        table_bits: int | None = None,
+    ):
         super().__init__()
         if not isinstance(getattr(model, "head", None), ClassificationHead):
             raise UserError("only a classification or a regression can be written as LiteRT file")
         backbone = model.backbone
         self._masked_score = masked_score
-        self._embedding = _Embedding(backbone.embedding, longest)
+        self._embedding = _Embedding(backbone.embedding, longest, table_bits)
         attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]
         self._attentions = [*attentions, _FirstTokenAttention(backbone.attentions[-1])]
         self._cells = [_Cell(cell) for cell in backbone.cells]
@@ -50,7 +58,7 @@ class InferenceGraph(tf.Module):
         self._num_outputs = model.head.num_outputs
 
     def __call__(self, token_ids, segment_ids, padding_mask):
-        """int32 tensors [1, tokens], tokens known, to logits [1, classes], or [1] for one output."""
+        """int32 tensors [1, tokens] to logits [1, classes], or [1] for one output."""
         bias = (1.0 - tf.cast(padding_mask, tf.float32))[:, None, :] * self._masked_score
         x = self._embedding(token_ids, segment_ids)
         for attention, cell in zip(self._attentions, self._cells, strict=True):
@@ -83,27 +91,69 @@ class _LayerNorm(tf.Module):
         return x * tf.math.rsqrt(variance + self._epsilon) * self._gamma + self._beta
 
 
-class _Embedding(tf.Module):
-    def __init__(self, layer, longest: int):
+class _Table(tf.Module):
+    """Rows of a table by their numbers."""
+
+    def __init__(self, rows):
         super().__init__()
-        self._tokens = _constant(layer.token_table)
+        self._rows = _constant(rows)
+
+    def __call__(self, numbers):
+        return tf.gather(self._rows, numbers)
+
+
+class _Int8Table(tf.Module):
+    """The same in eight bits, each row with a scale of its own."""
+
+    def __init__(self, rows):
+        super().__init__()
+        integers, scales = _quantized(rows, largest=127)
+        self._integers, self._scales = tf.Variable(integers), _constant(scales)
+
+    def __call__(self, numbers):
+        integers = tf.gather(self._integers, numbers)
+        return tf.cast(integers, tf.float32) * tf.gather(self._scales, numbers)
+
+
+class _Int4Table(tf.Module):
+    """The same in four bits, a number of the left half of a row in a byte with one of the right."""
+
+    def __init__(self, rows):
+        super().__init__()
+        integers, scales = _quantized(rows, largest=7)
+        left, right = np.split(integers, 2, axis=-1)
+        self._pairs = tf.Variable(16 * left + right)  # -119 to 119
+        self._scales = _constant(scales)
+
+    def __call__(self, numbers):
+        pairs = tf.cast(tf.gather(self._pairs, numbers), tf.float32)
+        left = tf.floor(pairs / 16 + 0.5)
+        integers = tf.concat([left, pairs - 16 * left], axis=-1)
+        return integers * tf.gather(self._scales, numbers)
+
+
+class _Embedding(tf.Module):
+    def __init__(self, layer, longest: int, table_bits: int | None):
+        super().__init__()
+        self._tokens = _table(layer.token_table, table_bits)
         positions = layer.position_table.numpy()[:longest]
         segments = layer.segment_table.numpy()
         self._rows = len(positions)
-        self._places = _constant(np.concatenate([positions + segment for segment in segments]))
+        places = np.concatenate([positions + segment for segment in segments])
+        self._places = _table(places, table_bits)
         self._layer_norm = _LayerNorm(layer.layer_norm)
         self._projection = None
         if isinstance(layer, TrigramEmbedding):
             self._projection = _Dense(*_kernel_and_bias(layer.projection))
 
     def __call__(self, token_ids, segment_ids):
-        x = tf.gather(self._tokens, token_ids)
+        x = self._tokens(token_ids)
         if self._projection:
             following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
             preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
             x = self._projection(tf.concat([following, x, preceding], axis=-1))
         places = tf.range(token_ids.shape[1])[None] + segment_ids * self._rows
-        return self._layer_norm(x + tf.gather(self._places, places))
+        return self._layer_norm(x + self._places(places))
 
 
 class _Attention(tf.Module):
@@ -183,6 +233,17 @@ class _Cell(tf.Module):
 def _constant(weight) -> tf.Variable:
     # A variable, for the graph of a large model with its weights as constants takes 20 GB.
     return tf.Variable(np.asarray(weight, np.float32), trainable=False)
+
+
+def _table(rows, bits: int | None) -> tf.Module:
+    return {None: _Table, 8: _Int8Table, 4: _Int4Table}[bits](np.asarray(rows, np.float32))
+
+
+def _quantized(rows: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers from -largest to largest, int8, and each row's scale [rows, 1]."""
+    scales = np.abs(rows).max(axis=-1, keepdims=True) / largest
+    integers = np.rint(rows / np.where(scales == 0, 1, scales))
+    return integers.astype(np.int8), scales
 
 
 def _kernel_and_bias(layer) -> tuple[np.ndarray, np.ndarray]:
