@@ -27,6 +27,7 @@ _GRAPH_ARGUMENTS: dict[str, dict[str, Any]] = {
 PRECISIONS = tuple(_GRAPH_ARGUMENTS)
 CONVERTER_PRECISIONS = ("float32", "float16", "int8")  # what needs no second quantizer
 _CALIBRATION_EXAMPLES = 32
+_THREADS = 2  # of the calibration, whose own default of 16 stops a small machine
 
 
 def needs_calibration(precision: str) -> bool:
@@ -44,18 +45,20 @@ def converted(
     lengths: Sequence[int],
     precisions: Sequence[str],
     calibration: EncodedExamples | None = None,
+    graph_class: type[tf.Module] = InferenceGraph,
 ) -> Iterator[tuple[str, bytes]]:
     """Yields each precision with its file, which has a signature for each of `lengths`.
 
     Args:
         calibration: real text, which int8_static reads the ranges of activations from.
+        graph_class: what is called like an InferenceGraph.
 
     Raises:
         UserError: an unknown precision, or int8_static without calibration text.
     """
     check_precisions(precisions, calibration is not None)
     for precisions_of_graph in _grouped(precisions):
-        graph = InferenceGraph(model, max(lengths), **_GRAPH_ARGUMENTS[precisions_of_graph[0]])
+        graph = graph_class(model, max(lengths), **_GRAPH_ARGUMENTS[precisions_of_graph[0]])
         functions = {signature_name(tokens): _logits(graph, tokens) for tokens in lengths}
         with saved(graph, functions) as folder:
             for precision in precisions_of_graph:
@@ -112,7 +115,7 @@ def convert(folder: str, signatures: Iterable[str], precision: str, custom: bool
     return converter.convert()
 
 
-def _logits(graph: InferenceGraph, tokens: int) -> Callable:
+def _logits(graph: tf.Module, tokens: int) -> Callable:
     @tf.function(input_signature=input_signature(tokens), autograph=False)
     def logits(token_ids, segment_ids, padding_mask):
         return {"logits": graph(token_ids, segment_ids, padding_mask)}
@@ -144,7 +147,7 @@ def _quantized(content: bytes, recipe: Callable, samples: dict | None = None) ->
     quantizer = Quantizer(bytearray(content))
     recipe(quantizer)
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-        ranges = quantizer.calibrate(samples) if samples else None
+        ranges = quantizer.calibrate(samples, num_threads=_THREADS) if samples else None
         return bytes(quantizer.quantize(ranges).quantized_model)
 
 
