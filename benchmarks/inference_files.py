@@ -1,12 +1,15 @@
 """The files that `benchmarks.inference` times: two networks of random weights in every form.
 
-    python -m benchmarks.inference_files FOLDER TOKENS
+    python -m benchmarks.inference_files FOLDER TOKENS [tiny]
+
+`tiny` shapes are for trying the benchmark out.
 
 Runs as a process of its own, whose memory is free again before anything is timed. Writes
 FOLDER/contenders.json: a list of {"model", "runtime", "precision", "path"}.
 """
 
 import contextlib
+import dataclasses
 import os
 import sys
 import time
@@ -21,6 +24,7 @@ import tensorflow as tf
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.export.inference_graph import InferenceGraph
+from tf_efficientbert.export.litert import lengths_up_to
 from tf_efficientbert.export.litert_conversion import (
     PRECISIONS,
     converted,
@@ -37,7 +41,6 @@ _BERT_BASE = {
     "num_attention_heads": 12,
     "num_hidden_layers": 12,
 }
-_LENGTHS = (32, 64, 128, 384)
 # The names that rows have; the export calls its dynamic-range form int8.
 ROW_PRECISION = {"int8": "int8_dynamic"}
 SAME_GRAPH = "bert_base_inference_graph"
@@ -61,9 +64,13 @@ class PlainGraph(tf.Module):
 
 def main() -> None:
     folder, tokens = Path(sys.argv[1]), int(sys.argv[2])
+    student, bert = Architecture.from_preset("efficientbert"), architecture_of(_BERT_BASE)
+    if sys.argv[3:] == ["tiny"]:
+        student = dataclasses.replace(student, hidden_size=48, ffn_width=48, embedding_size=32)
+        bert = dataclasses.replace(bert, hidden_size=48, ffn_width=96, cells=bert.cells[:2])
     rows = [
-        *_files(folder, "efficientbert", Architecture.from_preset("efficientbert"), tokens),
-        *_files(folder, "bert_base", architecture_of(_BERT_BASE), tokens),
+        *_files(folder, "efficientbert", student, tokens),
+        *_files(folder, "bert_base", bert, tokens),
     ]
     write_json(folder / "contenders.json", rows)
 
@@ -72,7 +79,8 @@ def _files(folder: Path, name: str, architecture: Architecture, tokens: int) -> 
     model = _random(architecture, exact_gelu=name == "bert_base")
     text = _random_text()
     ours = name == "efficientbert"
-    graph, lengths = (InferenceGraph, _LENGTHS) if ours else (PlainGraph, (tokens,))
+    graph = InferenceGraph if ours else PlainGraph
+    lengths = lengths_up_to(384) if ours else (tokens,)
     for precision, content in converted(model, lengths, PRECISIONS, text, graph):
         yield _written(folder, name, "litert", precision, content)
     if not ours:

@@ -17,7 +17,7 @@ from tf_efficientbert.export.litert_conversion import (
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import write_file
 
-__all__ = ["DEFAULT_PRECISIONS", "PRECISIONS", "LiteRtModel", "export_litert"]
+__all__ = ["DEFAULT_PRECISIONS", "PRECISIONS", "LiteRtModel", "export_litert", "lengths_up_to"]
 
 DEFAULT_PRECISIONS = ("float32", "int8")
 _LENGTHS = (32, 64, 128, 384)
@@ -49,12 +49,16 @@ def export_litert(
             a classification's or regression's; the disk is full.
     """
     check_precisions(precisions, calibration is not None)
-    lengths = [*(length for length in _LENGTHS if length < tokens), tokens]
-    files = converted(model.model, lengths, precisions, calibration)
+    files = converted(model.model, lengths_up_to(tokens), precisions, calibration)
     paths = {name: Path(folder) / f"model_{name}.tflite" for name in precisions}
     for name, content in tqdm(files, "convert to LiteRT", len(paths), unit="file"):
         write_file(paths[name], content)
     return paths
+
+
+def lengths_up_to(longest: int) -> tuple[int, ...]:
+    """The lengths that a file for texts of up to `longest` tokens has signatures for."""
+    return *(length for length in _LENGTHS if length < longest), longest
 
 
 class LiteRtModel:

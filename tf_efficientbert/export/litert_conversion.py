@@ -27,7 +27,7 @@ _GRAPH_ARGUMENTS: dict[str, dict[str, Any]] = {
 PRECISIONS = tuple(_GRAPH_ARGUMENTS)
 CONVERTER_PRECISIONS = ("float32", "float16", "int8")  # what needs no second quantizer
 _CALIBRATION_EXAMPLES = 32
-_THREADS = 2  # of the calibration, whose own default of 16 stops a small machine
+_THREADS = 1  # of the calibration; its default of 16 all but stops a small or busy machine
 
 
 def needs_calibration(precision: str) -> bool:
