@@ -4,7 +4,7 @@ The same figures as the Keras model's, from the same weights, with less work:
 
 - the last layer is computed for [CLS] alone, the one token the head reads, and its key and value
   projections are absorbed: q (x Wk)^T is (q Wk^T) x^T and p (x Wv) is (p x) Wv;
-- LayerNorm is mean, mean of squares and rsqrt;
+- LayerNorm is written out as the mean, the mean of centred squares and rsqrt;
 - the score scale is folded into the query weights, the key bias dropped (it shifts all scores of a
   query alike), the value bias folded into the output bias (probabilities add up to one);
 - position and segment come from one table.
