@@ -33,6 +33,7 @@ test-slow: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.search --run=runs/quickstart
+	$(BIN)/python -m benchmarks.inference
 
 lint: $(INSTALLED) $(BUILDIFIER)
 	$(BIN)/ruff check .

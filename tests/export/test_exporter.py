@@ -17,6 +17,7 @@ from tests.models.small_text_models import (
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.litert import LiteRtModel
+from tf_efficientbert.export.litert_text import LiteRtTextModel
 from tf_efficientbert.export.saved_model import ServedModel
 
 _ONE_LAYER = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
@@ -96,6 +97,20 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
         export(strict)
 
 
+def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_path):
+    model = small_text_model(architecture=_ONE_LAYER)
+    result = export(options(model, precisions="int4, float32", mediapipe="int8", text_in="float32"))
+    assert list(result["litert"]) == ["int4", "float32"]
+    names = {path.name for path in (tmp_path / "export" / "litert").iterdir()}
+    files = ("model_int4", "model_float32", "mediapipe_int8", "litert_text_float32")
+    assert names == {f"{name}.tflite" for name in files}
+    assert Path(result["mediapipe"]).name == "mediapipe_int8.tflite"
+    text = LiteRtTextModel(result["litert_text"])
+    examples = small_examples(model.task, count=4)
+    expected = model.logits(model.encode(examples))
+    np.testing.assert_allclose(text.logits(examples), expected, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -126,6 +141,9 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "limit": -2}, "--limit=-2"),
         ({"model": "m", "max_int8_loss": -1.0}, "--max_int8_loss=-1.0: expected 0 or more"),
         ({"model": "m", "max_float_difference": float("nan")}, "--max_float_difference=nan"),
+        ({"model": "m", "precisions": "float32,int7"}, "--precisions: 'int7' is none of float32"),
+        ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of float32"),
+        ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

@@ -3,6 +3,7 @@
 from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.export.litert import LiteRtModel, export_litert
+from tf_efficientbert.export.mediapipe import export_mediapipe
 from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "export",
     "export_huggingface",
     "export_litert",
+    "export_mediapipe",
     "export_saved_model",
 ]

@@ -12,7 +12,15 @@ from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.agreement import require_agreement
 from tf_efficientbert.export.huggingface import export_huggingface
-from tf_efficientbert.export.litert import LiteRtModel, export_litert
+from tf_efficientbert.export.litert import (
+    DEFAULT_PRECISIONS,
+    PRECISIONS,
+    LiteRtModel,
+    export_litert,
+)
+from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, needs_calibration
+from tf_efficientbert.export.litert_text import export_litert_text
+from tf_efficientbert.export.mediapipe import export_mediapipe
 from tf_efficientbert.export.parity import parity
 from tf_efficientbert.export.saved_model import next_version, write_model_card, write_version
 from tf_efficientbert.models.text_model import TextModel, load, load_for
@@ -43,6 +51,11 @@ class ExportOptions(TaskOptions):
     max_int8_loss: float = option(
         1.0, "fail where int8 loses more points of the task's first metric (100 turn it off)"
     )
+    precisions: str = option(
+        ",".join(DEFAULT_PRECISIONS), f"of the LiteRT files, a,b,c of {', '.join(PRECISIONS)}"
+    )
+    mediapipe: str = option("", "float32, float16 or int8: also write a file for MediaPipe so")
+    text_in: str = option("", "float32, float16 or int8: also write a LiteRT file with tokenizer")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +68,25 @@ class ExportOptions(TaskOptions):
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if self.latency_runs < 1:
             raise UserError(f"--latency_runs={self.latency_runs}: expected a number above 0")
+        for flag, names, known in (
+            ("precisions", self.litert_precisions, PRECISIONS),
+            ("mediapipe", (self.mediapipe,), ("", *CONVERTER_PRECISIONS)),
+            ("text_in", (self.text_in,), ("", *CONVERTER_PRECISIONS)),
+        ):
+            for name in names:
+                if name not in known:
+                    listed = ", ".join(filter(None, known))
+                    raise UserError(f"--{flag}: {name!r} is none of {listed}")
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether LiteRT files need text to be made."""
+        return any(map(needs_calibration, self.litert_precisions))
+
+    @property
+    def litert_precisions(self) -> tuple[str, ...]:
+        """`precisions` as a list, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.precisions.split(",")))
 
 
 def export(options: ExportOptions) -> dict:
@@ -67,8 +99,9 @@ def export(options: ExportOptions) -> dict:
     data is needed, and flags that name some are only held against the model's task.
 
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
-        median}}}, "parity": see `parity`, "parity_split": the split it ran on, "seconds": float}.
-        Latencies are for one text padded to `max_tokens`.
+        median}}}, "mediapipe" and "litert_text": path, where asked for, "parity": see `parity`,
+        "parity_split": the split it ran on, "seconds": float}. Latencies are for one text padded
+        to `max_tokens`.
 
     Raises:
         UserError: for everything that is wrong with flags or files, where the data belongs to
@@ -87,7 +120,13 @@ def export(options: ExportOptions) -> dict:
         own = run.path / "saved_model"
         folder = _made(options.saved_model_dir) if options.saved_model_dir else own
         examples = data.load(data.score_split)
-        paths = export_litert(model, run.path / "litert", options.max_tokens)
+        paths = export_litert(
+            model,
+            run.path / "litert",
+            options.max_tokens,
+            options.litert_precisions,
+            model.encode(data.load("dev")) if options.calibrates else None,
+        )
 
         def compare(version: Path) -> dict:
             forms = parity(model, version, paths, examples)
@@ -112,6 +151,7 @@ def export(options: ExportOptions) -> dict:
             {
                 "saved_model": str(version),
                 "litert": _timed(paths, model.encode(examples), options.latency_runs),
+                **_other_litert_files(model, run.path / "litert", options),
                 "parity": forms,
                 "parity_split": data.score_split,
             }
@@ -155,3 +195,15 @@ def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[
         size = Path(path).stat().st_size
         litert[precision] = {"path": str(path), "bytes": size, "latency_ms": latency}
     return litert
+
+
+def _other_litert_files(model: TextModel, folder: Path, options: ExportOptions) -> dict[str, str]:
+    written = {}
+    for name, write, precision in (
+        ("mediapipe", export_mediapipe, options.mediapipe),
+        ("litert_text", export_litert_text, options.text_in),
+    ):
+        if precision:
+            path = folder / f"{name}_{precision}.tflite"
+            written[name] = str(write(model, path, options.max_tokens, precision))
+    return written

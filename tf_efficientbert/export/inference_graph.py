@@ -1,0 +1,271 @@
+"""A trained model's answer as a graph that costs as little as it can.
+
+The same figures as the Keras model's, from the same weights, with less work:
+
+- the last layer is computed for [CLS] alone, the one token the head reads, and its key and value
+  projections are absorbed: q (x Wk)^T is (q Wk^T) x^T and p (x Wv) is (p x) Wv;
+- LayerNorm is written out as the mean, the mean of centred squares and rsqrt;
+- the score scale is folded into the query weights, the key bias dropped (it shifts all scores of a
+  query alike), the value bias folded into the output bias (probabilities add up to one);
+- position and segment come from one table.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.layers.feed_forward_cell import FeedForwardCell
+from tf_efficientbert.layers.formula import evaluate
+from tf_efficientbert.layers.self_attention import MASKED_SCORE, SelfAttention
+from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
+from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.models.task_model import TaskModel
+
+
+class InferenceGraph(tf.Module):
+    """Logits of one text, of a classification or a regression.
+
+    Args:
+        model: TaskModel in float32.
+        longest: int, the largest number of tokens that will be asked for.
+        masked_score: float, what is added to the scores of padding. Static quantization needs one
+            that its eight bits can hold beside the scores themselves.
+        table_bits: None, 8 or 5: about how many bits the graph itself stores a table's numbers
+            in; ai-edge-quantizer leaves tables in float.
+
+    Raises:
+        UserError: `model` answers something else, such as spans.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        longest: int,
+        masked_score: float = MASKED_SCORE,
+        table_bits: int | None = None,
+    ):
+        super().__init__()
+        if not isinstance(getattr(model, "head", None), ClassificationHead):
+            raise UserError("only a classification or a regression can be written as LiteRT file")
+        backbone = model.backbone
+        self._masked_score = masked_score
+        self._embedding = _Embedding(backbone.embedding, longest, table_bits)
+        attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]
+        self._attentions = [*attentions, _FirstTokenAttention(backbone.attentions[-1])]
+        self._cells = [_Cell(cell) for cell in backbone.cells]
+        self._pooler = _Dense(*_kernel_and_bias(model.head.pooler))
+        self._classifier = _Dense(*_kernel_and_bias(model.head.classifier))
+        self._num_outputs = model.head.num_outputs
+
+    def __call__(self, token_ids, segment_ids, padding_mask):
+        """int32 tensors [1, tokens] to logits [1, classes], or [1] for one output."""
+        bias = (1.0 - tf.cast(padding_mask, tf.float32))[:, None, :] * self._masked_score
+        x = self._embedding(token_ids, segment_ids)
+        for attention, cell in zip(self._attentions, self._cells, strict=True):
+            x = cell(attention(x, bias))
+        logits = self._classifier(tf.tanh(self._pooler(x[:, 0])))
+        return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+
+
+class _Dense(tf.Module):
+    def __init__(self, kernel, bias=None):
+        super().__init__()
+        self._kernel = _constant(kernel)
+        self._bias = None if bias is None else _constant(bias)
+
+    def __call__(self, x):
+        y = tf.matmul(x, self._kernel)
+        return y if self._bias is None else y + self._bias
+
+
+class _LayerNorm(tf.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self._gamma, self._beta = _constant(layer.gamma), _constant(layer.beta)
+        self._epsilon = layer.epsilon
+
+    def __call__(self, x):
+        # Centred before squaring: the mean of squares less the squared mean would cancel.
+        x -= tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(x * x, axis=-1, keepdims=True)
+        return x * tf.math.rsqrt(variance + self._epsilon) * self._gamma + self._beta
+
+
+class _Table(tf.Module):
+    """Rows of a table by their numbers."""
+
+    def __init__(self, rows):
+        super().__init__()
+        self._rows = _constant(rows)
+
+    def __call__(self, numbers):
+        return tf.gather(self._rows, numbers)
+
+
+class _Int8Table(tf.Module):
+    """The same in eight bits, each row with a scale of its own."""
+
+    def __init__(self, rows):
+        super().__init__()
+        integers, scales = _quantized(rows, largest=127)
+        self._integers, self._scales = tf.Variable(integers), _constant(scales)
+
+    def __call__(self, numbers):
+        integers = tf.gather(self._integers, numbers)
+        return tf.cast(integers, tf.float32) * tf.gather(self._scales, numbers)
+
+
+class _PackedTable(tf.Module):
+    """The same in 5.3 bits: three numbers from -19 to 19, digits of one int16.
+
+    A token table suffers more from four bits than the dense layers do.
+    """
+
+    _LARGEST, _RADIX = 19, 39
+
+    def __init__(self, rows):
+        super().__init__()
+        self._width = rows.shape[-1]
+        integers, scales = _quantized(rows, self._LARGEST)
+        integers = np.pad(integers.astype(np.int16), [(0, 0), (0, -self._width % 3)])
+        high, middle, low = np.split(integers, 3, axis=-1)
+        self._digits = tf.Variable((high * self._RADIX + middle) * self._RADIX + low)
+        self._scales = _constant(scales)
+
+    def __call__(self, numbers):
+        rest, digits = tf.cast(tf.gather(self._digits, numbers), tf.float32), []
+        for place in (self._RADIX**2, self._RADIX):
+            digit = tf.floor(rest * (1 / place) + 0.5)
+            rest -= place * digit
+            digits.append(digit)
+        integers = tf.concat([*digits, rest], axis=-1)[..., : self._width]
+        return integers * tf.gather(self._scales, numbers)
+
+
+class _Embedding(tf.Module):
+    def __init__(self, layer, longest: int, table_bits: int | None):
+        super().__init__()
+        self._tokens = _table(layer.token_table, table_bits)
+        positions = layer.position_table.numpy()[:longest]
+        segments = layer.segment_table.numpy()
+        self._rows = len(positions)
+        places = np.concatenate([positions + segment for segment in segments])
+        self._places = _table(places, table_bits)
+        self._layer_norm = _LayerNorm(layer.layer_norm)
+        self._projection = None
+        if isinstance(layer, TrigramEmbedding):
+            self._projection = _Dense(*_kernel_and_bias(layer.projection))
+
+    def __call__(self, token_ids, segment_ids):
+        x = self._tokens(token_ids)
+        if self._projection:
+            following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
+            preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
+            x = self._projection(tf.concat([following, x, preceding], axis=-1))
+        places = tf.range(token_ids.shape[1])[None] + segment_ids * self._rows
+        return self._layer_norm(x + self._places(places))
+
+
+class _Attention(tf.Module):
+    """x [1, tokens, d] to the block's output, of the same shape."""
+
+    def __init__(self, layer: SelfAttention):
+        super().__init__()
+        self._heads, self._head_size = layer.num_heads, layer.head_size
+        self._query = _Dense(*_scaled_query(layer))
+        self._key = _Dense(layer.key.kernel)
+        self._value = _Dense(layer.value.kernel)
+        self._output = _Dense(*_output_with_value_bias(layer))
+        self._layer_norm = _LayerNorm(layer.layer_norm)
+
+    def __call__(self, x, bias):
+        query, key, value = (self._split(f(x)) for f in (self._query, self._key, self._value))
+        scores = tf.matmul(query, key, transpose_b=True) + bias[:, None]
+        context = tf.matmul(tf.nn.softmax(scores), value)
+        context = tf.reshape(tf.transpose(context, (0, 2, 1, 3)), x.shape)
+        return self._layer_norm(x + self._output(context))
+
+    def _split(self, x):
+        shape = 1, x.shape[1], self._heads, self._head_size
+        return tf.transpose(tf.reshape(x, shape), (0, 2, 1, 3))
+
+
+class _FirstTokenAttention(tf.Module):
+    """x [1, tokens, d] to the block's output for the first token, [1, 1, d]."""
+
+    def __init__(self, layer: SelfAttention):
+        super().__init__()
+        heads, size, width = layer.num_heads, layer.head_size, layer.hidden_size
+        self._heads, self._head_size = heads, size
+        self._query = _Dense(*_scaled_query(layer))
+        key = layer.key.kernel.numpy().reshape(width, heads, size)
+        value = layer.value.kernel.numpy().reshape(width, heads, size)
+        self._key_transposed = _constant(key.transpose(1, 2, 0))
+        self._value = _constant(value.transpose(1, 0, 2))
+        self._output = _Dense(*_output_with_value_bias(layer))
+        self._layer_norm = _LayerNorm(layer.layer_norm)
+
+    def __call__(self, x, bias):
+        heads, size, width = self._heads, self._head_size, x.shape[-1]
+        first = x[:, :1]
+        # Products of rank 3: at rank 2 LiteRT takes them for dense layers with changing weights.
+        query = tf.reshape(self._query(first), (heads, 1, size))
+        query = tf.reshape(tf.matmul(query, self._key_transposed), (1, heads, width))
+        probabilities = tf.nn.softmax(tf.matmul(query, x, transpose_b=True) + bias)
+        context = tf.reshape(tf.matmul(probabilities, x), (heads, 1, width))
+        context = tf.reshape(tf.matmul(context, self._value), (1, 1, heads * size))
+        return self._layer_norm(first + self._output(context))
+
+
+class _Cell(tf.Module):
+    """The stacked feed-forward networks of a layer."""
+
+    def __init__(self, layer: FeedForwardCell):
+        super().__init__()
+        self._formula = layer.cell.formula
+        self._channel_mismatch, self._exact_gelu = layer.channel_mismatch, layer.exact_gelu
+        self._linear_maps = [
+            {
+                "wb1": (_constant(ffn.kernel_1), _constant(ffn.bias_1)),
+                "wb2": (_constant(ffn.kernel_2), _constant(ffn.bias_2)),
+            }
+            for ffn in layer.feed_forwards
+        ]
+        self._layer_norms = [_LayerNorm(ffn.layer_norm) for ffn in layer.feed_forwards]
+
+    def __call__(self, x):
+        for maps, layer_norm in zip(self._linear_maps, self._layer_norms, strict=True):
+            update = evaluate(self._formula, x, maps, self._channel_mismatch, self._exact_gelu)
+            x = layer_norm(x + update)
+        return x
+
+
+def _constant(weight) -> tf.Variable:
+    # A variable, for the graph of a large model with its weights as constants takes 20 GB.
+    return tf.Variable(np.asarray(weight, np.float32), trainable=False)
+
+
+def _table(rows, bits: int | None) -> tf.Module:
+    return {None: _Table, 8: _Int8Table, 5: _PackedTable}[bits](np.asarray(rows, np.float32))
+
+
+def _quantized(rows: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Integers from -largest to largest, int8, and each row's scale [rows, 1]."""
+    scales = np.abs(rows).max(axis=-1, keepdims=True) / largest
+    integers = np.rint(rows / np.where(scales == 0, 1, scales))
+    return integers.astype(np.int8), scales
+
+
+def _kernel_and_bias(layer) -> tuple[np.ndarray, np.ndarray]:
+    return layer.kernel.numpy(), layer.bias.numpy()
+
+
+def _scaled_query(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
+    kernel, bias = _kernel_and_bias(layer.query)
+    scale = layer.head_size**-0.5
+    return kernel * scale, bias * scale
+
+
+def _output_with_value_bias(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
+    kernel, bias = _kernel_and_bias(layer.output_projection)
+    return kernel, bias + layer.value.bias.numpy() @ kernel

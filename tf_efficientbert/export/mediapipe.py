@@ -1,0 +1,57 @@
+"""Export as a file that MediaPipe's TextClassifier opens: on phones, and in the browser."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.inference_graph import InferenceGraph
+from tf_efficientbert.export.litert_conversion import (
+    CONVERTER_PRECISIONS,
+    convert,
+    input_signature,
+    saved,
+)
+from tf_efficientbert.export.litert_metadata import with_metadata
+from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.storage import write_file
+
+_SIGNATURE = "serving_default"
+
+
+def export_mediapipe(
+    model: TextModel, path: str | Path, tokens: int, precision: str = "float32"
+) -> Path:
+    """Writes a LiteRT file with vocabulary, labels and metadata in it; returns its path.
+
+    It has one signature, for MediaPipe takes no more: ids, mask and segment ids padded to `tokens`
+    (longer text is cut) to `probabilities` [1, classes].
+
+    Args:
+        tokens: int, [CLS] and [SEP] included.
+        precision: float32, float16 or int8 (dynamic range).
+
+    Raises:
+        UserError: the task is no classification of single texts, the tokenizer keeps upper case,
+            for MediaPipe gives no second text and always lower-cases; another precision; the disk
+            is full.
+    """
+    if precision not in CONVERTER_PRECISIONS:
+        known = ", ".join(CONVERTER_PRECISIONS)
+        raise UserError(f"precision {precision!r} is none for MediaPipe; known are {known}")
+    task = model.task
+    if task is None or task.pair or task.is_regression:
+        raise UserError("MediaPipe's TextClassifier takes classifications of single texts alone")
+    if not model.tokenizer.lower_case:
+        raise UserError("MediaPipe lower-cases all text, and this model tells cases apart")
+    graph = InferenceGraph(model.model, tokens)
+
+    @tf.function(input_signature=input_signature(tokens), autograph=False)
+    def probabilities(token_ids, segment_ids, padding_mask):
+        return {"probabilities": tf.nn.softmax(graph(token_ids, segment_ids, padding_mask))}
+
+    with saved(graph, {_SIGNATURE: probabilities}) as folder:
+        content = convert(folder, [_SIGNATURE], precision)
+    content = with_metadata(content, task.name, model.tokenizer.vocabulary, model.labels)
+    write_file(path, content)
+    return Path(path)
