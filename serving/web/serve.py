@@ -1,6 +1,6 @@
 """Shows a model in the browser: type a sentence, see the class.
 
-    python -m serving.web.serve --model=runs/student/model
+python -m serving.web.serve --model=runs/student/model
 """
 
 import dataclasses

@@ -37,8 +37,8 @@ async function load() {
   loaded.classify("the first answer takes longer");
   part("loading").hidden = true;
   part("status").textContent =
-    `Ready: ${about.labels.length} classes, ${megabytes(about.bytes)}. ` +
-    `The model reads the first ${about.tokens} tokens of a text, which are fewer words.`;
+    `Ready: ${about.labels.length} classes, ${megabytes(about.bytes)}. Longer text is cut ` +
+    `after ${about.tokens} tokens, which are words and parts of words.`;
   part("classify").disabled = false;
   return loaded;
 }
@@ -64,9 +64,19 @@ function classify() {
   }
 }
 
-// What the Python tokenizer does to all text, and MediaPipe to ASCII alone.
+// What the Python tokenizer does to all text, and MediaPipe to ASCII alone: compatibility
+// characters to plain ones, upper case and variants of a letter to one, accents and what has no
+// width away, separators and control characters to spaces.
 function normalized(text) {
-  return text.toLowerCase().normalize("NFD").replace(/\p{Mn}/gu, "");
+  return text
+    .normalize("NFKC")
+    .toLowerCase()
+    .replaceAll("ß", "ss")
+    .replaceAll("ς", "σ")
+    .normalize("NFKC")
+    .normalize("NFD")
+    .replace(/\p{Mn}|\p{Default_Ignorable_Code_Point}/gu, "")
+    .replace(/\p{Cc}|\p{Z}/gu, " ");
 }
 
 function show(categories, milliseconds) {
@@ -81,9 +91,9 @@ function row({ categoryName, score }) {
   const name = document.createElement("th");
   name.scope = "row";
   name.textContent = categoryName;
-  const bar = document.createElement("meter");
-  bar.value = score;
-  bar.setAttribute("aria-hidden", "true"); // the figure beside it says the same
+  const bar = document.createElement("span");
+  bar.className = "bar";
+  bar.style.setProperty("--share", score);
   const figure = document.createElement("data");
   figure.value = score;
   figure.textContent = percent(score);
@@ -95,6 +105,7 @@ function row({ categoryName, score }) {
 }
 
 async function download(path, bytes) {
+  part("status").textContent = `Loading the model, ${megabytes(bytes)} …`;
   const content = new Uint8Array(bytes);
   const reader = (await found(path)).body.getReader();
   let received = 0;
@@ -105,8 +116,6 @@ async function download(path, bytes) {
     content.set(value, received);
     received += value.length;
     part("loading").value = received / bytes;
-    part("status").textContent =
-      `Loading the model, ${megabytes(bytes)}: ${Math.floor((100 * received) / bytes)} %`;
   }
   if (received < bytes) throw new Error(`${path} ends after ${received} of ${bytes} bytes`);
   return content;
