@@ -1,4 +1,4 @@
-"""A real browser opens the page: nothing sticks out, nothing is fetched, nothing is complained of."""
+"""A real browser opens the page: nothing sticks out, is fetched, or is complained of."""
 
 import json
 import re
