@@ -4,8 +4,8 @@ import pytest
 from tests.export.exported import TEACHER
 from tests.models.small_models import MAX_POSITIONS
 from tests.models.small_text_models import TASKS, small_examples, small_text_model
-from tf_efficientbert.data.task import Examples
-from tf_efficientbert.export.litert import PRECISIONS, LiteRtModel, export_litert
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.litert import DEFAULT_PRECISIONS, LiteRtModel, export_litert
 
 # Of the logits' spread; about twice the largest difference that was measured.
 _INT8_TOLERANCE = 0.1
@@ -37,22 +37,29 @@ def test_int8_files_answer_nearly_as_keras_does_and_are_smaller(models, litert_f
 def test_a_file_is_written_for_each_precision_and_nothing_else(litert_files, kind):
     folder = litert_files[kind]["float32"].parent
     names = {path.name for path in folder.iterdir()}
-    assert names == {f"model_{precision}.tflite" for precision in PRECISIONS}
+    assert names == {f"model_{precision}.tflite" for precision in DEFAULT_PRECISIONS}
 
 
 def test_a_file_has_the_length_it_was_written_for(litert_files):
-    assert LiteRtModel(litert_files["pair"]["int8"]).tokens == MAX_POSITIONS
+    assert LiteRtModel(litert_files["pair"]["int8"]).lengths == (MAX_POSITIONS,)
 
 
-def test_an_example_longer_than_the_file_takes_is_refused(tmp_path):
-    model = small_text_model(architecture=TEACHER)
-    paths = export_litert(model, tmp_path, tokens=8)
-    litert = LiteRtModel(paths["float32"])
-    fits = model.encode(Examples(("word1 word2 word3 word4 word5 word6",), None, None))
-    np.testing.assert_allclose(litert.logits(fits), model.logits(fits), rtol=0, atol=1e-5)
-    too_long = model.encode(Examples(("word1", "word1 " * 7), None, None))
-    with pytest.raises(ValueError, match="an example has 9 tokens, the file takes 8"):
-        litert.logits(too_long)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"precisions": ("float32", "int7")},
+            "unknown precision 'int7'; known are .*int4",
+        ),
+        ({"precisions": ("int8_static",)}, "int8_static needs text of the task"),
+    ],
+)
+def test_precisions_that_cannot_be_made_are_refused_and_nothing_is_written(
+    tmp_path, arguments, message
+):
+    with pytest.raises(UserError, match=message):
+        export_litert(small_text_model(architecture=TEACHER), tmp_path, 8, **arguments)
+    assert not list(tmp_path.iterdir())
 
 
 def test_latency_is_a_time_in_milliseconds(models, litert_files):
@@ -66,7 +73,7 @@ def test_latency_is_the_median_of_the_runs_after_warming_up(models, litert_files
     litert = LiteRtModel(litert_files["classification"]["float32"])
     encoded = models["classification"].encode(small_examples(TASKS["classification"], count=4))
     asked = []
-    monkeypatch.setattr(litert, "_inputs", lambda encoded, index: index)
+    monkeypatch.setattr(litert, "_inputs", lambda encoded, index, tokens: index)
     monkeypatch.setattr(litert, "_logits_of", asked.append)
     timed = [time for took in (0.001, 5.0, 0.002, 0.003, 0.004) for time in (0.0, took)]
     clock = iter([0.0, 0.0, 0.0, *timed])

@@ -84,3 +84,35 @@ class Tokenizer:
         room = max_tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
         parts = tensorflow_text.RoundRobinTrimmer(room).trim(parts)
         return tensorflow_text.combine_segments(parts, self.cls_id, self.sep_id)
+
+    def encode_padded(self, *sentences, max_tokens: int = 128):
+        """The same of one text, or pair, padded: for graphs that must not slice ragged tensors.
+
+        Args:
+            sentences: string tensors [1], one or two.
+            max_tokens: int; see `encode`.
+
+        Returns: (token_ids, segment_ids, padding_mask), int32 [1, max_tokens].
+        """
+        parts = [self._word_pieces.tokenize(sentence).flat_values for sentence in sentences]
+        room = max_tokens - 1 - len(parts)
+        if len(parts) == 1:
+            kept = [parts[0][:room]]
+        else:  # in turns, so that the first has the odd one
+            first, second = parts
+            left = tf.maximum(room - tf.size(second), (room + 1) // 2)
+            first = first[:left]
+            kept = [first, second[: room - tf.size(first)]]
+        token_ids, segment_ids = [tf.constant([self.cls_id])], [tf.constant([0])]
+        for segment, part in enumerate(kept):
+            part = tf.concat([part, [self.sep_id]], axis=0)
+            token_ids.append(part)
+            segment_ids.append(tf.fill(tf.shape(part), segment))
+        token_ids = tf.concat(token_ids, axis=0)
+        segment_ids = tf.concat(segment_ids, axis=0)
+
+        def padded(values):
+            missing = max_tokens - tf.size(values)
+            return tf.reshape(tf.pad(values, [[0, missing]]), (1, max_tokens))
+
+        return padded(token_ids), padded(segment_ids), padded(tf.ones_like(token_ids))

@@ -30,8 +30,8 @@ class InferenceGraph(tf.Module):
         longest: int, the largest number of tokens that will be asked for.
         masked_score: float, what is added to the scores of padding. Static quantization needs one
             that its eight bits can hold beside the scores themselves.
-        table_bits: None, 8 or 4, with how many bits the graph itself stores the numbers of its
-            tables; the quantizer of activations leaves tables alone.
+        table_bits: None, 8 or 5: about how many bits the graph itself stores a table's numbers
+            in; ai-edge-quantizer leaves tables in float.
 
     Raises:
         UserError: `model` answers something else, such as spans.
@@ -115,20 +115,30 @@ class _Int8Table(tf.Module):
         return tf.cast(integers, tf.float32) * tf.gather(self._scales, numbers)
 
 
-class _Int4Table(tf.Module):
-    """The same in four bits, a number of the left half of a row in a byte with one of the right."""
+class _PackedTable(tf.Module):
+    """The same in 5.3 bits: three numbers from -19 to 19, digits of one int16.
+
+    A token table suffers more from four bits than the dense layers do.
+    """
+
+    _LARGEST, _RADIX = 19, 39
 
     def __init__(self, rows):
         super().__init__()
-        integers, scales = _quantized(rows, largest=7)
-        left, right = np.split(integers, 2, axis=-1)
-        self._pairs = tf.Variable(16 * left + right)  # -119 to 119
+        self._width = rows.shape[-1]
+        integers, scales = _quantized(rows, self._LARGEST)
+        integers = np.pad(integers.astype(np.int16), [(0, 0), (0, -self._width % 3)])
+        high, middle, low = np.split(integers, 3, axis=-1)
+        self._digits = tf.Variable((high * self._RADIX + middle) * self._RADIX + low)
         self._scales = _constant(scales)
 
     def __call__(self, numbers):
-        pairs = tf.cast(tf.gather(self._pairs, numbers), tf.float32)
-        left = tf.floor(pairs / 16 + 0.5)
-        integers = tf.concat([left, pairs - 16 * left], axis=-1)
+        rest, digits = tf.cast(tf.gather(self._digits, numbers), tf.float32), []
+        for place in (self._RADIX**2, self._RADIX):
+            digit = tf.floor(rest * (1 / place) + 0.5)
+            rest -= place * digit
+            digits.append(digit)
+        integers = tf.concat([*digits, rest], axis=-1)[..., : self._width]
         return integers * tf.gather(self._scales, numbers)
 
 
@@ -236,7 +246,7 @@ def _constant(weight) -> tf.Variable:
 
 
 def _table(rows, bits: int | None) -> tf.Module:
-    return {None: _Table, 8: _Int8Table, 4: _Int4Table}[bits](np.asarray(rows, np.float32))
+    return {None: _Table, 8: _Int8Table, 5: _PackedTable}[bits](np.asarray(rows, np.float32))
 
 
 def _quantized(rows: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """From an inference graph to the bytes of a LiteRT file, in one of several precisions."""
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -21,10 +22,16 @@ _GRAPH_ARGUMENTS: dict[str, dict[str, Any]] = {
     "float16": {},
     "int8": {},
     "int8_static": {"masked_score": -30.0, "table_bits": 8},
-    "int4": {"table_bits": 4},
+    "int4": {"table_bits": 5},
 }
 PRECISIONS = tuple(_GRAPH_ARGUMENTS)
+CONVERTER_PRECISIONS = ("float32", "float16", "int8")  # what needs no second quantizer
 _CALIBRATION_EXAMPLES = 32
+
+
+def needs_calibration(precision: str) -> bool:
+    """Whether ranges of activations have to be read from text."""
+    return precision == "int8_static"
 
 
 def signature_name(tokens: int) -> str:
@@ -66,8 +73,8 @@ def check_precisions(names: Sequence[str], calibrates: bool) -> None:
     for name in names:
         if name not in PRECISIONS:
             raise UserError(f"unknown precision {name!r}; known are {', '.join(PRECISIONS)}")
-        if name == "int8_static" and not calibrates:
-            raise UserError("precision int8_static needs text of the task for its calibration")
+        if needs_calibration(name) and not calibrates:
+            raise UserError(f"precision {name} needs text of the task for its calibration")
 
 
 def _grouped(precisions: Sequence[str]) -> list[list[str]]:
@@ -119,19 +126,26 @@ def input_signature(tokens: int) -> list[tf.TensorSpec]:
 
 
 def _samples(encoded: EncodedExamples, tokens: int) -> list[dict[str, np.ndarray]]:
-    """The first examples that fit, each padded."""
-    fitting = np.flatnonzero(encoded.lengths <= tokens)[:_CALIBRATION_EXAMPLES]
-    batches = (encoded.padded(fitting[i : i + 1], tokens) for i in range(len(fitting)))
-    return [{name: batch[name] for name in MODEL_INPUTS} for batch in batches]
+    """The first examples, each cut or padded."""
+    samples = []
+    for i in range(min(len(encoded), _CALIBRATION_EXAMPLES)):
+        batch = encoded.padded(np.array([i]), max(tokens, encoded.lengths[i]))
+        samples.append({name: batch[name][:, :tokens] for name in MODEL_INPUTS})
+    return samples
 
 
 def _quantized(content: bytes, recipe: Callable, samples: dict | None = None) -> bytes:
-    from ai_edge_quantizer.quantizer import Quantizer  # the extra `quant`
-
+    try:
+        from ai_edge_quantizer.quantizer import Quantizer
+    except ImportError as error:
+        raise UserError(
+            "ai-edge-quantizer is not installed: pip install 'tf-efficientbert[quant]'"
+        ) from error
     quantizer = Quantizer(bytearray(content))
     recipe(quantizer)
-    ranges = quantizer.calibrate(samples) if samples else None
-    return bytes(quantizer.quantize(ranges).quantized_model)
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        ranges = quantizer.calibrate(samples) if samples else None
+        return bytes(quantizer.quantize(ranges).quantized_model)
 
 
 def _static_int8(quantizer) -> None:
@@ -141,5 +155,6 @@ def _static_int8(quantizer) -> None:
 
 
 def _int4(quantizer) -> None:
-    quantizer.add_dynamic_config(".*", "FULLY_CONNECTED", num_bits=4)
+    """Weights of dense layers in four bits, clipped where that costs least (OCTAV)."""
+    quantizer.add_dynamic_config(".*", "FULLY_CONNECTED", num_bits=4, algorithm_key="OCTAV")
     quantizer.add_dynamic_config(".*", "BATCH_MATMUL", num_bits=8)

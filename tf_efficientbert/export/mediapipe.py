@@ -6,12 +6,16 @@ import tensorflow as tf
 
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.inference_graph import InferenceGraph
-from tf_efficientbert.export.litert_conversion import convert, input_signature, saved
+from tf_efficientbert.export.litert_conversion import (
+    CONVERTER_PRECISIONS,
+    convert,
+    input_signature,
+    saved,
+)
 from tf_efficientbert.export.litert_metadata import with_metadata
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import write_file
 
-MEDIAPIPE_PRECISIONS = ("float32", "float16", "int8")
 _SIGNATURE = "serving_default"
 
 
@@ -32,8 +36,8 @@ def export_mediapipe(
             for MediaPipe gives no second text and always lower-cases; another precision; the disk
             is full.
     """
-    if precision not in MEDIAPIPE_PRECISIONS:
-        known = ", ".join(MEDIAPIPE_PRECISIONS)
+    if precision not in CONVERTER_PRECISIONS:
+        known = ", ".join(CONVERTER_PRECISIONS)
         raise UserError(f"precision {precision!r} is none for MediaPipe; known are {known}")
     task = model.task
     if task is None or task.pair or task.is_regression:

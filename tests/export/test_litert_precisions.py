@@ -1,0 +1,104 @@
+"""Every precision, in files of several lengths, on the shipped reviews."""
+
+import numpy as np
+import pytest
+
+from tests.models.small_models import small_architecture, small_task_model
+from tf_efficientbert.data import reviews
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.export.flatbuffer import unpack
+from tf_efficientbert.export.litert import PRECISIONS, LiteRtModel, export_litert
+from tf_efficientbert.models.text_model import TextModel
+
+_MAX_TOKENS = 40
+# Of the logits' spread; about twice the largest difference that was measured.
+_TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05, "int8_static": 0.35, "int4": 0.35}
+# Of float32's bytes, at most; the graph itself takes its share of files as small as these.
+_SIZE = {"float16": 0.6, "int8": 0.35, "int8_static": 0.4, "int4": 0.3}
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A wide random network that reads real words."""
+    sentences = reviews.load("train").sentences
+    letters = sorted(set("".join(sentences).lower()) - {" "})
+    words = sorted({word for sentence in sentences for word in sentence.lower().split()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{c}" for c in letters), *words]
+    vocabulary = list(dict.fromkeys(tokens))[:3000]
+    architecture = small_architecture(
+        ["linear1_1(gelu(linear1_1(x,wb1)),wb2)", "tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))"],
+        hidden_size=128,
+        ffn_width=128,
+        embedding_size=64,
+    )
+    sizes = {"vocabulary_size": len(vocabulary), "max_positions": _MAX_TOKENS}
+    network = small_task_model("classification", architecture, **sizes)
+    for weight in network.weights:
+        if len(weight.shape) == 2:  # at this width, or a softmax picks a single token
+            weight.assign(weight * 0.5)
+    return TextModel(network, Tokenizer(vocabulary), reviews.TASK, _MAX_TOKENS)
+
+
+@pytest.fixture(scope="module")
+def files(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("precisions")
+    calibration = model.encode(reviews.load("dev"))
+    return export_litert(model, folder, _MAX_TOKENS, PRECISIONS, calibration)
+
+
+@pytest.fixture(scope="module")
+def encoded(model):
+    return model.encode(reviews.load("test").first(60))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_it_answers_real_sentences_nearly_as_keras_does(model, files, encoded, precision):
+    ours, expected = LiteRtModel(files[precision]).logits(encoded), model.logits(encoded)
+    difference = np.abs(ours - expected).max() / np.ptp(expected)
+    assert np.ptp(expected) > 0.5
+    assert difference < _TOLERANCE[precision]
+    assert np.corrcoef(ours.ravel(), expected.ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("precision", _SIZE)
+def test_fewer_bits_make_a_smaller_file(files, precision):
+    sizes = {name: path.stat().st_size for name, path in files.items()}
+    assert sizes[precision] < _SIZE[precision] * sizes["float32"]
+
+
+def test_signatures_share_the_weights(model, files):
+    weights = 4 * model.model.count_params()
+    assert files["float32"].stat().st_size < 1.1 * weights + 100_000
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_weights_stand_where_processors_read_them_fast(files, precision):
+    content = files[precision].read_bytes()
+    for buffer in unpack(content).buffers:
+        if buffer.data is not None and len(buffer.data) > 1000:
+            assert content.index(bytes(buffer.data)) % 16 == 0
+
+
+def test_a_text_goes_to_the_shortest_signature_that_holds_it(model, files):
+    litert = LiteRtModel(files["float32"])
+    assert litert.lengths == (32, _MAX_TOKENS)
+    texts = Examples(("good", "a " * 30, "a " * 31, "a " * 90), None, None)
+    encoded = model.encode(texts)
+    assert [litert.length_for(encoded, i) for i in range(4)] == [32, 32, 40, 40]
+    np.testing.assert_allclose(litert.logits(encoded), model.logits(encoded), rtol=0, atol=2e-5)
+
+
+def test_a_text_too_long_for_every_signature_is_refused(model, files):
+    longer = TextModel.__new__(TextModel)
+    longer.tokenizer, longer.max_tokens = model.tokenizer, _MAX_TOKENS + 1
+    encoded = longer.encode(Examples(("good", "a " * 90), None, None))
+    with pytest.raises(ValueError, match="an example has 41 tokens, the file takes 40"):
+        LiteRtModel(files["int8"]).logits(encoded)
+
+
+def test_each_length_can_be_timed(model, files, encoded):
+    litert = LiteRtModel(files["int8"])
+    assert litert.milliseconds(encoded, runs=3) > 0
+    short = model.encode(Examples(("good",), None, None))
+    assert litert.milliseconds(short, runs=3, tokens=32) > 0

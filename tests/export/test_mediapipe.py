@@ -1,0 +1,128 @@
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from tests.export.exported import SLICED
+from tests.models.small_text_models import LABELS, VOCABULARY, small_examples, small_text_model
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.flatbuffer import pack, unpack
+from tf_efficientbert.export.litert_metadata import with_metadata
+from tf_efficientbert.export.mediapipe import export_mediapipe
+
+# MediaPipe cannot be installed beside this project: it is asked in a process of its own.
+_CLASSIFY = """
+import json, sys
+from mediapipe.tasks.python import BaseOptions, text
+
+options = text.TextClassifierOptions(BaseOptions(model_asset_path=sys.argv[1]))
+with text.TextClassifier.create_from_options(options) as classifier:
+    answers = [classifier.classify(each).classifications[0] for each in json.load(sys.stdin)]
+scores = [{one.category_name: one.score for one in answer.categories} for answer in answers]
+print(json.dumps(scores))
+"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_text_model("classification", SLICED)
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("mediapipe") / "model.tflite"
+    return export_mediapipe(model, path, model.max_tokens)
+
+
+def test_vocabulary_and_labels_are_attached_as_they_are(path):
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        assert archive.read("vocab.txt").decode().splitlines() == list(VOCABULARY)
+        assert archive.read("labels.txt").decode().splitlines() == list(LABELS)
+    assert list(entries) == ["vocab.txt", "labels.txt"]
+    assert {entry.compress_type for entry in entries.values()} == {zipfile.ZIP_STORED}
+
+
+def test_the_metadata_names_tensors_and_files(path):
+    model = unpack(path.read_bytes())
+    (entry,) = (each for each in model.metadata if each.name == b"TFLITE_METADATA")
+    metadata = bytes(model.buffers[entry.buffer].data)
+    assert metadata[4:8] == b"M001"
+    for name in (b"ids", b"mask", b"segment_ids", b"vocab.txt", b"labels.txt"):
+        assert len(name).to_bytes(4, "little") + name + b"\0" in metadata
+
+
+def test_the_file_still_runs_in_litert_and_gives_probabilities(model, path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    encoded = model.encode(small_examples(model.task))
+    run = Interpreter(str(path)).get_signature_runner()
+    rows = [encoded.padded(np.array([i]), model.max_tokens) for i in range(len(encoded))]
+    for row in rows:
+        del row["labels"]
+    ours = np.concatenate([run(**row)["probabilities"] for row in rows])
+    logits = model.logits(encoded).astype(float)
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+def test_the_same_model_makes_the_same_file(model, path, tmp_path):
+    again = export_mediapipe(model, tmp_path / "again.tflite", model.max_tokens)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["pair", "regression"])
+def test_what_mediapipe_cannot_ask_is_refused(tmp_path, kind):
+    with pytest.raises(UserError, match="classifications of single texts alone"):
+        export_mediapipe(small_text_model(kind), tmp_path / "x", 8)
+
+
+def test_a_model_that_tells_cases_apart_is_refused(tmp_path):
+    model = small_text_model()
+    model.tokenizer = Tokenizer(VOCABULARY, lower_case=False)
+    with pytest.raises(UserError, match="MediaPipe lower-cases all text"):
+        export_mediapipe(model, tmp_path / "x", 8)
+    with pytest.raises(UserError, match="precision 'int4' is none for MediaPipe"):
+        export_mediapipe(small_text_model(), tmp_path / "x", 8, "int4")
+
+
+def test_a_file_that_is_no_text_classifier_gets_no_metadata(path):
+    model = unpack(path.read_bytes())
+    model.signatureDefs[0].inputs[0].name = b"picture"
+    with pytest.raises(ValueError, match="expected the inputs .* the file has .*'picture'"):
+        with_metadata(pack(model), "x", VOCABULARY, LABELS)
+
+
+@pytest.fixture(scope="module")
+def mediapipe_python(tmp_path_factory):
+    """A Python with mediapipe: the one MEDIAPIPE_PYTHON names, or a new environment."""
+    if "MEDIAPIPE_PYTHON" in os.environ:
+        return os.environ["MEDIAPIPE_PYTHON"]
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    python = folder / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "mediapipe==1.2.2"]
+    if subprocess.run(install, timeout=500).returncode:
+        pytest.skip("mediapipe cannot be installed here")
+    return python
+
+
+@pytest.mark.slow
+def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, mediapipe_python):
+    texts = [*small_examples(model.task, count=30).sentences, "", "WORD1 word2, x", "word3 " * 90]
+    done = subprocess.run(
+        [mediapipe_python, "-c", _CLASSIFY, str(path)],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    for prediction, scores in zip(model.predict(texts), json.loads(done.stdout), strict=True):
+        assert scores[prediction.label] == pytest.approx(prediction.score, abs=1e-3)
+        assert set(scores) == set(LABELS)

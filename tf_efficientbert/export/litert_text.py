@@ -1,0 +1,80 @@
+"""Export as a LiteRT file with the tokenizer in its graph: text in, probabilities out."""
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.flatbuffer import pack, unpack
+from tf_efficientbert.export.inference_graph import InferenceGraph
+from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, convert, saved
+from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.storage import write_file
+
+_SIGNATURE = "serving_default"
+
+
+def export_litert_text(
+    model: TextModel, path: str | Path, tokens: int, precision: str = "float32"
+) -> Path:
+    """Writes a LiteRT file that takes one text, or a pair; returns its path.
+
+    Inputs are the strings `sentences` [1] and, for pairs, `second_sentences` [1], output is
+    `logits` [1, classes], or [1] for a regression. Text is tokenized, cut and padded to `tokens`
+    by custom operations of tensorflow_text, which the interpreter must have been given.
+
+    Args:
+        tokens: int, [CLS] and [SEP] included.
+        precision: float32, float16 or int8 (dynamic range).
+
+    Raises:
+        UserError: another precision or head; the disk is full.
+    """
+    if precision not in CONVERTER_PRECISIONS:
+        known = ", ".join(CONVERTER_PRECISIONS)
+        raise UserError(f"precision {precision!r} is none for text files; known are {known}")
+    graph = InferenceGraph(model.model, tokens)
+    names = ("sentences", "second_sentences")[: 2 if model.task.pair else 1]
+    specs = [tf.TensorSpec([1], tf.string, name=name) for name in names]
+
+    @tf.function(input_signature=specs, autograph=False)
+    def logits(*sentences):
+        inputs = model.tokenizer.encode_padded(*sentences, max_tokens=tokens)
+        return {"logits": graph(*inputs)}
+
+    with saved(graph, {_SIGNATURE: logits}) as folder:
+        content = convert(folder, [_SIGNATURE], precision, custom=True)
+    write_file(path, pack(unpack(content)))
+    return Path(path)
+
+
+class LiteRtTextModel:
+    """Such a file in an interpreter.
+
+    Args:
+        path: the file.
+        threads: int, CPU threads.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        import tensorflow_text
+        from ai_edge_litert.interpreter import InterpreterWithCustomOps
+
+        self._interpreter = InterpreterWithCustomOps(
+            model_path=str(path),
+            num_threads=threads,
+            custom_op_registerers=tensorflow_text.tflite_registrar.SELECT_TFTEXT_OPS,
+        )
+        self._run = self._interpreter.get_signature_runner()
+
+    def logits(self, examples: Examples) -> np.ndarray:
+        """Logits of all examples, one at a time: [examples, classes], or [examples]."""
+        texts = [t for t in (examples.sentences, examples.second_sentences) if t is not None]
+        names = ("sentences", "second_sentences")
+        results = []
+        for row in zip(*texts, strict=True):
+            inputs = {n: np.array([text.encode()]) for n, text in zip(names, row, strict=False)}
+            results.append(self._run(**inputs)["logits"])
+        return np.concatenate(results)
