@@ -78,6 +78,7 @@ setup(
         ]
     ),
     package_data={
+        "serving.web": ["assets/*"],
         "tf_efficientbert.data": ["shipped/*"],
         "tf_efficientbert.reporting": ["assets/*"],
         "trainers": ["recipes/**/*"],

@@ -11,6 +11,7 @@ PACKAGES = [
     name for name in ("tf_efficientbert", "trainers", "serving") if (REPOSITORY / name).is_dir()
 ]
 INSTALLED_DATA = (
+    "serving/web/assets",
     "tf_efficientbert/data/shipped",
     "tf_efficientbert/reporting/assets",
     "trainers/recipes",

@@ -1,34 +1,18 @@
-"""A real browser opens the page: nothing sticks out, nothing is fetched, nothing is complained of.
-
-Run where `chromium` is on the PATH, as Debian's package of that name puts it there.
-"""
+"""A real browser opens the page: nothing sticks out, is fetched, or is complained of."""
 
 import json
 import re
-import shutil
 import subprocess
 from html import unescape
 from pathlib import Path
 
 import pytest
 
+from tests.browser import CHROMIUM, FLAGS, needs_chromium
 from tf_efficientbert.reporting.page import page
 
 from .reports import report
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--allow-file-access-from-files",
-    "--virtual-time-budget=4000",
-]
 # The copy that is opened may fetch nothing and remembers what it tried and what went wrong.
 WATCHED = """<meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
@@ -61,10 +45,7 @@ frame.onload = () => setTimeout(() => {{  // faults are reported a moment after 
 </script>
 """
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH (apt install chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -107,8 +88,10 @@ def _opened(folder: Path, html: str, width: int) -> dict:
     wrapper = folder / "wrapper.html"
     wrapper.write_text(WRAPPER.format(width=width), encoding="utf-8")
     command = [
-        BROWSER,
+        CHROMIUM,
         *FLAGS,
+        "--allow-file-access-from-files",
+        "--virtual-time-budget=4000",
         f"--user-data-dir={folder / 'profile'}",
         "--window-size=1400,1000",
         "--dump-dom",

@@ -1,0 +1,1 @@
+"""A page that answers in the browser, and what serves it."""

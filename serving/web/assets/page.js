@@ -1,0 +1,141 @@
+// Loads the model that lies beside this file and asks it what is typed.
+
+const part = (id) => document.getElementById(id);
+const percent = (score) => `${(100 * score).toFixed(1)} %`;
+
+let classifier = null;
+
+part("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (classifier) classify();
+});
+
+part("text").addEventListener("keydown", (event) => {
+  // An input method's Enter picks a word.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  part("form").requestSubmit();
+});
+
+try {
+  classifier = await load();
+} catch (error) {
+  part("loading").hidden = true;
+  part("status").textContent = "No model.";
+  complain(`The model could not be loaded: ${reason(error)}. Reload the page to try again.`);
+}
+
+async function load() {
+  const about = await (await found("model.json")).json();
+  const content = await download("model.tflite", about.bytes);
+  part("status").textContent = "Starting the model …";
+  part("loading").removeAttribute("value");
+  const { FilesetResolver, TextClassifier } = await import("./mediapipe/text_bundle.mjs");
+  const wasm = await FilesetResolver.forTextTasks("mediapipe/wasm");
+  const options = { baseOptions: { modelAssetBuffer: content } };
+  const loaded = await TextClassifier.createFromOptions(wasm, options);
+  loaded.classify("the first answer takes longer");
+  part("loading").hidden = true;
+  part("status").textContent =
+    `Ready: ${about.labels.length} classes, ${megabytes(about.bytes)}. Longer text is cut ` +
+    `after ${about.tokens} tokens, which are words and parts of words.`;
+  part("classify").disabled = false;
+  return loaded;
+}
+
+function classify() {
+  const text = part("text").value;
+  if (!text.trim()) {
+    part("answer").hidden = true;
+    complain("There is no text yet: type a sentence.");
+    part("text").setAttribute("aria-invalid", "true");
+    part("text").focus();
+    return;
+  }
+  part("problem").hidden = true;
+  part("text").removeAttribute("aria-invalid");
+  try {
+    const start = performance.now();
+    const result = classifier.classify(normalized(text));
+    show(result.classifications[0].categories, performance.now() - start);
+  } catch (error) {
+    part("answer").hidden = true;
+    complain(`The model gave no answer: ${reason(error)}.`);
+  }
+}
+
+// What the Python tokenizer does to all text, and MediaPipe to ASCII alone: compatibility
+// characters to plain ones, upper case and variants of a letter to one, accents and what has no
+// width away, separators and control characters to spaces.
+function normalized(text) {
+  return text
+    .normalize("NFKC")
+    .toLowerCase()
+    .replaceAll("ß", "ss")
+    .replaceAll("ς", "σ")
+    .normalize("NFKC")
+    .normalize("NFD")
+    .replace(/\p{Mn}|\p{Default_Ignorable_Code_Point}/gu, "")
+    .replace(/\p{Cc}|\p{Z}/gu, " ");
+}
+
+function show(categories, milliseconds) {
+  const [best] = categories; // MediaPipe sorts them
+  part("class").textContent = best.categoryName;
+  part("summary").textContent = `${percent(best.score)}, in ${milliseconds.toFixed(1)} ms`;
+  part("scores").replaceChildren(...categories.map(row));
+  part("answer").hidden = false;
+}
+
+function row({ categoryName, score }) {
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.textContent = categoryName;
+  const bar = document.createElement("span");
+  bar.className = "bar";
+  bar.style.setProperty("--share", score);
+  const figure = document.createElement("data");
+  figure.value = score;
+  figure.textContent = percent(score);
+  const cell = document.createElement("td");
+  cell.append(bar, figure);
+  const line = document.createElement("tr");
+  line.append(name, cell);
+  return line;
+}
+
+async function download(path, bytes) {
+  part("status").textContent = `Loading the model, ${megabytes(bytes)} …`;
+  const content = new Uint8Array(bytes);
+  const reader = (await found(path)).body.getReader();
+  let received = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    if (received + value.length > bytes) throw new Error(`${path} is not the file of model.json`);
+    content.set(value, received);
+    received += value.length;
+    part("loading").value = received / bytes;
+  }
+  if (received < bytes) throw new Error(`${path} ends after ${received} of ${bytes} bytes`);
+  return content;
+}
+
+async function found(path) {
+  const response = await fetch(path);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${response.statusText}`);
+  return response;
+}
+
+function complain(message) {
+  part("problem").textContent = message;
+  part("problem").hidden = false;
+}
+
+function reason(error) {
+  return String(error?.message ?? error).replace(/[.\s]+$/, "");
+}
+
+function megabytes(bytes) {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}

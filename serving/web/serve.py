@@ -1,0 +1,97 @@
+"""Shows a model in the browser: type a sentence, see the class.
+
+python -m serving.web.serve --model=runs/student/model
+"""
+
+import dataclasses
+import errno
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from serving.command import run_command
+from serving.web.site import build_site
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+_HOST = "127.0.0.1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """What `serve` is told."""
+
+    model: str = option("", "folder of a saved model, or .tflite file exported for MediaPipe")
+    output_dir: str = option("runs/web", "where page, MediaPipe and model are collected")
+    precision: str = option("float32", "float32, float16 or int8, where --model is a folder")
+    port: int = option(8000, f"on {_HOST}; 0 takes a free one")
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise UserError(
+                "--model is missing: name the folder of a saved model, or a .tflite file"
+            )
+        if not 0 <= self.port < 2**16:
+            raise UserError(f"--port={self.port}: expected a number from 0 to 65535")
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    """Files as what they are, whatever the system's own table of types says."""
+
+    extensions_map = {
+        "": "application/octet-stream",
+        ".css": "text/css",
+        ".html": "text/html",
+        ".js": "text/javascript",
+        ".json": "application/json",
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")  # a new model is seen at once
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def list_directory(self, path) -> None:
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+    def log_message(self, *arguments) -> None:
+        """One line a file would hide the address."""
+
+
+def page_server(folder: str | Path, port: int) -> ThreadingHTTPServer:
+    """A server of `folder` on loopback; `serve_forever` starts it.
+
+    Raises:
+        UserError: the port is taken, or not ours to take.
+    """
+    try:
+        return ThreadingHTTPServer((_HOST, port), partial(_Handler, directory=str(folder)))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise UserError(
+            f"--port={port} cannot be used ({error.strerror}): name another, or 0 for any"
+        ) from error
+
+
+def serve(options: PageOptions) -> None:
+    """Collects the page in `options.output_dir` and serves it until Ctrl-C.
+
+    Raises:
+        UserError: see `build_site` and `page_server`.
+    """
+    folder = build_site(options.output_dir, options.model, options.precision)
+    with page_server(folder, options.port) as server:
+        print(f"http://{_HOST}:{server.server_port}/ shows {options.model}", flush=True)
+        print("Ctrl-C ends it.", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+if __name__ == "__main__":
+    run_command(PageOptions, serve)

@@ -1,0 +1,106 @@
+"""The folder that the browser reads: the page, MediaPipe and a model."""
+
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.storage import replaced_directory, write_json
+
+_ASSETS = Path(__file__).parent / "assets"
+_PAGE = ("index.html", "page.css", "page.js")
+_NPM = ("package.json", "package-lock.json")
+_MODEL, _ABOUT = "model.tflite", "model.json"
+
+# MediaPipe takes the second pair where a browser has no SIMD instructions.
+_PACKAGE = Path("node_modules/@mediapipe/tasks-text")
+_RUNTIME = ("text_bundle.mjs",) + tuple(
+    f"wasm/text_wasm_{kind}.{end}"
+    for kind in ("internal", "nosimd_internal")
+    for end in ("js", "wasm")
+)
+
+
+def build_site(folder: str | Path, model: str | Path, precision: str = "float32") -> Path:
+    """Writes `folder` anew with all that the page reads; returns its path.
+
+    Args:
+        folder: replaced as a whole; any web server can serve it.
+        model: folder of a saved model, or a .tflite file that `export_mediapipe` wrote.
+        precision: float32, float16 or int8, of a model that is exported here.
+
+    Raises:
+        UserError: `folder` holds something else; the model cannot go through MediaPipe; npm is
+            missing or fails; the disk is full.
+    """
+    folder = Path(folder)
+    if folder.exists() and not _is_ours(folder):
+        raise UserError(
+            f"--output_dir={folder} holds other files and would be replaced: name another"
+        )
+    with replaced_directory(folder) as new:
+        for name in _PAGE:
+            shutil.copy(_ASSETS / name, new)
+        _add_model(Path(model), precision, new / _MODEL)
+        write_json(new / _ABOUT, _described(new / _MODEL, f"--model={model}"))
+        _add_runtime(new / "mediapipe")
+    return folder
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether nothing is lost when it is replaced."""
+    if not folder.is_dir():
+        return False
+    return (folder / _PAGE[-1]).is_file() or not any(folder.iterdir())
+
+
+def _add_model(model: Path, precision: str, path: Path) -> None:
+    if model.is_file():
+        shutil.copy(model, path)
+        return
+    # Here, so that a file that is exported already is shown without TensorFlow.
+    from tf_efficientbert.export.mediapipe import export_mediapipe
+    from tf_efficientbert.models.text_model import load
+
+    loaded = load(model)
+    try:
+        export_mediapipe(loaded, path, loaded.max_tokens, precision)
+    except UserError as error:
+        raise UserError(f"--model={model} cannot be shown in the page: {error}") from error
+
+
+def _described(path: Path, origin: str) -> dict:
+    """What the page says of a model, read from its file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with zipfile.ZipFile(path) as files:
+            labels = files.read("labels.txt").decode("utf-8").splitlines()
+        tokens = int(Interpreter(model_path=str(path)).get_input_details()[0]["shape"][-1])
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(
+            f"{origin} is no file for MediaPipe: name the folder of a saved model, or a .tflite "
+            "file with vocabulary and labels in it"
+        ) from error
+    return {"labels": labels, "tokens": tokens, "bytes": path.stat().st_size}
+
+
+def _add_runtime(folder: Path) -> None:
+    """MediaPipe from the npm registry, of the version and content that the lock file names."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UserError("npm is not on the PATH: install Node.js, which fetches MediaPipe")
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in _NPM:
+            shutil.copy(_ASSETS / name, scratch)
+        # What its cache has is not asked for again, so that a second time needs no network.
+        command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"npm could not fetch MediaPipe:\n{done.stderr.strip()}")
+        for name in _RUNTIME:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(scratch) / _PACKAGE / name, target)
