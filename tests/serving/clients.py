@@ -14,18 +14,20 @@ __all__ = ["Clients"]
 class Clients:
     """Threads that ask "words" for its newest version until told to stop, or refused.
 
+    They take turns with the `protocols`.
+
     Attributes:
         answers: how often each version answered.
         errors: what else came back; such a client stops.
     """
 
-    def __init__(self, server, count: int, signature: str = "", half_rest: bool = True):
+    def __init__(self, server, count: int, signature: str = "", protocols=("grpc", "rest")):
         self.answers: collections.Counter[int] = collections.Counter()
         self.errors: list[RequestError] = []
         self._stop, self._changed = threading.Event(), threading.Condition()
         self._threads = []
         for i in range(count):
-            rest = half_rest and i % 2
+            rest = protocols[i % len(protocols)] == "rest"
             make = RestClient if rest else GrpcClient
             client = make(
                 server.rest if rest else server.grpc, "words", retries=0, deadline_seconds=60
