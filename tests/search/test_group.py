@@ -1,4 +1,6 @@
 import dataclasses
+import gc
+import weakref
 
 import keras
 import numpy as np
@@ -254,3 +256,12 @@ def test_what_scores_candidates_trains_none(material):
         for each in both
     ]
     assert not texts[0] & texts[1]
+
+
+def test_a_trained_network_and_its_graphs_leave_the_memory(material, tmp_path):
+    learner = _learner(material)
+    network = weakref.ref(learner.model)
+    _train(material, {0: learner}, tmp_path)
+    del learner
+    gc.collect()
+    assert network() is None

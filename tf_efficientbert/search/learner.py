@@ -8,7 +8,7 @@ from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.weights import FlatWeights
-from tf_efficientbert.training.optimizer import build_optimizer
+from tf_efficientbert.training.optimizer import apply_gradients, build_optimizer
 
 __all__ = ["Learner", "TeacherPass"]
 
@@ -145,7 +145,7 @@ class Learner:
             loss = self._objective.compare(theirs, ours, batch, prediction_scale)["loss"]
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
-        self._optimizer.apply(gradients, variables)
+        apply_gradients(self._optimizer, gradients, variables)
         return loss
 
     def _answer(self, inputs):

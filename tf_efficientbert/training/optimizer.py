@@ -1,6 +1,7 @@
 """AdamW as BERT-like models are trained with it."""
 
 import keras
+import tensorflow as tf
 
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
@@ -28,3 +29,18 @@ def build_optimizer(
     optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v)])
     optimizer.build(variables)
     return optimizer
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list, variables: list
+) -> None:
+    """Updates the variables by gradients that are summed over the replicas already.
+
+    In replica context Keras would sum them itself, by a custom gradient whose registration
+    TensorFlow never drops: the graph, and with it its network, would stay in memory for good.
+    """
+    replica = tf.distribute.get_replica_context()
+    if replica is None:
+        optimizer.apply(gradients, variables)
+    else:
+        replica.merge_call(lambda _, sums: optimizer.apply(sums, variables), args=(gradients,))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_efficientbert.training.optimizer import apply_gradients
+
 
 class TrainingStep:
     """Gradient of a loss over the global batch, true global clipping, update.
@@ -92,7 +94,7 @@ class TrainingStep:
         total = tf.distribute.ReduceOp.SUM
         gradients = [self._strategy.reduce(total, g, axis=None) for g in gradients]
         gradients, norm = tf.clip_by_global_norm(gradients, self._clip_norm)
-        self._optimizer.apply(gradients, self._variables)
+        apply_gradients(self._optimizer, gradients, self._variables)
         mean = tf.distribute.ReduceOp.MEAN
         losses = {k: self._strategy.reduce(mean, v, axis=None) for k, v in losses.items()}
         return {**losses, "gradient_norm": norm}
