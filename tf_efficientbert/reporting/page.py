@@ -185,7 +185,7 @@ def _trainings(losses: dict, stages: Sequence[Stage]) -> Markup | None:
     for position, (name, records) in enumerate(losses.items()):
         drawn.append(charts.training(str(name), records or (), f"training-{position}"))
     for position, stage in enumerate(stages):
-        name = f"{stage.name}: weight sharing"
+        name = f"{stage.name}: weight sharing, text then task"
         drawn.append(charts.training(name, stage.training, f"sharing-{position}"))
         drawn.append(charts.candidate_losses(stage, position))
     return _grid(drawn)

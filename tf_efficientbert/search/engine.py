@@ -52,8 +52,6 @@ class StageSearch:
     def __post_init__(self) -> None:
         self._trials = {trial.index: trial for trial in self.study.trials(self.stage.name)}
         self._evaluator: Evaluator | None = None
-        self._begun = time.monotonic()
-        self._found_before = len(self._trials)
 
     def run(self) -> Trial:
         """Returns the best trial.
@@ -93,11 +91,12 @@ class StageSearch:
         # its last checkpoint, which holds all of it.
         to_train = {index: each for index, each in group.items() if not known[index]}
         outcomes = {}
+        began = time.monotonic()
         if any(index not in self._trials for index in to_train):
             if self._evaluator is None:
                 self._evaluator = self.make_evaluator()
                 self.study.begin(self.stage.name, **self._evaluator.notes)
-                self._begun, self._found_before = time.monotonic(), len(self._trials)
+                began = time.monotonic()
             outcomes = self._evaluator.evaluate(to_train)
         new = [index for index in group if index not in self._trials]
         for index in new:
@@ -105,7 +104,8 @@ class StageSearch:
         if outcomes:
             self._evaluator.forget()
         if new:
-            self._report()
+            # As the last group took: the first one of a stage has a graph to trace.
+            self._report((time.monotonic() - began) / len(new))
 
     def _record(
         self, index: int, architecture: Architecture, known: Trial | None, outcome: Outcome | None
@@ -150,9 +150,8 @@ class StageSearch:
             f"All are in {self.study.path}; start over in another --output_dir"
         )
 
-    def _report(self) -> None:
+    def _report(self, each: float) -> None:
         done, best = len(self._trials), best_of(list(self._trials.values()))
-        each = (time.monotonic() - self._begun) / (done - self._found_before)
         left = each * (self.stage.candidates - done)
         _log.info(
             "%s | %d of %d candidates | best: %s | %d:%02d left in this stage",
