@@ -18,17 +18,22 @@ def padded_batch(model: TextModel, token_ids: tf.RaggedTensor, segment_ids: tf.R
 def received_batch(model: TextModel, token_ids, mask, segment_ids):
     """`refit_tokens` for a model, which refuses ids that it has no embedding for."""
     buckets = buckets_for(model.max_tokens)
-    refit = refit_tokens(token_ids, mask, segment_ids, model.tokenizer.cls_id, buckets)
-    _require_below(len(model.tokenizer.vocabulary), refit[0], "input_word_ids")
-    _require_below(model.backbone.embedding.num_segments, refit[2], "input_type_ids")
-    return refit
+    ids, mask, segments = refit_tokens(
+        token_ids, mask, segment_ids, model.tokenizer.cls_id, buckets
+    )
+    ids = _all_below(len(model.tokenizer.vocabulary), ids, "input_word_ids")
+    segments = _all_below(model.backbone.embedding.num_segments, segments, "input_type_ids")
+    return ids, mask, segments
 
 
-def _require_below(count: int, ids: tf.Tensor, name: str) -> None:
+def _all_below(count: int, ids: tf.Tensor, name: str) -> tf.Tensor:
+    """`ids`, once they are known to be in range."""
     # Keras counts negative indices from the end, and a GPU answers those too large with zeros.
-    tf.debugging.Assert(
+    known = tf.debugging.Assert(
         tf.reduce_all((ids >= 0) & (ids < count)), [f"{name} must be from 0 to {count - 1}"]
     )
+    with tf.control_dependencies([known]):
+        return tf.identity(ids)
 
 
 def refit_tokens(token_ids, mask, segment_ids, cls_id: int, buckets: tuple[int, ...]):
