@@ -254,7 +254,7 @@ def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
     assert not (folder / "architecture.json").exists()
 
     later = options(folder, from_stage=2)
-    shared = folder / "checkpoints" / "sizes" / "shared" / "task"
+    shared = folder / "checkpoints" / "sizes" / "task"
     kill_job_after(shared, 2, _JOB, later)
     assert _study(folder).trials("sizes") == []
     printed = finish_job(_JOB, later)
