@@ -46,14 +46,15 @@ build-files: $(INSTALLED)
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-# The stamp comes last: a set-up that was stopped half-way is done again.
+# The stamp comes last: a set-up that was stopped half-way is done again. What is never imported need
+# not be compiled, which is a third of the time.
 $(INSTALLED):
 	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3 GB on disk, takes minutes, once."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	@rm -f .venv/installed-*
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --editable ".[test,serving,quant]"
-	@$(PIP) install --no-deps --requirement requirements-quickstart.txt
+	@$(PIP) install --no-compile --editable ".[test,serving,quant]"
+	@$(PIP) install --no-compile --no-deps --requirement requirements-quickstart.txt
 	@touch $@
 
 $(BUILDIFIER): | $(INSTALLED)
