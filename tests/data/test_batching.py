@@ -130,6 +130,13 @@ def test_a_batch_can_be_padded_to_a_given_length_and_go_without_labels():
     assert batch["padding_mask"].tolist() == [[1, 1, 1, 0, 0, 0]]
 
 
+def test_padding_stops_at_the_most_tokens_that_there_may_be():
+    tokenizer = Tokenizer(_VOCABULARY)
+    examples = encode(tokenizer, ["a " * 50, "b"], max_tokens=30).take(np.array([1, 0]))
+    assert examples.padded(np.array([1]))["token_ids"].shape == (1, 30)
+    assert examples.padded(np.array([0]))["token_ids"].shape == (1, 8)
+
+
 def test_like_lengths_are_batched_so_that_reviews_waste_a_third_of_random_batching():
     sentences = reviews.load("train").sentences
     examples = encode(Tokenizer((*_VOCABULARY, *"cdefghijklmnopqrstuvwxyz")), sentences)

@@ -18,12 +18,15 @@ class EncodedExamples:
         token_ids, segment_ids: int32 [all tokens].
         offsets: int64 [examples + 1], where each example starts, and the end.
         labels: int32 or float32 [examples], or None.
+        max_tokens: the most tokens an example may have, where that is known: a network need not
+            have positions beyond it.
     """
 
     token_ids: np.ndarray
     segment_ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray | None = None
+    max_tokens: int | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -43,16 +46,20 @@ class EncodedExamples:
             self.segment_ids[tokens],
             offsets,
             None if self.labels is None else self.labels[indices],
+            self.max_tokens,
         )
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
-        """The named examples as one batch, padded to `tokens` or to the next multiple of 8.
+        """The named examples as one batch, padded to `tokens`.
+
+        Without `tokens` it is the next multiple of 8 that holds them, but never above `max_tokens`.
 
         Returns: int32 [len(indices), tokens] arrays "token_ids", "segment_ids", "padding_mask",
         and "labels" [len(indices)] where there are any.
         """
         longest = int(self.lengths[indices].max())
-        tokens = tokens or -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+        rounded = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
+        tokens = tokens or min(rounded, self.max_tokens or rounded)
         shape = (len(indices), tokens)
         batch = {name: np.zeros(shape, np.int32) for name in MODEL_INPUTS}
         for row, index in enumerate(indices):
@@ -76,6 +83,7 @@ def encode(tokenizer, sentences, second_sentences=None, labels=None, max_tokens:
         segment_ids.flat_values.numpy(),
         token_ids.row_splits.numpy(),
         labels,
+        max_tokens,
     )
 
 
