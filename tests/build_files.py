@@ -332,15 +332,19 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="rewrite every BUILD file")
     write = parser.parse_args().write
     of_repository = targets()
-    for folder in sorted({target.folder for target in of_repository.values()}):
-        text = render(folder, of_repository)
-        if write:
-            (REPOSITORY / folder / "BUILD").write_text(text, encoding="utf-8")
-        else:
+    folders = sorted({target.folder for target in of_repository.values()})
+    texts = {folder: render(folder, of_repository) for folder in folders}
+    if not write:
+        for folder, text in texts.items():
             print(f"# === {folder or '.'}/BUILD ===\n{text}")
-    if write:
-        for path in stale_build_files(of_repository):
-            path.unlink()
+        return
+    for folder, text in texts.items():
+        path = REPOSITORY / folder / "BUILD"
+        whole = path.with_name(".BUILD.new")  # a file is never there half-written
+        whole.write_text(text, encoding="utf-8")
+        whole.replace(path)
+    for path in stale_build_files(of_repository):
+        path.unlink()
 
 
 if __name__ == "__main__":
