@@ -62,7 +62,23 @@ _REPORT = {
         ]
     },
     "parity": {"teacher": _PARITY, "published": _PARITY},
-    "answers": [{"text": "What a phone.", "second_text": "", "label": "positive", "score": 0.987}],
+    "answers": [
+        {
+            "text": "What a phone.",
+            "second_text": "",
+            "label": "positive",
+            "score": 0.987,
+            "expected": "positive",
+        },
+        {
+            "text": "What a day.",
+            "second_text": "",
+            "label": "positive",
+            "score": 0.512,
+            "expected": "negative",
+        },
+        {"text": "It rains.", "second_text": "No.", "label": "", "score": 1.21, "expected": 0.5},
+    ],
     "seconds": {"teacher": 61.4, "export_plain": 20.6},
 }
 
@@ -147,7 +163,12 @@ def test_forms_of_a_regression_have_no_agreement():
 def test_set_answers_seconds_and_files_are_named():
     text = render(_REPORT, "runs/mine")
     assert "582 examples of reviews, split test" in text
-    assert "positive (0.99)  What a phone." in text
+    answers = [
+        "  positive (0.99):  What a phone.",
+        "  positive (0.51), the data say negative:  What a day.",
+        "  1.21, the data say 0.5:  It rains.",
+    ]
+    assert "\n".join(answers) in text
     assert "teacher 61, export_plain 21" in text
     assert "runs/mine/searched/model" in text and "runs/mine/report.json" in text
 

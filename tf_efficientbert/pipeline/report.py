@@ -68,7 +68,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         text_table(_parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
         "Asked, the searched student said:",
-        *(f"  {a['label']} ({a['score']:.2f})  {a['text']}" for a in report["answers"]),
+        *map(_answer, report["answers"]),
         "Made: "
         f"{folder}/searched/model (Keras), {folder}/export/searched (SavedModel, LiteRT), "
         f"{folder}/report.json",
@@ -97,6 +97,14 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
         *(" / ".join(f"{ms:.1f}" for ms in file["latency_ms"].values()) for file in files),
         f"{100 * score / teacher[metric]:.1f}%" if teacher[metric] > 0 else "-",
     ]
+
+
+def _answer(answer: dict) -> str:
+    """What was said; what would be right where it was not said."""
+    label, score, expected = answer["label"], answer["score"], answer["expected"]
+    said = f"{label} ({score:.2f})" if label else f"{score:.2f}"
+    right = "" if label == expected else f", the data say {expected}"
+    return f"  {said}{right}:  {answer['text']}"
 
 
 def _compression(steps: list[dict] | None) -> list[str]:

@@ -36,9 +36,9 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
     Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
         "models": see `describe_model`, "search": {"stages": see `Study.described`}, "confusion":
         {model: {"labels", "counts" [true][predicted]}}, "parity": {model: {form: figures}},
-        "answers": [{"text", "second_text", "label", "score"}], "seconds": {phase: seconds,
-        disjoint}} and, where something is compressed, "compression": see `compress`'s "steps".
-        report.html, beside it, is for looking at.
+        "answers": [{"text", "second_text", "label", "score", "expected"}], "seconds": {phase:
+        seconds, disjoint}} and, where something is compressed, "compression": see `compress`'s
+        "steps". report.html, beside it, is for looking at.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -99,9 +99,15 @@ def _confusion(model: TextModel, test: Examples) -> dict:
 
 
 def _ask(student, test) -> list[dict]:
-    """What the student says to the first texts of the test set."""
+    """What the student says to the first texts of the test set, and what would be right."""
     asked = test.first(_QUESTIONS)
     predictions = student.predict(asked.sentences, asked.second_sentences)
     seconds = asked.second_sentences or [""] * len(asked)
-    rows = zip(asked.sentences, seconds, predictions, strict=True)
-    return [{"text": a, "second_text": b, **answer._asdict()} for a, b, answer in rows]
+    expected = (
+        [student.labels[i] for i in asked.labels] if student.labels else asked.labels.tolist()
+    )
+    rows = zip(asked.sentences, seconds, predictions, expected, strict=True)
+    return [
+        {"text": first, "second_text": second, **answer._asdict(), "expected": right}
+        for first, second, answer, right in rows
+    ]
