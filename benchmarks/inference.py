@@ -13,8 +13,10 @@ LiteRT file has (`export/inference_graph.py`): like for like. ONNX Runtime and O
 where the extra `bench` is installed, each quantized by its own tools as their pages advise.
 """
 
+import contextlib
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from absl import app, flags
 
 from tf_efficientbert.storage import write_json
@@ -33,6 +36,7 @@ _TINY = flags.DEFINE_bool("tiny", False, "tiny shapes, to try the benchmark out"
 _TOKENS = 128
 _THREADS = (1, 2)
 _TURN_SECONDS = 0.25
+SAME_GRAPH = "bert_base_inference_graph"  # as benchmarks.inference_files names it
 _Key = tuple[str, str, str]
 
 
@@ -45,17 +49,19 @@ def main(_) -> None:
             sys.exit("the files could not be made; see above")
         contenders = json.loads(listed.read_text("utf-8"))
         sizes = {_key(row): _bytes(row["path"]) for row in contenders if row["runtime"] == "litert"}
-        rows = [row for threads in _THREADS for row in _measured(contenders, threads)]
+        rows = []
+        for threads in _THREADS:
+            rows += _measured(contenders, threads)
+            if _JSON.value:
+                write_json(_JSON.value, [_written(r) for r in rows if r["model"] != SAME_GRAPH])
     _print_table(rows, sizes)
     for threads in _THREADS:
         print(f"EfficientBERT in LiteRT, {threads} thread{'s' * (threads > 1)}:")
         _print_ratios({_key(row): row["milliseconds"] for row in rows if row["threads"] == threads})
-    if _JSON.value:
-        write_json(_JSON.value, rows)
 
 
 class _Contender:
-    """A contender's process."""
+    """A contender's process. Its methods raise RuntimeError when it has ended."""
 
     def __init__(self, row: dict, threads: int):
         arguments = (row["runtime"], row["precision"], row["path"], str(threads), str(_TOKENS))
@@ -67,11 +73,12 @@ class _Contender:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self.logits = self._answer()["logits"]
+        self.logits = np.array(self._answer()["logits"])
 
     def turn(self) -> None:
-        self._process.stdin.write(f"{self._runs}\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # the answer will be missing
+            self._process.stdin.write(f"{self._runs}\n")
+            self._process.stdin.flush()
         times = self._answer()
         self.medians.append(statistics.median(times))
         self._runs = max(3, min(200, round(1000 * _TURN_SECONDS / self.medians[-1])))
@@ -79,14 +86,12 @@ class _Contender:
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            name = " ".join(_key(self.row))
-            raise RuntimeError(f"{name} ended with status {self._process.wait()}")
+            raise RuntimeError(f"it ended with status {self._process.wait()}")
         return json.loads(line)
 
     def stop(self) -> None:
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        self._process.kill()
+        self._process.communicate()
 
 
 def _start(module: str, *arguments: str, **pipes) -> subprocess.Popen:
@@ -95,28 +100,67 @@ def _start(module: str, *arguments: str, **pipes) -> subprocess.Popen:
     return subprocess.Popen(command, text=True, env=environment, **pipes)
 
 
-def _measured(rows: list[dict], threads: int) -> Iterator[dict]:
-    contenders = []
+def _measured(rows: list[dict], threads: int) -> list[dict]:
+    """The rows with "threads", "milliseconds" and "difference", in the order given."""
+    contenders: dict[_Key, _Contender] = {}
+    order = random.Random(threads)
     try:
         for row in rows:
-            try:
-                contenders.append(_Contender(row, threads))
-            except RuntimeError as error:
-                print(f"left out: {error}", flush=True)
-        end = time.monotonic() + 60 * _MINUTES.value / len(_THREADS)
-        for contender in contenders:  # reaches the speed it keeps
-            contender.turn()
-            contender.medians.clear()
-        while time.monotonic() < end or not contenders[-1].medians:
-            for contender in contenders:
+            with _left_out_when_it_ends(row, contenders):
+                contenders[_key(row)] = _Contender(row, threads)
+        differences = _differences(contenders)
+        for contender in list(contenders.values()):  # reaches the speed it keeps
+            with _left_out_when_it_ends(contender.row, contenders):
                 contender.turn()
+                contender.medians.clear()
+        end, rounds = time.monotonic() + 60 * _MINUTES.value / len(_THREADS), 0
+        while contenders and (not rounds or time.monotonic() < end):
+            turns = list(contenders.values())
+            order.shuffle(turns)  # a runtime whose threads spin on disturbs another each time
+            for contender in turns:
+                with _left_out_when_it_ends(contender.row, contenders):
+                    contender.turn()
+            rounds += 1
     finally:
-        for contender in contenders:
+        for contender in contenders.values():
             contender.stop()
-    for contender in contenders:
-        named = {name: contender.row[name] for name in ("model", "runtime", "precision")}
-        milliseconds = statistics.median(contender.medians)
-        yield {**named, "threads": threads, "milliseconds": round(milliseconds, 4)}
+    return [
+        {
+            **{name: contender.row[name] for name in ("model", "runtime", "precision")},
+            "threads": threads,
+            "milliseconds": round(statistics.median(contender.medians), 4),
+            "difference": differences[key],
+        }
+        for key, contender in contenders.items()
+    ]
+
+
+@contextlib.contextmanager
+def _left_out_when_it_ends(row: dict, contenders: dict[_Key, _Contender]) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        print(f"left out: {' '.join(_key(row))}: {error}", flush=True)
+        contenders.pop(_key(row), None)
+
+
+def _differences(contenders: dict[_Key, _Contender]) -> dict[_Key, float]:
+    """The largest difference of each one's logits to those of the same network in TensorFlow.
+
+    Ends the benchmark where one is no number, or float32 is off: it would time another network.
+    """
+    found = {}
+    for key, contender in contenders.items():
+        model = "bert_base" if key[0] == SAME_GRAPH else key[0]
+        expected = contenders[model, "tensorflow", "float32"].logits
+        found[key] = float(np.abs(contender.logits - expected).max())
+        if not found[key] < (1e-3 if key[2] == "float32" else np.inf):
+            sys.exit(f"{' '.join(key)} is wrong: its logits differ by {found[key]}")
+    return found
+
+
+def _written(row: dict) -> dict:
+    return {name: value for name, value in row.items() if name != "difference"}
 
 
 def _key(row: dict) -> _Key:
@@ -131,12 +175,17 @@ def _print_table(rows: list[dict], sizes: dict[_Key, int]) -> None:
     by_key: dict[_Key, dict[int, float]] = {}
     for row in rows:
         by_key.setdefault(_key(row), {})[row["threads"]] = row["milliseconds"]
-    print(f"{'model':<26}{'runtime':<13}{'precision':<14}" + "1 thread  2 threads       bytes")
+    print(
+        f"{'model':<26}{'runtime':<13}{'precision':<14}"
+        + "1 thread  2 threads  difference       bytes"
+    )
+    differences = {_key(row): row["difference"] for row in rows}
     for key, times in by_key.items():
         model, runtime, precision = key
         shown = "".join(f"{times.get(t, float('nan')):>9.2f}" for t in _THREADS)
         size = f"{sizes[key]:>12,}" if key in sizes else ""
-        print(f"{model:<26}{runtime:<13}{precision:<14}{shown} ms{size}")
+        off = f"{differences[key]:>12.1e}"
+        print(f"{model:<26}{runtime:<13}{precision:<14}{shown} ms{off}{size}")
 
 
 def _print_ratios(times: dict[_Key, float]) -> None:
@@ -147,13 +196,14 @@ def _print_ratios(times: dict[_Key, float]) -> None:
         for key, value in times.items()
         if key[0] == "efficientbert" and key[1] in ("onnxruntime", "openvino")
     }
-    bert, same = "bert_base", "bert_base_inference_graph"
+    bert, same = "bert_base", SAME_GRAPH
     lines = {
         "int8 against plain BERT-base float32": (times.get((bert, "litert", "float32")), int8),
         "float32 against plain BERT-base float32": (
             times.get((bert, "litert", "float32")),
             float32,
         ),
+        "like for like, float32 against float32": (times.get((same, "litert", "float32")), float32),
         "like for like, int8 against float32": (times.get((same, "litert", "float32")), int8),
         "like for like, int8 against int8": (times.get((same, "litert", "int8_dynamic")), int8),
     }

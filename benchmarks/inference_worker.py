@@ -50,8 +50,12 @@ def _tensorflow(path, precision, threads, inputs):
     tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(path)
     (signature,) = loaded.signatures.values()
-    tensors = {name: tf.constant(array) for name, array in inputs.items()}
-    return lambda loaded=loaded: signature(**tensors)["logits"].numpy()
+
+    def run(loaded=loaded):
+        tensors = {name: tf.constant(array) for name, array in inputs.items()}
+        return signature(**tensors)["logits"].numpy()
+
+    return run
 
 
 def _litert(path, precision, threads, inputs):
