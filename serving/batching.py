@@ -172,9 +172,10 @@ class BatchQueue:
             if len(batch) == 1:
                 batch[0].error = error
                 return
-            # One of them is to blame, and only that one must hear of it.
-            for request in batch:
-                self._answer([request])
+            # One of them is to blame, and only that one must hear of it: halves find it soon.
+            middle = len(batch) // 2
+            self._answer(batch[:middle])
+            self._answer(batch[middle:])
         except BaseException as error:
             for request in batch:
                 request.error = error

@@ -9,7 +9,7 @@ import json
 import os
 
 from serving.client_error import RequestError
-from serving.command import run_command
+from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 

@@ -10,11 +10,13 @@ from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    input_pb2,
     model_management_pb2,
     model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from serving.client_error import RequestError
@@ -80,15 +82,19 @@ class GrpcClient:
     ) -> list[list[tuple[str, float]]]:
         """Classes and scores of each example. `features`: for each its text features by name."""
         request = classification_pb2.ClassificationRequest(model_spec=self._named(signature))
-        for texts in features:
-            example = request.input.example_list.examples.add()
-            for name, text in texts.items():
-                example.features.feature[name].CopyFrom(_text_feature(text))
+        _add_examples(request.input, features)
         response = self._call(self._predictions.Classify, request)
         return [
             [(each.label, each.score) for each in row.classes]
             for row in response.result.classifications
         ]
+
+    def regress(self, features: list[dict], signature: str = "regress") -> list[float]:
+        """The value of each example. `features`: for each its text features by name."""
+        request = regression_pb2.RegressionRequest(model_spec=self._named(signature))
+        _add_examples(request.input, features)
+        response = self._call(self._predictions.Regress, request)
+        return [each.value for each in response.result.regressions]
 
     def metadata(self) -> dict:
         """The model's signatures, as JSON."""
@@ -138,6 +144,13 @@ class GrpcClient:
 def _from_proto(name: str, proto) -> np.ndarray:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
     return to_array(name, proto, TensorSpec(name, proto.dtype, shape), largest=2**62)
+
+
+def _add_examples(given: input_pb2.Input, features: list[dict]) -> None:
+    for texts in features:
+        example = given.example_list.examples.add()
+        for name, text in texts.items():
+            example.features.feature[name].CopyFrom(_text_feature(text))
 
 
 def _text_feature(text: str | bytes) -> feature_pb2.Feature:

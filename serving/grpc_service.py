@@ -15,9 +15,10 @@ from tensorflow_serving.apis import (
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
-from serving.classification import classify
+from serving.example_forms import classify, regress
 from serving.metrics import Metrics, Observation
 from serving.repository import ModelRepository
 from serving.request import predict_inputs, serialized_examples
@@ -34,7 +35,7 @@ _METADATA = "signature_def"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict, Classify and GetModelMetadata; the others are answered UNIMPLEMENTED."""
+    """All but MultiInference, which is answered UNIMPLEMENTED."""
 
     def __init__(self, repository: ModelRepository, metrics: Metrics, largest: int):
         self._repository, self._metrics, self._largest = repository, metrics, largest
@@ -70,6 +71,21 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 classes = response.result.classifications.add().classes
                 for label, score in row:
                     classes.add(label=label, score=score)
+            return response
+
+    def Regress(self, request, context):  # noqa: N802
+        with (
+            _answered(context, self._metrics, "Regress") as observation,
+            self._repository.lease(request.model_spec) as servable,
+        ):
+            observation.model = servable.name
+            name = request.model_spec.signature_name
+            examples = serialized_examples(request.input)
+            response = regression_pb2.RegressionResponse(
+                model_spec=_spec(servable, name or DEFAULT_SIGNATURE)
+            )
+            for value in regress(servable, name, examples, _deadline(context)):
+                response.result.regressions.add(value=value)
             return response
 
     def GetModelMetadata(self, request, context):  # noqa: N802

@@ -36,6 +36,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self._body() is not None:
             self._send(self.server.service.get(self._path()))
 
+    def handle_expect_100(self):
+        """As the library's, but at once: what it writes would wait for the answer."""
+        go_on = super().handle_expect_100()
+        self.wfile.flush()
+        return go_on
+
     def send_error(self, code, message=None, explain=None):
         """The library's own refusals, in JSON."""
         self.close_connection = True

@@ -4,24 +4,31 @@
 
 Every client asks for one text, waits for the answer and asks for the next. The texts are those of
 --texts (one a line, or the shipped reviews), the same for every number of clients. The clients
-share one process and its interpreter: with a small model they, too, take a part of the cores.
+share one thread, so that they take no more of the server's cores than they must; on the same
+machine they do take a part.
 """
 
+import asyncio
+import contextlib
 import dataclasses
-import http.client
 import json
 import os
-import threading
+import re
 import time
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import numpy as np
 
-from serving.command import run_command
+from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 from tf_efficientbert.storage import write_json
+
+_PATIENCE = 30  # seconds
+_LENGTH = re.compile(r"(?i)\r\ncontent-length: *(\d+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,32 +49,38 @@ class LoadTestOptions:
         if self.clients < 1 or self.seconds <= 0:
             raise UserError("--clients and --seconds: expected numbers above 0")
 
+    def read_texts(self) -> list[str]:
+        """The texts to ask about, at least one."""
+        try:
+            if self.texts:
+                lines = Path(self.texts).read_text("utf-8").splitlines()
+            else:
+                shipped = Path(__file__).parents[1] / "tf_efficientbert/data/shipped/reviews.tsv"
+                rows = shipped.read_text("utf-8").splitlines()[1:]
+                lines = [row.split("\t")[0] for row in rows]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--texts={self.texts} cannot be read: {error}") from error
+        texts = [line for line in lines if line.strip()]
+        if not texts:
+            raise UserError(f"--texts={self.texts} has no text")
+        return texts
 
-Connect = Callable[[], Callable[[bytes], None]]
+
+# From a connection of its own, one request after the other: raises UserError where one fails.
+Ask = Callable[[bytes], Awaitable[None]]
+Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 
 
 def load_test(options: LoadTestOptions) -> list[dict]:
-    """Measures; returns a row for one client and a row for `clients`."""
-    texts = _texts(options.texts)
+    """Measures; returns a row for one client and a row for `clients`.
+
+    Raises:
+        UserError: the texts cannot be read; a request fails or is not answered.
+    """
+    texts = options.read_texts()
     requests, connect = (_rest if options.rest else _grpc)(options, texts)
     counts = [1] if options.clients == 1 else [1, options.clients]
-    return [_measure(connect, requests, count, options.seconds) for count in counts]
-
-
-def _texts(path: str) -> list[str]:
-    try:
-        if path:
-            lines = Path(path).read_text("utf-8").splitlines()
-        else:
-            shipped = Path(__file__).parents[1] / "tf_efficientbert/data/shipped/reviews.tsv"
-            rows = shipped.read_text("utf-8").splitlines()[1:]
-            lines = [row.split("\t")[0] for row in rows]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--texts={path} cannot be read: {error}") from error
-    texts = [line for line in lines if line.strip()]
-    if not texts:
-        raise UserError(f"--texts={path} has no text")
-    return texts
+    return [asyncio.run(_measure(connect, requests, n, options.seconds)) for n in counts]
 
 
 def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
@@ -85,65 +98,87 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
         message.inputs[options.input].CopyFrom(from_array(array))
         return message.SerializeToString()
 
-    def connect():
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[Ask]:
         # A connection a client, and bytes as they are: the server is measured, not its client.
-        channel = grpc.insecure_channel(options.server, [("grpc.use_local_subchannel_pool", 1)])
-        return channel.unary_unary("/tensorflow.serving.PredictionService/Predict", None, None)
+        options_ = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(options.server, options_) as channel:
+            predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+
+            async def ask(request: bytes) -> None:
+                try:
+                    await predict(request)
+                except grpc.RpcError as error:
+                    told = f"{error.code().name}: {error.details()}"
+                    raise UserError(f"a request failed: {told}") from error
+
+            yield ask
 
     return [request(text) for text in texts], connect
 
 
 def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
-    def connect():
-        connection = http.client.HTTPConnection(options.server)
+    host, _, port = options.server.rpartition(":")
+    path = f"/v1/models/{urllib.parse.quote(options.model, safe='')}:predict"
 
-        def ask(body: bytes) -> None:
-            connection.request("POST", f"/v1/models/{options.model}:predict", body)
-            response = connection.getresponse()
-            answer = response.read()
-            if response.status != 200:
-                raise RuntimeError(f"HTTP {response.status}: {answer[:200]!r}")
+    def request(text: str) -> bytes:
+        given = {"signature_name": options.signature, "inputs": {options.input: [text]}}
+        body = json.dumps(given).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: {options.server}\r\nContent-Length: {len(body)}\r\n"
+        return f"{head}\r\n".encode() + body
 
-        return ask
-
-    bodies = [
-        json.dumps({"signature_name": options.signature, "inputs": {options.input: [text]}})
-        for text in texts
-    ]
-    return [body.encode() for body in bodies], connect
-
-
-def _measure(connect: Connect, requests: list[bytes], clients: int, seconds: float) -> dict:
-    start = threading.Barrier(clients + 1)
-    latencies, errors, times = [[] for _ in range(clients)], [], {}
-
-    def ask_on(client: int) -> None:
-        ask = connect()
-        start.wait()
-        begin = times.setdefault("begin", time.perf_counter() + seconds / 10)
-        end, turn = begin + seconds, client * 7919  # clients start at different texts
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[Ask]:
         try:
-            while (asked := time.perf_counter()) < end:
-                ask(requests[turn % len(requests)])
-                if asked >= begin:
-                    latencies[client].append(time.perf_counter() - asked)
-                turn += 1
-        except Exception as error:
-            errors.append(error)
+            reader, writer = await asyncio.open_connection(host, int(port))
+        except (OSError, ValueError) as error:
+            raise UserError(f"--server={options.server}: {error}") from error
 
-    threads = [threading.Thread(target=ask_on, args=(i,)) for i in range(clients)]
-    for thread in threads:
-        thread.start()
-    start.wait()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise UserError(f"a request failed: {str(errors[0])[:300]}")
-    seen = 1000 * np.concatenate(latencies)
-    p50, p99 = np.percentile(seen, [50, 99])
+        async def ask(request: bytes) -> None:
+            writer.write(request)
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                body = await reader.readexactly(int(_LENGTH.search(head)[1]))
+            except (OSError, EOFError) as error:
+                raise UserError(f"a request failed: {error!r}") from error
+            if " 200 " not in head.partition("\r\n")[0]:
+                raise UserError(f"a request failed: {head.partition(chr(13))[0]}: {body[:200]!r}")
+
+        try:
+            yield ask
+        finally:
+            writer.close()
+
+    return [request(text) for text in texts], connect
+
+
+async def _measure(connect: Connect, requests: list[bytes], clients: int, seconds: float) -> dict:
+    latencies: list[float] = []
+    start = asyncio.Event()
+
+    async def ask_on(client: int) -> None:
+        async with connect() as ask:
+            await start.wait()
+            turn = client * 7919  # clients start at different texts
+            while (asked := time.perf_counter()) < end:
+                await ask(requests[turn % len(requests)])
+                if asked >= begin:
+                    latencies.append(time.perf_counter() - asked)
+                turn += 1
+
+    tasks = [asyncio.create_task(ask_on(client)) for client in range(clients)]
+    begin = time.perf_counter() + seconds / 10
+    end = begin + seconds
+    start.set()
+    try:
+        async with asyncio.timeout(1.1 * seconds + _PATIENCE):
+            await asyncio.gather(*tasks)
+    except TimeoutError as error:
+        raise UserError(f"a request is not answered in {_PATIENCE} s") from error
+    p50, p99 = np.percentile(1000 * np.array(latencies), [50, 99])
     return {
         "clients": clients,
-        "requests_per_second": len(seen) / seconds,
+        "requests_per_second": len(latencies) / seconds,
         "p50_ms": float(p50),
         "p99_ms": float(p99),
     }

@@ -11,10 +11,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from serving.batching import BatchingOptions
-from serving.command import run_command
+from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 
@@ -85,12 +86,13 @@ class LocalServer:
             metrics_path = config_files.read_prometheus_path(options.monitoring_config_file)
         if options.ssl_config_file:
             ssl = config_files.read_ssl(options.ssl_config_file)
+        host = f"[{options.host}]" if ":" in options.host else options.host
         self._metrics = metrics = Metrics()
         self._repository = ModelRepository(_loader(options, batching, metrics))
         self._grpc, self.grpc_port = make_server(
             self._repository,
             metrics,
-            f"{options.host}:{options.port}",
+            f"{host}:{options.port}",
             options.max_request_bytes,
             options.max_concurrent_requests,
             ssl,
@@ -145,9 +147,11 @@ class LocalServer:
     def _drain(self) -> bool:
         seconds = self._options.drain_seconds
         _log.info("stopping: running requests have %g s to finish", seconds)
-        stopped = self._grpc.stop(seconds)
+        began = time.monotonic()
+        stopped = self._grpc.stop(seconds)  # set when every call has ended; later ones are cut off
         answered = self._http.drain(seconds) if self._http else True
         stopped.wait()
+        answered &= time.monotonic() - began < seconds
         self._repository.close()
         _log.info("stopped: %d requests answered", self._metrics.answered())
         if not answered:

@@ -40,6 +40,7 @@ class _Model:
     policy: Policy
     labels: dict[str, int]
     versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
+    readable: bool = True  # whether the base path was, at the last look
 
     @property
     def available(self) -> dict[int, Servable]:
@@ -60,6 +61,7 @@ class ModelRepository:
     def __init__(self, load: Load):
         self._load = load
         self._models: dict[str, _Model] = {}
+        self._unused: list[tuple[_Version, Servable]] = []  # let go, and to be closed
         self._configured = False
         self._lock = threading.Lock()  # of what is in `_models`, held only for moments
         self._changing = threading.Lock()  # one change at a time
@@ -130,9 +132,9 @@ class ModelRepository:
         finally:
             with self._lock:
                 version.leases -= 1
-                last = version.servable is None and version.leases == 0
-            if last:
-                self._close(version, servable)
+                if version.servable is None and version.leases == 0:
+                    # Freeing a graph takes a while, which is not this request's to wait.
+                    self._unused.append((version, servable))
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
         """Every version seen since the start, the newest first, or the one that `spec` names."""
@@ -170,6 +172,7 @@ class ModelRepository:
             for model in self._models.values():
                 for number in list(model.available):
                     self._unload(model, number)
+            self._close_unused()
 
     # === Finding what a request names; under `_lock` ===
 
@@ -213,12 +216,16 @@ class ModelRepository:
     # === Loading and unloading; under `_changing` ===
 
     def _poll(self) -> None:
+        self._close_unused()
         for name, model in list(self._models.items()):
             try:
                 on_disk = versions_on_disk(model.base_path)
             except OSError as error:
-                _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
+                if model.readable:  # it is looked for every second, and reported once
+                    _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
+                model.readable = False
                 continue
+            model.readable = True
             wanted = wanted_versions(model.policy, set(on_disk))
             for number in sorted(wanted - model.available.keys()):
                 self._try_to_load(name, model, number, on_disk[number])
@@ -260,8 +267,14 @@ class ModelRepository:
             version = model.versions[number]
             servable, version.servable = version.servable, None
             version.state = _State.UNLOADING
-            last = version.leases == 0
-        if last:
+            if version.leases == 0:
+                self._unused.append((version, servable))
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        with self._lock:
+            unused, self._unused = self._unused, []
+        for version, servable in unused:
             self._close(version, servable)
 
     def _close(self, version: _Version, servable: Servable) -> None:

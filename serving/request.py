@@ -41,7 +41,7 @@ def predict_inputs(
 
 
 def serialized_examples(given: input_pb2.Input) -> list[bytes]:
-    """The tf.Examples of a ClassificationRequest, the context's features in each.
+    """The tf.Examples of a classify or regress request, the context's features in each.
 
     An example's own feature wins over one of the context.
     """

@@ -66,9 +66,12 @@ class RestClient:
         self, features: list[dict], signature: str = "classify"
     ) -> list[list[tuple[str, float]]]:
         """Classes and scores of each example. `features`: for each its text features by name."""
-        examples = [{name: _jsonable(text) for name, text in row.items()} for row in features]
-        rows = self._post(":classify", {"examples": examples}, signature)["results"]
+        rows = self._ask_examples(":classify", features, signature)
         return [[(label, score) for label, score in row] for row in rows]
+
+    def regress(self, features: list[dict], signature: str = "regress") -> list[float]:
+        """The value of each example. `features`: for each its text features by name."""
+        return self._ask_examples(":regress", features, signature)
 
     def metadata(self) -> dict:
         """The model's signatures, as JSON."""
@@ -97,6 +100,10 @@ class RestClient:
             self._only_outputs[signature] = next(iter(outputs))
         return self._only_outputs[signature]
 
+    def _ask_examples(self, verb: str, features: list[dict], signature: str) -> list:
+        examples = [{name: _jsonable(text) for name, text in row.items()} for row in features]
+        return self._post(verb, {"examples": examples}, signature)["results"]
+
     def _post(self, verb: str, given: dict, signature: str) -> dict:
         if signature:
             given["signature_name"] = signature
@@ -118,7 +125,7 @@ class RestClient:
         except TimeoutError as error:
             self.close()
             raise RequestError("DEADLINE_EXCEEDED", f"no answer in {seconds:.3g} s") from error
-        except ssl.SSLError as error:
+        except ssl.SSLCertVerificationError as error:
             self.close()
             raise RequestError("UNAUTHENTICATED", str(error)) from error
         except (OSError, http.client.HTTPException) as error:

@@ -14,7 +14,7 @@ from serving.servable import Signature
 from serving.status import invalid
 from serving.tensors import TensorSpec, check
 
-__all__ = ["classified", "examples_of", "message_json", "parse", "predict_inputs", "predicted"]
+__all__ = ["examples_of", "message_json", "parse", "predict_inputs", "predicted"]
 
 _MOST_DIMENSIONS = 32
 
@@ -73,7 +73,7 @@ def predicted(outputs: Arrays, row_form: bool) -> dict:
 
 
 def examples_of(given: dict) -> list[bytes]:
-    """The serialized tf.Examples of a classify request, the context's features in each.
+    """The serialized tf.Examples of a classify or regress request, the context's features in each.
 
     Raises:
         ServingError: INVALID_ARGUMENT.
@@ -84,11 +84,6 @@ def examples_of(given: dict) -> list[bytes]:
     if not isinstance(context, dict) or not all(isinstance(e, dict) for e in examples):
         raise invalid("'context' and each of 'examples' are objects of features")
     return [_example({**context, **example}) for example in examples]
-
-
-def classified(rows: list[list[tuple[str, float]]]) -> dict:
-    """The answer to a classify request."""
-    return {"results": rows}
 
 
 def message_json(message) -> dict:

@@ -12,7 +12,7 @@ import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving import rest_json
-from serving.classification import classify
+from serving.example_forms import classify, regress
 from serving.grpc_service import model_metadata
 from serving.metrics import Metrics
 from serving.repository import ModelRepository
@@ -23,6 +23,7 @@ __all__ = ["Answer", "RestService", "error_answer"]
 _MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(_MODEL + r":(?P<verb>predict|classify|regress)")
 _GET = re.compile(_MODEL + r"(?P<metadata>/metadata)?")
+_EXAMPLE_FORMS = {"classify": classify, "regress": regress}
 _log = logging.getLogger(__name__)
 
 _HIGHEST_VERSION = 2**63 - 1
@@ -115,13 +116,9 @@ class RestService:
             observation.model = servable.name
             given = rest_json.parse(body)
             name = given.get("signature_name", "")
-            if verb == "classify":
+            if verb in _EXAMPLE_FORMS:
                 examples = rest_json.examples_of(given)
-                return rest_json.classified(classify(servable, name, examples, deadline))
-            if verb == "regress":
-                raise ServingError(
-                    grpc.StatusCode.UNIMPLEMENTED, "this server predicts and classifies only"
-                )
+                return {"results": _EXAMPLE_FORMS[verb](servable, name, examples, deadline)}
             signature = servable.signature(name)
             inputs, row_form = rest_json.predict_inputs(signature, given)
             return rest_json.predicted(signature.run(inputs, deadline), row_form)

@@ -55,7 +55,7 @@ class Signature:
                 fetch=[spec.tensor for spec in self.outputs.values()],
             )
         )
-        self._max_rows = batching.max_rows
+        self._max_rows, self._most_rows = batching.max_rows, batching.max_waiting_rows
         self._queue = BatchQueue(self._run, batching, observe)
         specs = [*self.inputs.values(), *self.outputs.values()]
         self._batched = bool(self.inputs) and all(spec.batched for spec in specs)
@@ -76,6 +76,11 @@ class Signature:
             if not self._batched:
                 return self._run(inputs)
             rows = self._rows(inputs)
+            if rows > self._most_rows:
+                raise invalid(
+                    f"the request has {rows} rows, at most {self._most_rows} are taken "
+                    "(max_enqueued_batches times max_batch_size)"
+                )
             if rows <= self._max_rows:
                 return self._queue.run(inputs, rows, deadline)
             parts = [

@@ -11,7 +11,7 @@ Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.S
 
 
 def versions_on_disk(base_path: Path) -> dict[int, Path]:
-    """The folders of `base_path` that are named by a number.
+    """The folders of `base_path` that are named by a number that a ModelSpec can hold.
 
     Raises:
         OSError: `base_path` cannot be read.
@@ -19,8 +19,12 @@ def versions_on_disk(base_path: Path) -> dict[int, Path]:
     return {
         int(entry.name): Path(entry.path)
         for entry in os.scandir(base_path)
-        if entry.name.isascii() and entry.name.isdecimal() and entry.is_dir()
+        if _is_version(entry.name) and entry.is_dir()
     }
+
+
+def _is_version(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and len(name) < 20 and int(name) < 2**63
 
 
 def wanted_versions(policy: Policy, versions: set[int]) -> set[int]:

@@ -7,7 +7,7 @@ import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.classification import classify
+from serving.example_forms import classify, regress
 from serving.request import MAX_REQUEST_BYTES, predict_inputs, serialized_examples
 from serving.servable import Servable
 from serving.status import ServingError
@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 WARMUP_FILE = Path("assets.extra", "tf_serving_warmup_requests")
 _MOST = 1000  # as in TF Serving
+_EXAMPLE_FORMS = {"classify_log": classify, "regress_log": regress}
 
 
 def warm_up(servable: Servable) -> int:
@@ -52,9 +53,9 @@ def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
         request = log.predict_log.request
         signature = servable.signature(request.model_spec.signature_name)
         signature.run(predict_inputs(signature, request, MAX_REQUEST_BYTES))
-    elif kind == "classify_log":
-        request = log.classify_log.request
+    elif kind in _EXAMPLE_FORMS:
+        request = getattr(log, kind).request
         name = request.model_spec.signature_name
-        classify(servable, name, serialized_examples(request.input), deadline=None)
+        _EXAMPLE_FORMS[kind](servable, name, serialized_examples(request.input), deadline=None)
     else:
         raise ServingError(grpc.StatusCode.UNIMPLEMENTED, f"a {kind} is not replayed")

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from serving.command import run_command
 from serving.web.site import build_site
+from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 

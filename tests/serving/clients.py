@@ -42,6 +42,11 @@ class Clients:
             found = self._changed.wait_for(lambda: self.errors or true(self.answers), 60)
         assert found and not self.errors, (self.errors[:3], self.answers)
 
+    def wait_for_errors(self, count: int) -> None:
+        """Waits for `count` errors, for up to a minute."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.errors) >= count, 60), self.answers
+
     def stop(self) -> None:
         self._stop.set()
         self.join()

@@ -2,11 +2,12 @@ import pytest
 
 from serving.grpc_client import GrpcClient
 from serving.rest_client import RestClient
-from tests.models.small_text_models import small_text_model
+from tests.models.small_text_models import TASKS, small_examples, small_text_model
 from tests.serving.served_models import save_words
 from tests.serving.server_process import ServerProcess
 from tf_efficientbert.export.saved_model import export_saved_model
 
+SERVED_TASKS = {"reviews": "classification", "stars": "regression"}  # by model
 CONFIG = """
 model_config_list {{
   config {{
@@ -16,19 +17,21 @@ model_config_list {{
     version_labels {{ key: "canary" value: 2 }}
   }}
   config {{ name: "reviews" base_path: "{reviews}" model_platform: "tensorflow" }}
+  config {{ name: "stars" base_path: "{stars}" model_platform: "tensorflow" }}
 }}
 """
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A process that serves two versions of "words", and "reviews", a model of the library."""
+    """A process that serves two versions of "words", and two models of the library."""
     folder = tmp_path_factory.mktemp("served")
     for version in (1, 2):
         save_words(folder / "words", version)
-    export_saved_model(small_text_model(), folder / "reviews")
+    for name, kind in SERVED_TASKS.items():
+        export_saved_model(small_text_model(kind), folder / name, small_examples(TASKS[kind]))
     config = folder / "models.config"
-    config.write_text(CONFIG.format(words=folder / "words", reviews=folder / "reviews"))
+    config.write_text(CONFIG.format(**{n: folder / n for n in ("words", *SERVED_TASKS)}))
     process = ServerProcess(folder / "server.log", f"--model_config_file={config}")
     yield process
     process.stop()

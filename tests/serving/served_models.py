@@ -51,6 +51,9 @@ class _Words(tf.Module):
         classes = tf.tile(tf.constant([CLASSES]), [tf.shape(inputs)[0], 1])
         return {"classes": classes, "scores": tf.stack([1 - score, score], axis=1)}
 
+    def lengths(self, inputs):
+        return {"outputs": tf.cast(tf.strings.length(self.sentences_of(inputs)), tf.float32)}
+
     def slow(self, sentences):
         pause = tf.data.Dataset.range(1).apply(sleep(int(SLOW_SECONDS * 1e6)))
         waited = pause.reduce(tf.constant(0, tf.int64), lambda so_far, each: so_far + each)
@@ -74,6 +77,7 @@ def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
         ),
         "serving_examples": (words.text_of_examples, {"examples": text}),
         "classify": (words.classes, {"inputs": text}),
+        "regress": (words.lengths, {"inputs": text}),
         "slow": (words.slow, {"sentences": text}),
         "plus_one": (words.plus_one, {"x": tf.TensorSpec([], tf.float32)}),
     }
@@ -86,7 +90,8 @@ def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
     path = Path(base_path) / str(version)
     with replaced_directory(path) as new:
         tf.saved_model.save(words, str(new), signatures)
-        _name_method(new / "saved_model.pb", "classify", "tensorflow/serving/classify")
+        for form in ("classify", "regress"):
+            _name_method(new / "saved_model.pb", form, f"tensorflow/serving/{form}")
         if warmup:
             write_warmup(new, [_text_request(b"warm") for _ in range(warmup)])
     return path

@@ -18,6 +18,7 @@ from serving.rest_client import RestClient
 from serving.retry import with_retries
 from tests.serving.served_models import save_words
 from tests.serving.server_process import server_here
+from tf_efficientbert.errors import UserError
 
 
 def failing(codes: list[str]):
@@ -228,3 +229,14 @@ def test_the_load_test_measures_one_client_and_many(server):
         assert (one["clients"], many["clients"]) == (1, 4)
         for row in (one, many):
             assert row["requests_per_second"] > 0 and 0 < row["p50_ms"] <= row["p99_ms"]
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_a_load_test_that_is_refused_says_why(server, rest):
+    from serving.load_test import LoadTestOptions, load_test
+
+    where = server.rest if rest else server.grpc
+    with pytest.raises(UserError, match="nobody"):
+        load_test(LoadTestOptions(server=where, model="nobody", clients=2, seconds=0.2, rest=rest))
+    with pytest.raises(UserError, match="failed|Connect"):
+        load_test(LoadTestOptions(server="127.0.0.1:9", clients=2, seconds=0.2, rest=rest))

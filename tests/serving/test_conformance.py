@@ -95,6 +95,18 @@ def test_classify_gives_classes_with_scores(connect):
     assert rows[1][1][1] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
 
 
+def test_regress_gives_values(connect):
+    assert connect().regress([{"sentences": "a"}, {"sentences": "abc"}]) == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(("form", "other"), [("classify", "regress"), ("regress", "classify")])
+def test_each_form_needs_a_signature_of_its_own(connect, form, other):
+    for signature in (other, ""):
+        with pytest.raises(RequestError, match=f"tensorflow/serving/{form}") as error:
+            getattr(connect(), form)([{"sentences": "a"}], signature)
+        assert error.value.code == "INVALID_ARGUMENT"
+
+
 def test_status_lists_the_newest_version_first(connect):
     assert connect().status() == {2: ("AVAILABLE", ""), 1: ("AVAILABLE", "")}
     assert list(connect().status()) == [2, 1]
@@ -117,6 +129,12 @@ def test_a_model_of_the_library_answers_as_it_did_before_the_export(connect):
     logits = model.model(_encoded(model, text))["logits"]
     np.testing.assert_allclose(outputs["logits"], np.asarray(logits), atol=1e-5)
     assert outputs["label"][0].decode() in LABELS
+
+
+def test_a_regression_of_the_library_gives_the_value(connect):
+    model, text = small_text_model("regression"), "word1 word2 word3"
+    (value,) = connect("stars").regress([{"sentences": text}])
+    assert value == pytest.approx(model.predict([text])[0].score, abs=1e-5)
 
 
 def _encoded(model, text: str) -> dict:
@@ -205,16 +223,6 @@ def test_the_context_of_examples_is_part_of_each(predictions):
     given.examples.add().features.feature["sentences"].bytes_list.value.append(b"a")
     first, second = predictions.Classify(request).result.classifications
     assert first.classes[1].score > 0.5 > second.classes[1].score
-
-
-def test_classify_needs_a_signature_of_its_form(predictions):
-    request = classification_pb2.ClassificationRequest()
-    request.model_spec.name = "words"
-    request.input.example_list.examples.add()
-    with pytest.raises(grpc.RpcError) as error:
-        predictions.Classify(request)
-    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "method_name" in error.value.details()
 
 
 def test_metadata_is_asked_for_by_field(predictions):
@@ -308,10 +316,6 @@ def test_the_status_page_has_tf_servings_form(server):
             }
         ]
     }
-
-
-def test_regress_is_not_offered_and_says_so(server):
-    assert post(server, "words:regress", {"examples": [{}]})[0] == 501
 
 
 def test_health_and_readiness_answer(server):

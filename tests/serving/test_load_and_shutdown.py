@@ -43,10 +43,9 @@ def narrow(base, tmp_path_factory):
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_a_full_queue_refuses_and_says_why(narrow, protocol):
     clients = Clients(narrow, 8, "slow", protocols=[protocol])
-    refused = []
-    while not refused:
-        refused = [error for error in clients.errors if error.code == "RESOURCE_EXHAUSTED"]
+    clients.wait_for_errors(1)
     clients.stop()
+    refused = [error for error in clients.errors if error.code == "RESOURCE_EXHAUSTED"]
     assert sum(clients.answers.values()) > 0
     assert "batching queue is full" in refused[0].message
     if protocol == "rest":
@@ -75,8 +74,7 @@ def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
         model_name="words", model_base_path=str(base), max_concurrent_requests=2
     ) as server:
         clients = Clients(server, 8, "slow", protocols=["grpc"])
-        while len(clients.errors) < 6:
-            pass
+        clients.wait_for_errors(6)
         clients.stop()
         assert {error.code for error in clients.errors} == {"RESOURCE_EXHAUSTED"}
         assert sum(clients.answers.values()) > 0
@@ -95,6 +93,17 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     # What came later was refused at the door: by gRPC, or because nothing listens any more.
     assert len(clients.errors) == 16
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
+
+
+def test_a_drain_that_was_too_short_is_told_by_the_exit_status(base, tmp_path):
+    flags = ["--model_name=words", f"--model_base_path={base}", "--drain_seconds=0.02"]
+    server = ServerProcess(tmp_path / "log", *flags)
+    clients = Clients(server, 4, "slow", protocols=["grpc"])
+    clients.wait_until(lambda answers: answers[1] >= 4)
+    server.signal()
+    assert server.wait() == 1
+    assert "--drain_seconds=0.02 was too short" in server.log()
+    clients.join()
 
 
 def test_two_servers_do_not_share_a_port(base, narrow):

@@ -1,4 +1,4 @@
-"""Commands of this folder: flags from a dataclass, as trainers/job.py makes them for jobs."""
+"""A command line from a dataclass of options: flags, one call, clear failure."""
 
 import dataclasses
 import logging
@@ -19,10 +19,16 @@ _DEFINE = {
 }
 
 
-def run_command(options_class: type, command: Callable[[object], int | None]) -> None:
+def run_command(
+    options_class: type,
+    command: Callable[[object], int | None],
+    when_interrupted: str = "interrupted",
+) -> None:
     """Turns flags into `options_class` and calls `command` with it; it returns the exit status.
 
-    A UserError is printed in one line, with status 1.
+    Every field of the dataclass is a flag of the same name, type and default. A UserError is
+    printed in one line and ends the process with status 1; so does Ctrl-C, which prints
+    `when_interrupted`.
     """
     for field in dataclasses.fields(options_class):
         _DEFINE[field.type](field.name, field.default, field.metadata["help"])
@@ -37,7 +43,7 @@ def run_command(options_class: type, command: Callable[[object], int | None]) ->
         except UserError as error:
             _fail(str(error))
         except KeyboardInterrupt:
-            _fail("interrupted")
+            _fail(when_interrupted)
         sys.exit(status or 0)
 
     app.run(main)

@@ -1,0 +1,173 @@
+"""What the local server costs, and what it gives: overhead, throughput, the first request.
+
+    python -m benchmarks.serving --model=runs/quickstart/export/searched/saved_model \
+        --texts=sentences.txt --json=serving.json
+
+--model is a MODEL folder with a classification's VERSION/ folders, of which the newest is served;
+--texts has a sentence a line. The server is a process of its own with its default flags, on the
+same cores as this one. Printed:
+
+- the time of the model itself, called in this process, and of the same text through the server;
+  the two take turns, and the difference of the medians is the server's overhead;
+- requests per second and latencies of one client and of many (`serving.load_test`);
+- the first request after a new version was loaded, against the median of those behind it.
+"""
+
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from absl import app, flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from serving.batching import BatchingOptions
+from serving.grpc_client import GrpcClient
+from serving.load_test import LoadTestOptions, load_test
+from serving.rest_client import RestClient
+from serving.servable import Servable
+from tf_efficientbert.storage import write_json
+
+_MODEL = flags.DEFINE_string("model", None, "MODEL folder", required=True)
+_TEXTS = flags.DEFINE_string("texts", "", "file with a text a line; empty for the shipped reviews")
+_CLIENTS = flags.DEFINE_integer("clients", 32, "clients at a time, compared with one")
+_SECONDS = flags.DEFINE_float("seconds", 20.0, "of each measurement")
+_SWAPS = flags.DEFINE_integer("swaps", 5, "versions that are loaded while one client asks")
+_JSON = flags.DEFINE_string("json", "", "where to write every figure; empty for nowhere")
+_NAME = "served"
+
+
+def main(_) -> None:
+    newest = max(Path(_MODEL.value).glob("[0-9]*"), key=lambda path: int(path.name))
+    texts = LoadTestOptions(texts=_TEXTS.value).read_texts()
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder) / _NAME
+        _publish(newest, base, 1)
+        with _server(base) as ports:
+            addresses = {"grpc": f"127.0.0.1:{ports[0]}", "rest": f"127.0.0.1:{ports[1]}"}
+            report = {
+                "overhead": _overhead(base / "1", addresses, texts),
+                "load": _load(addresses),
+                "first_request": _first_requests(newest, base, addresses["grpc"], texts),
+            }
+    _print(report)
+    if _JSON.value:
+        write_json(_JSON.value, report)
+
+
+def _publish(version: Path, base: Path, number: int) -> None:
+    base.mkdir(exist_ok=True)
+    new = base.with_name(f"new_{number}")
+    shutil.copytree(version, new)
+    new.rename(base / str(number))
+
+
+@contextlib.contextmanager
+def _server(base: Path) -> Iterator[tuple[int, int]]:
+    command = [sys.executable, "-m", "serving.local_server", f"--model_name={_NAME}"]
+    command += [f"--model_base_path={base}", "--port=0", "--rest_api_port=0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        ports = None
+        for line in process.stderr:
+            if "gRPC on" in line:
+                words = line.replace(",", "").split()
+                ports = int(words[words.index("gRPC") + 2]), int(words[words.index("REST") + 2])
+            if line.endswith("INFO serving\n"):
+                break
+        else:
+            raise RuntimeError(f"the server ended with status {process.wait()}")
+        yield ports
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dict[str, float]:
+    """Medians in milliseconds: "model" and, by protocol, what the server takes more."""
+    signature = Servable(_NAME, 1, version, BatchingOptions(), lambda rows: None).signature("")
+    clients = {"grpc": GrpcClient(addresses["grpc"], _NAME)}
+    clients["rest"] = RestClient(addresses["rest"], _NAME)
+    asks = {
+        "model": lambda text: signature.run({"sentences": np.array([text.encode()], object)}),
+        **{
+            name: lambda text, client=client: client.predict({"sentences": [text]})
+            for name, client in clients.items()
+        },
+    }
+    times = {name: [] for name in asks}
+    end, turn = time.monotonic() + _SECONDS.value, 0
+    while time.monotonic() < end:
+        text = texts[turn % len(texts)]
+        for name, ask in asks.items():
+            for _ in range(3):  # the last of three: caches and threads are its own again
+                start = time.perf_counter()
+                ask(text)
+                elapsed = time.perf_counter() - start
+            if turn >= 20:
+                times[name].append(1000 * elapsed)
+        turn += 1
+    for client in clients.values():
+        client.close()
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    more = {name: medians[name] - medians["model"] for name in clients}
+    return {"model_ms": medians["model"], **{f"{n}_overhead_ms": ms for n, ms in more.items()}}
+
+
+def _load(addresses: dict[str, str]) -> dict[str, list[dict]]:
+    given = {"model": _NAME, "texts": _TEXTS.value, "seconds": _SECONDS.value}
+    return {
+        name: load_test(
+            LoadTestOptions(server=address, rest=name == "rest", clients=_CLIENTS.value, **given)
+        )
+        for name, address in addresses.items()
+    }
+
+
+def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) -> list[dict]:
+    """Of each version that is swapped in: its first request, and the median of the 200 behind."""
+    client, rows = GrpcClient(address, _NAME), []
+    for number in range(2, 2 + _SWAPS.value):
+        _publish(newest, base, number)
+        while client.status().get(number, ("",))[0] != "AVAILABLE":
+            time.sleep(0.2)
+        times = []
+        for turn in range(201):
+            start = time.perf_counter()
+            client.predict({"sentences": [texts[turn % len(texts)]]})
+            times.append(1000 * (time.perf_counter() - start))
+        rows.append({"first_ms": times[0], "p50_ms": statistics.median(times[1:])})
+        shutil.rmtree(base / str(number - 1))
+    client.close()
+    return rows
+
+
+def _print(report: dict) -> None:
+    overhead = report["overhead"]
+    print(f"the model itself: {overhead['model_ms']:.2f} ms")
+    for name in ("grpc", "rest"):
+        print(f"through the server, {name}: {overhead[f'{name}_overhead_ms']:+.2f} ms")
+    for name, rows in report["load"].items():
+        one = rows[0]["requests_per_second"]
+        for row in rows:
+            print(
+                f"{name}, {row['clients']:2d} clients: {row['requests_per_second']:6.1f} a second "
+                f"({row['requests_per_second'] / one:.2f}x), p50 {row['p50_ms']:.2f} ms, "
+                f"p99 {row['p99_ms']:.2f} ms ({row['p99_ms'] / row['p50_ms']:.1f}x)"
+            )
+    ratios = [row["first_ms"] / row["p50_ms"] for row in report["first_request"]]
+    shown = ", ".join(f"{ratio:.2f}x" for ratio in ratios)
+    print(f"the first request after a load, against the median behind it: {shown}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,77 @@
+"""The forms that take serialized tf.Examples: classify and regress."""
+
+import grpc
+import numpy as np
+
+from serving.batching import Arrays
+from serving.servable import Servable
+from serving.status import ServingError, invalid
+
+__all__ = ["classify", "regress"]
+
+_INPUT, _CLASSES, _SCORES, _VALUES = "inputs", "classes", "scores", "outputs"
+
+
+def classify(
+    servable: Servable, signature_name: str, examples: list[bytes], deadline: float | None
+) -> list[list[tuple[str, float]]]:
+    """For each example its classes with their scores, in the signature's order.
+
+    Raises:
+        ServingError: the signature is not of the classify form (INVALID_ARGUMENT, as in TF
+            Serving), there are no examples, or as `Signature.run`.
+    """
+    outputs = _run(servable, signature_name, "classify", examples, deadline)
+    classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
+    if classes is None and scores is None:
+        raise invalid(f"signature {signature_name!r} has neither {_CLASSES!r} nor {_SCORES!r}")
+    shape = (classes if scores is None else scores).shape
+    if len(shape) != 2 or (classes is not None and classes.shape != shape):
+        raise _malformed(signature_name, shape)
+    labels = np.full(shape, b"", dtype=object) if classes is None else classes
+    values = np.zeros(shape) if scores is None else scores
+    return [
+        [(label.decode("utf-8", "replace"), score) for label, score in zip(*row, strict=True)]
+        for row in zip(labels.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def regress(
+    servable: Servable, signature_name: str, examples: list[bytes], deadline: float | None
+) -> list[float]:
+    """For each example its value.
+
+    Raises:
+        ServingError: as `classify`, of the regress form.
+    """
+    outputs = _run(servable, signature_name, "regress", examples, deadline)
+    values = outputs.get(_VALUES)
+    if values is None:
+        raise invalid(f"signature {signature_name!r} has no {_VALUES!r}")
+    if values.shape not in ((len(examples),), (len(examples), 1)):
+        raise _malformed(signature_name, values.shape)
+    return values.ravel().tolist()
+
+
+def _run(
+    servable: Servable,
+    signature_name: str,
+    form: str,
+    examples: list[bytes],
+    deadline: float | None,
+) -> Arrays:
+    signature, method = servable.signature(signature_name), f"tensorflow/serving/{form}"
+    if signature.method_name != method:
+        raise invalid(
+            f"a {form} request needs a signature whose method_name is {method}, "
+            f"{signature.name!r} has {signature.method_name}: name another as signature_name"
+        )
+    if not examples:
+        raise invalid("the request has no examples")
+    return signature.run({_INPUT: np.array(examples, dtype=object)}, deadline)
+
+
+def _malformed(signature_name: str, shape: tuple[int, ...]) -> ServingError:
+    return ServingError(
+        grpc.StatusCode.INTERNAL, f"signature {signature_name!r} answers in shape {shape}"
+    )
