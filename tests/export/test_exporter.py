@@ -15,6 +15,7 @@ from tests.models.small_text_models import (
     write_examples,
 )
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export import exporter
 from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.litert import LiteRtModel
 from tf_efficientbert.export.litert_text import LiteRtTextModel
@@ -70,6 +71,8 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
 
     kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
     assert kept == {"split": "dev", "examples": 20, "forms": result["parity"]}
+    beside = Path(result["saved_model"]) / "assets.extra" / "parity.json"
+    assert json.loads(beside.read_text("utf-8")) == kept
     card = (Path(result["saved_model"]) / "assets" / "model_card.md").read_text("utf-8")
     accuracy = result["parity"]["keras"]["accuracy"]
     assert f"- accuracy on the 20 examples of the dev set: {accuracy:.4f}" in card
@@ -86,6 +89,7 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
     with pytest.raises(UserError, match=message):
         export(strict)
     assert [path.name for path in served.iterdir()] == ["6"]
+    assert not (tmp_path / "export" / "litert").exists()
     kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
     assert kept["forms"]["litert_float32"]["max_difference"] > 0
     # Told otherwise, the job goes on; told so again, it refuses what it has.
@@ -109,6 +113,23 @@ def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_pa
     examples = small_examples(model.task, count=4)
     expected = model.logits(model.encode(examples))
     np.testing.assert_allclose(text.logits(examples), expected, rtol=0, atol=1e-5)
+    assert result["parity"]["litert_text_float32"]["max_difference"] < 1e-5
+    assert result["parity"]["mediapipe_int8"]["agreement"] > 0.8
+
+
+def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
+    options, tmp_path, monkeypatch
+):
+    served = tmp_path / "models" / "stars"
+    model = small_text_model("regression", _ONE_LAYER)
+    given = options(model, "regression", saved_model_dir=str(served))
+    with monkeypatch.context() as patch:
+        patch.setattr(exporter, "_timed", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            export(given)
+    assert [path.name for path in served.iterdir()] == ["1"]
+    assert export(given)["saved_model"] == str(served / "1")
+    assert [path.name for path in served.iterdir()] == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +139,7 @@ def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_pa
         ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
-        ({"saved_model_dir": "/dev/null/m"}, "--saved_model_dir=/dev/null/m cannot be written"),
+        ({"saved_model_dir": "/dev/null/m"}, "/dev/null/m cannot be written"),
     ],
 )
 def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):
@@ -144,6 +165,7 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "precisions": "float32,int7"}, "--precisions: 'int7' is none of float32"),
         ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of float32"),
         ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
+        ({"model": "m", "mediapipe_python": "p"}, "--mediapipe_python goes with --mediapipe"),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -13,19 +12,8 @@ from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.litert_metadata import with_metadata
-from tf_efficientbert.export.mediapipe import export_mediapipe
-
-# MediaPipe cannot be installed beside this project: it is asked in a process of its own.
-_CLASSIFY = """
-import json, sys
-from mediapipe.tasks.python import BaseOptions, text
-
-options = text.TextClassifierOptions(BaseOptions(model_asset_path=sys.argv[1]))
-with text.TextClassifier.create_from_options(options) as classifier:
-    answers = [classifier.classify(each).classifications[0] for each in json.load(sys.stdin)]
-scores = [{one.category_name: one.score for one in answer.categories} for answer in answers]
-print(json.dumps(scores))
-"""
+from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
+from tf_efficientbert.export.mediapipe_process import mediapipe_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +46,8 @@ def test_the_metadata_names_tensors_and_files(path):
 
 
 def test_the_file_still_runs_in_litert_and_gives_probabilities(model, path):
-    from ai_edge_litert.interpreter import Interpreter
-
     encoded = model.encode(small_examples(model.task))
-    run = Interpreter(str(path)).get_signature_runner()
-    rows = [encoded.padded(np.array([i]), model.max_tokens) for i in range(len(encoded))]
-    for row in rows:
-        del row["labels"]
-    ours = np.concatenate([run(**row)["probabilities"] for row in rows])
+    ours = MediaPipeFile(path).probabilities(encoded)
     logits = model.logits(encoded).astype(float)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
@@ -115,14 +97,16 @@ def mediapipe_python(tmp_path_factory):
 @pytest.mark.slow
 def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, mediapipe_python):
     texts = [*small_examples(model.task, count=30).sentences, "", "WORD1 word2, x", "word3 " * 90]
-    done = subprocess.run(
-        [mediapipe_python, "-c", _CLASSIFY, str(path)],
-        input=json.dumps(texts),
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    for prediction, scores in zip(model.predict(texts), json.loads(done.stdout), strict=True):
-        assert scores[prediction.label] == pytest.approx(prediction.score, abs=1e-3)
-        assert set(scores) == set(LABELS)
+    texts += ["WÖRD1 ẞ ǅ ﬁ word2", "word1\u00a0wo\u00adrd2\u200b word3", "Ǻ σς ΣΣ"]
+    ours = mediapipe_probabilities(mediapipe_python, path, texts, LABELS)
+    for prediction, scores in zip(model.predict(texts), ours, strict=True):
+        assert scores[LABELS.index(prediction.label)] == pytest.approx(prediction.score, abs=1e-3)
+
+
+def test_a_python_that_cannot_be_asked_is_named(path, tmp_path):
+    with pytest.raises(UserError, match=f"{tmp_path}/python cannot be run: No such file"):
+        mediapipe_probabilities(tmp_path / "python", path, ["a"], LABELS)
+    with pytest.raises(
+        UserError, match=f"(?s)MediaPipe in {sys.executable} fails.*No module named"
+    ):
+        mediapipe_probabilities(sys.executable, path, ["a"], LABELS)

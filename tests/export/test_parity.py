@@ -5,7 +5,7 @@ from tests.export.exported import MAKERS
 from tests.models.small_text_models import small_examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import LiteRtModel
-from tf_efficientbert.export.parity import parity
+from tf_efficientbert.export.parity import Form, parity, saved_model_forms
 from tf_efficientbert.metrics import glue
 
 _SERVED = ["saved_model_text", "saved_model_tokens", "saved_model_examples"]
@@ -13,11 +13,21 @@ _SERVED = ["saved_model_text", "saved_model_tokens", "saved_model_examples"]
 
 @pytest.fixture(scope="module")
 def compared(models, versions, litert_files):
-    """`parity` of the classification, whose float32 file is another model's."""
+    """`parity` of the classification, with a file of another model among its own."""
     model = models["classification"]
     paths = {**litert_files["classification"], "other": litert_files["pair"]["float32"]}
     examples = small_examples(model.task, count=40)
-    return model, paths, examples, parity(model, versions["classification"], paths, examples)
+    return model, paths, examples, _parity(model, versions["classification"], paths, examples)
+
+
+def _parity(model, version, paths, examples):
+    encoded = model.encode(examples)
+    files = {
+        f"litert_{name}": Form(lambda path=path: LiteRtModel(path).logits(encoded))
+        for name, path in paths.items()
+    }
+    forms = saved_model_forms(version, model.task, examples, encoded) | files
+    return parity(model, forms, examples, encoded)
 
 
 def test_every_form_is_compared(compared):
@@ -68,7 +78,7 @@ def test_a_regression_has_correlations_and_no_agreement(models, versions, litert
     model = models["regression"]
     examples = small_examples(model.task, count=20)
     files = {"float32": litert_files["regression"]["float32"]}
-    figures = parity(model, versions["regression"], files, examples)
+    figures = _parity(model, versions["regression"], files, examples)
     assert list(figures) == ["keras", *_SERVED, "saved_model_regress", "litert_float32"]
     for form in figures:
         assert figures[form].keys() == {"max_difference", "mean_difference", "pearson", "spearman"}
@@ -76,8 +86,13 @@ def test_a_regression_has_correlations_and_no_agreement(models, versions, litert
         assert figures[form]["pearson"] == pytest.approx(figures["keras"]["pearson"], abs=1e-4)
 
 
-def test_a_form_that_answers_with_nan_is_refused(versions):
-    broken = MAKERS["regression"]()
-    broken.model.head.classifier.bias.assign([np.nan])
-    with pytest.raises(UserError, match="keras answers a text with NaN or infinity"):
-        parity(broken, versions["regression"], {}, small_examples(broken.task))
+def test_what_is_no_number_is_counted_and_of_keras_refused():
+    model = MAKERS["regression"]()
+    examples = small_examples(model.task, count=5)
+    encoded = model.encode(examples)
+    broken = Form(lambda: np.array([0.5, np.nan, 1.0, np.inf, 0.0]))
+    figures = parity(model, {"broken": broken}, examples, encoded)
+    assert figures["broken"] == {"not_finite": 2}
+    model.model.head.classifier.bias.assign([np.nan])
+    with pytest.raises(UserError, match="the Keras model answers a text with NaN or infinity"):
+        parity(model, {}, examples, encoded)

@@ -53,7 +53,7 @@ def _answers(asked, pairs):
 
 
 def _expected(model, question, context):
-    """(answer, score, start, end) by trying every span."""
+    """(answer, score, start, end, score of no answer) by trying every span."""
     token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
         [question], [context], _MAX_TOKENS
     )
@@ -67,21 +67,23 @@ def _expected(model, question, context):
         for name in ("start_logits", "end_logits")
     )
     spans = [(first[i] * last[j], i, j) for i in places for j in places if i <= j < i + 30]
+    none = first[0] * last[0]
     if not spans:
-        return "", 0.0, 0, 0
+        return "", 0.0, 0, 0, none
     score, i, j = max(spans)
     text = context.encode()
     begin, end = len(text[: starts[i]].decode()), len(text[: ends[j]].decode())
-    return context[begin:end], score, begin, end
+    return context[begin:end], score, begin, end, none
 
 
 def test_the_answer_is_the_best_span_and_stands_where_it_says(model, asked):
     answers = _answers(asked, list(_ODD.values()))
     for row, (question, context) in enumerate(_ODD.values()):
-        answer, score, start, end = _expected(model, question, context)
+        answer, score, start, end, none = _expected(model, question, context)
         assert answers["answer"][row].decode() == answer == context[start:end]
         assert (answers["start"][row], answers["end"][row]) == (start, end)
         np.testing.assert_allclose(answers["score"][row], score, rtol=1e-4)
+        np.testing.assert_allclose(answers["no_answer_score"][row], none, rtol=1e-4)
     assert sum(bool(answer) for answer in answers["answer"]) == len(_ODD) - 3
     assert answers["score"].dtype == np.float32
 
@@ -117,8 +119,17 @@ def test_token_ids_are_answered_with_logits(model, asked):
     answers = asked["tokens"](input_word_ids=ids, input_mask=ones, input_type_ids=types)
     expected = model.model({"token_ids": ids, "segment_ids": types, "padding_mask": ones})
     for name in ("start_logits", "end_logits"):
-        assert answers[name].shape == (1, 64)
-        np.testing.assert_allclose(answers[name][:, :7], expected[name], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(answers[name], expected[name], rtol=0, atol=1e-5)
+
+
+def test_the_logits_of_tokens_are_as_wide_as_the_tokens(asked):
+    ids = tf.constant([[2, 5, 3, 7, 8, 9, 3]])
+    given = {"input_word_ids": ids, "input_mask": tf.ones_like(ids), "input_type_ids": ids * 0}
+    narrow = asked["tokens"](**given)
+    wide = asked["tokens"](**{name: tf.pad(x, [[0, 0], [0, 593]]) for name, x in given.items()})
+    for name, logits in narrow.items():
+        assert logits.shape == (1, 7) and wide[name].shape == (1, 600)
+        np.testing.assert_allclose(wide[name][:, :7], logits, rtol=0, atol=1e-5)
 
 
 def test_a_span_is_in_order_short_and_in_the_context():
@@ -127,12 +138,13 @@ def test_a_span_is_in_order_short_and_in_the_context():
     end[0, [39, 40, 30]] = 4.0, 5.0, 3.0
     in_context = np.zeros((1, 50), bool)
     in_context[0, 10:48] = True
-    first, last, score = best_span(*map(tf.constant, (start, end, in_context)))
+    first, last, score, none = best_span(*map(tf.constant, (start, end, in_context)))
     # 45 comes after every end, 2 is out of the context, 10 to 40 are 31 tokens.
     assert (int(first[0]), int(last[0])) == (10, 39)
     choices = [0, *range(10, 48)]
     expected = [tf.nn.softmax(a[0, choices]).numpy() for a in (start, end)]
     np.testing.assert_allclose(score[0], expected[0][1] * expected[1][30], rtol=1e-5)
+    np.testing.assert_allclose(none[0], expected[0][0] * expected[1][0], rtol=1e-5)
 
 
 def test_questions_and_contexts_are_cut_as_documented(model):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from tf_efficientbert.data.task import Task
 from tf_efficientbert.errors import UserError
 
 _QUANTIZED = ("int8", "int4")  # a form says so in its name
@@ -10,7 +9,7 @@ _QUANTIZED = ("int8", "int4")  # a form says so in its name
 
 def require_agreement(
     forms: Mapping[str, Mapping[str, float]],
-    task: Task,
+    metric: str,
     max_float_difference: float,
     max_int8_loss: float,
 ) -> None:
@@ -18,12 +17,15 @@ def require_agreement(
 
     Args:
         forms: see `parity`.
+        metric: the score that int8 is held to, a share.
         max_float_difference: the largest difference of a number, of forms that are not quantized.
-        max_int8_loss: points, hundredths of the task's first metric, that int8 may lose.
+        max_int8_loss: points, hundredths of the score, that int8 may lose.
     """
-    metric = task.metrics[0]
     faults = []
     for form, figures in forms.items():
+        if "not_finite" in figures:
+            faults.append(f"{form} answers {figures['not_finite']} texts with NaN or infinity")
+            continue
         difference = figures["max_difference"]
         loss = 100 * (forms["keras"][metric] - figures[metric])
         if "int8" in form and loss > max_int8_loss:

@@ -2,15 +2,17 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
+from tf_efficientbert.data import squad
 from tf_efficientbert.data.batching import EncodedExamples
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.agreement import require_agreement
+from tf_efficientbert.export.delivery import Comparison, deliver
 from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.export.litert import (
     DEFAULT_PRECISIONS,
@@ -19,19 +21,24 @@ from tf_efficientbert.export.litert import (
     export_litert,
 )
 from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, needs_calibration
-from tf_efficientbert.export.litert_text import export_litert_text
-from tf_efficientbert.export.mediapipe import export_mediapipe
-from tf_efficientbert.export.parity import parity
-from tf_efficientbert.export.saved_model import next_version, write_model_card, write_version
+from tf_efficientbert.export.litert_text import LiteRtTextModel, export_litert_text
+from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
+from tf_efficientbert.export.mediapipe_process import mediapipe_probabilities
+from tf_efficientbert.export.parity import Form, parity, saved_model_forms
+from tf_efficientbert.export.question_parity import SQUAD_METRICS, question_parity
+from tf_efficientbert.export.signature import answers_questions
+from tf_efficientbert.metrics.squad import VERSIONS as SQUAD_VERSIONS
 from tf_efficientbert.models.text_model import TextModel, load, load_for
 from tf_efficientbert.options import input_option, option
-from tf_efficientbert.storage import replaced_directory, write_json
+from tf_efficientbert.storage import replaced_directory
 from tf_efficientbert.training.run_directory import open_run_directory
 
 _log = logging.getLogger(__name__)
 
 _THREADS = (1, 2)
 _SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
+_LITERT, _MEDIAPIPE, _LITERT_TEXT = "litert", "mediapipe", "litert_text"
+_File = tuple[str, str]  # of what kind it is, and of what precision; joined, the form's name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,16 @@ class ExportOptions(TaskOptions):
         ",".join(DEFAULT_PRECISIONS), f"of the LiteRT files, a,b,c of {', '.join(PRECISIONS)}"
     )
     mediapipe: str = option("", "float32, float16 or int8: also write a file for MediaPipe so")
+    mediapipe_python: str = option(
+        "", "an interpreter with mediapipe, whose TextClassifier is then compared too"
+    )
     text_in: str = option("", "float32, float16 or int8: also write a LiteRT file with tokenizer")
+    questions: str = input_option(
+        "", "of a model that answers questions: a set in SQuAD's form, in place of a --task"
+    )
+    squad_version: str = option(
+        SQUAD_VERSIONS[0], f"how it is scored: {' or '.join(SQUAD_VERSIONS)}"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,6 +93,28 @@ class ExportOptions(TaskOptions):
                 if name not in known:
                     listed = ", ".join(filter(None, known))
                     raise UserError(f"--{flag}: {name!r} is none of {listed}")
+        if self.mediapipe_python and not self.mediapipe:
+            raise UserError("--mediapipe_python goes with --mediapipe, the file it is asked about")
+
+        if self.squad_version not in SQUAD_VERSIONS:
+            raise UserError(
+                f"--squad_version={self.squad_version}: expected one of {', '.join(SQUAD_VERSIONS)}"
+            )
+
+    def model_folder(self, job: Path) -> Path:
+        """Where the SavedModel's versions are."""
+        return Path(self.saved_model_dir or job / "saved_model")
+
+    def comparison(
+        self,
+        split: str,
+        examples: int,
+        metrics: Sequence[str],
+        forms: Callable[[Path], dict] = lambda _: {},
+    ) -> Comparison:
+        """A `Comparison` with these limits."""
+        limits = self.max_float_difference, self.max_int8_loss
+        return Comparison(forms, split, examples, metrics, *limits)
 
     @property
     def calibrates(self) -> bool:
@@ -92,8 +130,8 @@ class ExportOptions(TaskOptions):
 def export(options: ExportOptions) -> dict:
     """Writes SavedModel and LiteRT files, compares them on real text and times them.
 
-    The comparison is kept as parity.json, whether it is passed or not; a SavedModel version comes
-    to stand under its number only when it is.
+    The comparison is kept as parity.json, whether it is passed or not, and in the version's
+    assets.extra; SavedModel version and litert/ come to stand in their place only when it is.
 
     With the format "huggingface" it writes that folder alone, see `export_huggingface`; then no
     data is needed, and flags that name some are only held against the model's task.
@@ -112,50 +150,59 @@ def export(options: ExportOptions) -> dict:
             return run.result or run.finish(
                 export_huggingface(_model(options), run.path / "huggingface")
             )
+        if options.questions:
+            return run.result or run.finish(_export_questions(options, run.path))
         data = TaskData(options)
         if run.result:
-            _require_agreement(run.result["parity"], data.task, options)
+            options.comparison(data.score_split, 0, data.task.metrics).require(run.result["parity"])
             return run.result
         model = load_for(options.model, data.task, options.max_tokens)
-        own = run.path / "saved_model"
-        folder = _made(options.saved_model_dir) if options.saved_model_dir else own
         examples = data.load(data.score_split)
-        paths = export_litert(
-            model,
-            run.path / "litert",
-            options.max_tokens,
-            options.litert_precisions,
-            model.encode(data.load("dev")) if options.calibrates else None,
-        )
+        encoded = model.encode(examples)
+        with replaced_directory(run.path / "litert") as litert:
+            files = _write_litert(model, litert, data, options)
+            litert_forms = _litert_forms(files, model, examples, encoded, options)
 
-        def compare(version: Path) -> dict:
-            forms = parity(model, version, paths, examples)
-            report = {"split": data.score_split, "examples": len(examples), "forms": forms}
-            write_json(run.path / "parity.json", report)
-            _require_agreement(forms, data.task, options)
-            return forms
+            def compare(version: Path) -> dict:
+                forms = saved_model_forms(version, model.task, examples, encoded) | litert_forms
+                return parity(model, forms, examples, encoded)
 
-        # One that a killed process finished is whole, compared, and this job's.
-        earlier = list(own.glob("[0-9]*")) if run.resumed else []
-        version = earlier[0] if earlier else next_version(folder)
-        if earlier:
-            forms = compare(version)
-        else:
-            with replaced_directory(version) as new:
-                name = version.parent.name
-                write_version(model, new, name, data.load("dev"))
-                forms = compare(new)
-                write_model_card(model, new, name, _scores(forms["keras"], data, examples))
+            comparison = options.comparison(
+                data.score_split, len(examples), data.task.metrics, compare
+            )
+            folder = options.model_folder(run.path)
+            version, forms = deliver(model, run.path, folder, data.load("dev"), comparison)
+        paths = {file: run.path / "litert" / path.name for file, path in files.items()}
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
+        models = {precision: p for (kind, precision), p in paths.items() if kind == _LITERT}
         return run.finish(
             {
                 "saved_model": str(version),
-                "litert": _timed(paths, model.encode(examples), options.latency_runs),
-                **_other_litert_files(model, run.path / "litert", options),
+                "litert": _timed(models, encoded, options.latency_runs),
+                **{kind: str(path) for (kind, _), path in paths.items() if kind != _LITERT},
                 "parity": forms,
                 "parity_split": data.score_split,
             }
         )
+
+
+def _export_questions(options: ExportOptions, job: Path) -> dict:
+    model = load(options.model)
+    if not answers_questions(model):
+        raise UserError(f"--questions: the model in {options.model} finds no answers in a context")
+    questions = squad.load(options.questions)
+    questions = questions[: options.limit or len(questions)]
+    texts = Examples(
+        tuple(each.question for each in questions), tuple(each.context for each in questions), None
+    )
+
+    def compare(version: Path) -> dict:
+        return question_parity(model, version, questions, options.squad_version)
+
+    comparison = options.comparison("dev", len(questions), SQUAD_METRICS, compare)
+    version, forms = deliver(model, job, options.model_folder(job), texts, comparison)
+    _log.info("exported %s; a model that answers questions has no LiteRT form", version)
+    return {"saved_model": str(version), "parity": forms, "parity_split": "dev"}
 
 
 def _model(options: ExportOptions) -> TextModel:
@@ -163,26 +210,6 @@ def _model(options: ExportOptions) -> TextModel:
     if all(getattr(options, f.name) == f.default for f in dataclasses.fields(TaskOptions)):
         return load(options.model)
     return load_for(options.model, TaskData(options).task, options.max_tokens)
-
-
-def _made(folder: str) -> Path:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--saved_model_dir={folder} cannot be written: {error.strerror}"
-        ) from error
-    return Path(folder)
-
-
-def _require_agreement(forms: dict, task: Task, options: ExportOptions) -> None:
-    require_agreement(forms, task, options.max_float_difference, options.max_int8_loss)
-
-
-def _scores(keras: dict[str, float], data: TaskData, examples: Examples) -> dict[str, str]:
-    """The model card's lines."""
-    where = f"on the {len(examples):,} examples of the {data.score_split} set"
-    return {f"{metric} {where}": f"{keras[metric]:.4f}" for metric in data.task.metrics}
 
 
 def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[str, dict]:
@@ -197,13 +224,41 @@ def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[
     return litert
 
 
-def _other_litert_files(model: TextModel, folder: Path, options: ExportOptions) -> dict[str, str]:
-    written = {}
-    for name, write, precision in (
-        ("mediapipe", export_mediapipe, options.mediapipe),
-        ("litert_text", export_litert_text, options.text_in),
+def _write_litert(
+    model: TextModel, folder: Path, data: TaskData, options: ExportOptions
+) -> dict[_File, Path]:
+    calibration = model.encode(data.load("dev")) if options.calibrates else None
+    paths = export_litert(model, folder, options.max_tokens, options.litert_precisions, calibration)
+    files = {(_LITERT, precision): path for precision, path in paths.items()}
+    for kind, write, precision in (
+        (_MEDIAPIPE, export_mediapipe, options.mediapipe),
+        (_LITERT_TEXT, export_litert_text, options.text_in),
     ):
         if precision:
-            path = folder / f"{name}_{precision}.tflite"
-            written[name] = str(write(model, path, options.max_tokens, precision))
-    return written
+            path = folder / f"{kind}_{precision}.tflite"
+            files[kind, precision] = write(model, path, options.max_tokens, precision)
+    return files
+
+
+def _litert_forms(
+    files: dict[_File, Path],
+    model: TextModel,
+    examples: Examples,
+    encoded: EncodedExamples,
+    options: ExportOptions,
+) -> dict[str, Form]:
+    def form(kind: str, path: Path) -> Form:
+        if kind == _MEDIAPIPE:
+            return Form(lambda: MediaPipeFile(path, 2).probabilities(encoded), probabilities=True)
+        if kind == _LITERT_TEXT:
+            return Form(lambda: LiteRtTextModel(path, 2).logits(examples))
+        return Form(lambda: LiteRtModel(path, 2).logits(encoded))
+
+    forms = {"_".join(file): form(file[0], path) for file, path in files.items()}
+    if options.mediapipe_python:
+        path = files[_MEDIAPIPE, options.mediapipe]
+        asked = (options.mediapipe_python, path, examples.sentences, model.labels)
+        forms[f"mediapipe_classifier_{options.mediapipe}"] = Form(
+            lambda: mediapipe_probabilities(*asked), probabilities=True
+        )
+    return forms

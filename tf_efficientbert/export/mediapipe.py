@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.inference_graph import InferenceGraph
 from tf_efficientbert.export.litert_conversion import (
@@ -55,3 +58,28 @@ def export_mediapipe(
     content = with_metadata(content, task.name, model.tokenizer.vocabulary, model.labels)
     write_file(path, content)
     return Path(path)
+
+
+class MediaPipeFile:
+    """Such a file in LiteRT's interpreter, which is what MediaPipe runs it with.
+
+    Args:
+        path: the file.
+        threads: int, CPU threads.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1):
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        self._run = self._interpreter.get_signature_runner(_SIGNATURE)
+        self._tokens = self._interpreter.get_input_details()[0]["shape"][1]
+
+    def probabilities(self, encoded: EncodedExamples) -> np.ndarray:
+        """Of all examples, one at a time: [examples, classes]."""
+        answers = []
+        for i in tqdm(range(len(encoded)), desc="LiteRT", unit="text", delay=10, leave=False):
+            batch = encoded.padded(np.array([i]), self._tokens)
+            inputs = {name: batch[name] for name in MODEL_INPUTS}
+            answers.append(self._run(**inputs)["probabilities"])
+        return np.concatenate(answers)

@@ -1,67 +1,86 @@
 """Does every exported form of a model say the same thing?"""
 
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.litert import LiteRtModel
 from tf_efficientbert.export.saved_model import ServedModel
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.text_model import TextModel
 
-_CLASSIFY = "saved_model_classify"
+KERAS = "keras"
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """A form that a model was exported in.
+
+    Attributes:
+        answers: gives its answers to all examples, [examples, classes] or [examples].
+        probabilities: whether they are probabilities; logits otherwise.
+    """
+
+    answers: Callable[[], np.ndarray]
+    probabilities: bool = False
+
+
+def saved_model_forms(
+    version: str | Path, task: Task, examples: Examples, encoded: EncodedExamples
+) -> dict[str, Form]:
+    """Each signature of a SavedModel as a form: saved_model_text, _tokens, _examples, and
+    _classify, or of a regression _regress."""
+    served = ServedModel(version)
+    if task.is_regression:
+        own = {"saved_model_regress": Form(lambda: served.values(examples))}
+    else:
+        own = {"saved_model_classify": Form(lambda: served.scores(examples), probabilities=True)}
+    return {
+        "saved_model_text": Form(lambda: served.logits_of_text(examples)),
+        "saved_model_tokens": Form(lambda: served.logits_of_tokens(encoded)),
+        "saved_model_examples": Form(lambda: served.logits_of_examples(examples)),
+        **own,
+    }
 
 
 def parity(
-    model: TextModel, version: str, litert_paths: dict[str, str], examples: Examples
+    model: TextModel, forms: Mapping[str, Form], examples: Examples, encoded: EncodedExamples
 ) -> dict[str, dict]:
     """Runs all of `examples` through each form and compares it with the Keras model.
 
     Args:
         model: the Keras model.
-        version: MODEL/VERSION of its SavedModel.
-        litert_paths: its LiteRT files by precision.
+        forms: what was exported of it, by name.
+        examples: labelled text; `encoded` is the same, encoded by the model.
 
-    Returns: by form (keras, saved_model_text, saved_model_tokens, saved_model_examples,
-        saved_model_classify or saved_model_regress, litert_float32, litert_int8)
-        `max_difference` and `mean_difference` of the logits (of the probabilities for
-        saved_model_classify), the share of examples with the same answer as Keras (`agreement`,
-        for classes), and the task's scores.
+    Returns: by form, "keras" first, `max_difference` and `mean_difference` of its logits or
+        probabilities, the share of examples with the same answer as Keras (`agreement`, for
+        classes), and the task's scores. Of a form that answers anything with NaN or infinity
+        only `not_finite`, the number of such examples.
+
+    Raises:
+        UserError: the Keras model itself answers with NaN or infinity.
     """
-    encoded = model.encode(examples)
-    served = ServedModel(version)
-    if model.task.is_regression:
-        own = {"saved_model_regress": lambda: served.values(examples)}
-    else:
-        own = {_CLASSIFY: lambda: served.scores(examples)}
-    forms = {
-        "keras": lambda: model.logits(encoded),
-        "saved_model_text": lambda: served.logits_of_text(examples),
-        "saved_model_tokens": lambda: served.logits_of_tokens(encoded),
-        "saved_model_examples": lambda: served.logits_of_examples(examples),
-        **own,
-        **{
-            f"litert_{precision}": lambda path=path: LiteRtModel(path, threads=2).logits(encoded)
-            for precision, path in litert_paths.items()
-        },
-    }
-    bar = tqdm(forms.items(), desc="compare exported forms", unit="form")
-    answers = {form: answer() for form, answer in bar}
-    for form, values in answers.items():
-        if not np.isfinite(values).all():
-            raise UserError(f"{form} answers a text with NaN or infinity")
-    references = dict.fromkeys(answers, answers["keras"])
-    if _CLASSIFY in answers:  # which gives probabilities
-        references[_CLASSIFY] = tf.nn.softmax(answers["keras"]).numpy()
-    return {
-        form: _compare(references[form], values) | score(model.task, values, examples.labels)
-        for form, values in answers.items()
-    }
+    logits = model.logits(encoded)
+    if not np.isfinite(logits).all():
+        raise UserError("the Keras model answers a text with NaN or infinity")
+    report = {KERAS: _figures(logits, logits, model.task, examples)}
+    for name, form in tqdm(forms.items(), desc="compare exported forms", unit="form"):
+        reference = tf.nn.softmax(logits).numpy() if form.probabilities else logits
+        report[name] = _figures(reference, form.answers(), model.task, examples)
+    return report
 
 
-def _compare(reference: np.ndarray, values: np.ndarray) -> dict[str, float]:
+def _figures(reference: np.ndarray, values: np.ndarray, task: Task, examples: Examples) -> dict:
+    finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not finite.all():
+        return {"not_finite": int((~finite).sum())}
     difference = np.abs(values - reference)
     figures = {
         "max_difference": float(difference.max()),
@@ -70,4 +89,4 @@ def _compare(reference: np.ndarray, values: np.ndarray) -> dict[str, float]:
     if values.ndim == 2:
         same = values.argmax(axis=-1) == reference.argmax(axis=-1)
         figures["agreement"] = float(same.mean())
-    return figures
+    return figures | score(task, values, examples.labels)

@@ -31,16 +31,22 @@ def question_signatures(model: TextModel) -> dict[str, Signature]:
         logits = span_logits(*inputs)
         shape = tf.stack([-1, tf.shape(inputs[0])[1]])
         starts, ends = (part.to_tensor(-1, shape=shape) for part in (starts, ends))
-        first, last, score = best_span(logits["start_logits"], logits["end_logits"], starts >= 0)
+        first, last, score, none = best_span(
+            logits["start_logits"], logits["end_logits"], starts >= 0
+        )
         start = tf.maximum(tf.gather(starts, first, batch_dims=1), 0)
         end = tf.maximum(tf.gather(ends, last, batch_dims=1), 0)
-        return {"score": score, **_in_characters(contexts, start, end)}
+        scores = {"score": score, "no_answer_score": none}
+        return {**scores, **_in_characters(contexts, start, end)}
 
     def of_text(question, context):
         return answer(question, context)
 
     def of_tokens(input_word_ids, input_mask, input_type_ids):
-        return span_logits(*received_batch(model, input_word_ids, input_mask, input_type_ids))
+        logits = span_logits(*received_batch(model, input_word_ids, input_mask, input_type_ids))
+        # As wide as what came: a server may join the answers to parts of a batch.
+        width = tf.shape(input_word_ids)[1]
+        return {name: _at_width(values, width) for name, values in logits.items()}
 
     def of_examples(examples):
         return answer(*parse_texts(examples, names))
@@ -59,22 +65,30 @@ def best_span(start_logits: tf.Tensor, end_logits: tf.Tensor, in_context: tf.Ten
         start_logits, end_logits: float32 [batch, tokens].
         in_context: bool [batch, tokens].
 
-    Returns: (first token, last token, score), int32, int32 and float32 [batch]. The score is the
-        product of the two tokens' probabilities among the context's tokens and [CLS], where a
-        model trained on SQuAD 2.0 points when there is no answer; 0 where there is no context.
+    Returns: (first token, last token, score, score of no answer), int32, int32 and float32 [batch].
+        A score is the product of two tokens' probabilities among the context's tokens and [CLS],
+        where a model trained on SQuAD 2.0 points, twice, when there is no answer; the span's is 0
+        where there is no context.
     """
     tokens = tf.shape(in_context)[1]
     is_choice = in_context | (tf.range(tokens) == 0)
 
-    def log_probabilities(logits):
-        chosen = tf.nn.log_softmax(tf.where(is_choice, logits, _NEVER))
-        return tf.where(in_context, chosen, _NEVER)
-
-    pairs = log_probabilities(start_logits)[:, :, None] + log_probabilities(end_logits)[:, None]
+    starts, ends = (
+        tf.nn.log_softmax(tf.where(is_choice, logits, _NEVER))
+        for logits in (start_logits, end_logits)
+    )
+    none = tf.exp(starts[:, 0] + ends[:, 0])
+    starts, ends = (tf.where(in_context, values, _NEVER) for values in (starts, ends))
+    pairs = starts[:, :, None] + ends[:, None]
     in_order = tf.linalg.band_part(tf.ones([tokens, tokens], tf.bool), 0, _LONGEST_ANSWER - 1)
     pairs = tf.reshape(tf.where(in_order, pairs, 2 * _NEVER), [-1, tokens * tokens])
     best = tf.argmax(pairs, axis=-1, output_type=tf.int32)
-    return best // tokens, best % tokens, tf.exp(tf.reduce_max(pairs, axis=-1))
+    return best // tokens, best % tokens, tf.exp(tf.reduce_max(pairs, axis=-1)), none
+
+
+def _at_width(logits: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    kept = logits[:, :width]
+    return tf.pad(kept, [[0, 0], [0, width - tf.shape(kept)[1]]], constant_values=_NEVER)
 
 
 def _in_characters(contexts: tf.Tensor, start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:

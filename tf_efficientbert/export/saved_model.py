@@ -68,11 +68,11 @@ def write_version(
         serving_default: strings `question` and `context` [batch]. A context that does not fit is
             cut, there is no sliding window; see `Tokenizer.encode_questions`.
         serving_examples: `examples` [batch] with these as features.
-        tokens: as above; gives float32 `start_logits` and `end_logits` [batch, bucket], of which
-            the first columns are the caller's tokens.
-    Outputs of the first two, each [batch]: the string `answer`, float32 `score` (see `best_span`)
-    and int32 `start` and `end`, where the answer is in the context, in characters (code points):
-    context[start:end] in Python.
+        tokens: as above; gives float32 `start_logits` and `end_logits` [batch, tokens].
+    Outputs of the first two, each [batch]: the string `answer`, float32 `score` and
+    `no_answer_score` (see `best_span`; where it is the higher one, a model trained on SQuAD 2.0
+    says that there is no answer), and int32 `start` and `end`, where the answer is in the context,
+    in characters (code points): context[start:end] in Python.
 
     Assets: vocab.txt, labels.txt with a class a line, and model_card.md. With `examples` there are
     warm-up requests in assets.extra, see `write_warm_up_requests`.

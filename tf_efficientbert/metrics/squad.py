@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tf_efficientbert.data.squad import read_questions
 from tf_efficientbert.data.text_file import read_json, shown
 from tf_efficientbert.errors import UserError
 
-__all__ = ["compute", "normalize_answer"]
+__all__ = ["VERSIONS", "compute", "normalize_answer"]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -85,6 +86,7 @@ def _overlap_f1_or_both_empty(answer: list[str], reference: list[str]) -> float:
 
 
 _TOKEN_F1 = {"1.1": _overlap_f1, "2.0": _overlap_f1_or_both_empty}
+VERSIONS = tuple(_TOKEN_F1)
 
 
 def _questions(dataset_json: Mapping | str | Path, version: str) -> Iterator[tuple[str, list[str]]]:
@@ -92,7 +94,7 @@ def _questions(dataset_json: Mapping | str | Path, version: str) -> Iterator[tup
     source = "dataset_json"
     if isinstance(dataset_json, str | Path):
         source, dataset_json = str(dataset_json), read_json(dataset_json)
-    questions = _flatten(dataset_json, source)
+    questions = read_questions(dataset_json, source, _reference)
     if not questions:
         raise UserError(f"{source}: holds no questions; at least one is needed")
     for question_id, references in questions:
@@ -106,17 +108,8 @@ def _questions(dataset_json: Mapping | str | Path, version: str) -> Iterator[tup
         yield question_id, references
 
 
-def _flatten(dataset: object, source: str) -> list[tuple[str, list[str]]]:
-    try:
-        return [
-            (question["id"], [normalize_answer(answer["text"]) for answer in question["answers"]])
-            for article in dataset["data"]
-            for paragraph in article["paragraphs"]
-            for question in paragraph["qas"]
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise UserError(f"{source}: not in SQuAD's JSON structure ({problem})") from None
+def _reference(_: dict, question: dict) -> tuple[str, list[str]]:
+    return question["id"], [normalize_answer(answer["text"]) for answer in question["answers"]]
 
 
 def _mean_percent(scores: list[float]) -> float:
