@@ -30,7 +30,7 @@ from absl import app, flags
 
 from tf_efficientbert.storage import write_json
 
-_JSON = flags.DEFINE_string("json", "", "where to write every median; empty for nowhere")
+_JSON = flags.DEFINE_string("json", "", "where to write the two models' medians")
 _MINUTES = flags.DEFINE_float("minutes", 8.0, "time for the measurement, after the conversions")
 _TINY = flags.DEFINE_bool("tiny", False, "tiny shapes, to try the benchmark out")
 _TOKENS = 128
@@ -152,7 +152,10 @@ def _differences(contenders: dict[_Key, _Contender]) -> dict[_Key, float]:
     found = {}
     for key, contender in contenders.items():
         model = "bert_base" if key[0] == SAME_GRAPH else key[0]
-        expected = contenders[model, "tensorflow", "float32"].logits
+        reference = contenders.get((model, "tensorflow", "float32"))
+        if reference is None:
+            sys.exit(f"{model} does not run in TensorFlow: nothing to hold the others against")
+        expected = reference.logits
         found[key] = float(np.abs(contender.logits - expected).max())
         if not found[key] < (1e-3 if key[2] == "float32" else np.inf):
             sys.exit(f"{' '.join(key)} is wrong: its logits differ by {found[key]}")

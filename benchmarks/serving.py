@@ -15,6 +15,7 @@ same cores as this one. Printed:
 
 import contextlib
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -44,10 +45,14 @@ _SECONDS = flags.DEFINE_float("seconds", 20.0, "of each measurement")
 _SWAPS = flags.DEFINE_integer("swaps", 5, "versions that are loaded while one client asks")
 _JSON = flags.DEFINE_string("json", "", "where to write every figure; empty for nowhere")
 _NAME = "served"
+_WARM_UP = 20  # turns
 
 
 def main(_) -> None:
-    newest = max(Path(_MODEL.value).glob("[0-9]*"), key=lambda path: int(path.name))
+    versions = [path for path in Path(_MODEL.value).glob("*") if path.name.isdecimal()]
+    if not versions:
+        sys.exit(f"--model={_MODEL.value} holds no VERSION/ folder")
+    newest = max(versions, key=lambda path: int(path.name))
     texts = LoadTestOptions(texts=_TEXTS.value).read_texts()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder) / _NAME
@@ -75,21 +80,25 @@ def _publish(version: Path, base: Path, number: int) -> None:
 def _server(base: Path) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-m", "serving.local_server", f"--model_name={_NAME}"]
     command += [f"--model_base_path={base}", "--port=0", "--rest_api_port=0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = base.with_name("server.log")
+    with open(log, "wb") as file:
+        process = subprocess.Popen(command, stderr=file)
     try:
-        ports = None
-        for line in process.stderr:
-            if "gRPC on" in line:
-                words = line.replace(",", "").split()
-                ports = int(words[words.index("gRPC") + 2]), int(words[words.index("REST") + 2])
-            if line.endswith("INFO serving\n"):
-                break
-        else:
-            raise RuntimeError(f"the server ended with status {process.wait()}")
-        yield ports
+        yield _ports(process, log)
     finally:
         process.terminate()
-        process.communicate()
+        process.wait()
+
+
+def _ports(process: subprocess.Popen, log: Path) -> tuple[int, int]:
+    """Those of gRPC and REST, once the server serves."""
+    while process.poll() is None:
+        said = log.read_text("utf-8")
+        ports = re.search(r"gRPC on (\d+), REST on (\d+)", said)
+        if ports and "INFO serving\n" in said:
+            return int(ports[1]), int(ports[2])
+        time.sleep(0.1)
+    sys.exit(f"the server did not start:\n{log.read_text('utf-8')}")
 
 
 def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dict[str, float]:
@@ -106,14 +115,14 @@ def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dic
     }
     times = {name: [] for name in asks}
     end, turn = time.monotonic() + _SECONDS.value, 0
-    while time.monotonic() < end:
+    while turn <= _WARM_UP or time.monotonic() < end:
         text = texts[turn % len(texts)]
         for name, ask in asks.items():
             for _ in range(3):  # the last of three: caches and threads are its own again
                 start = time.perf_counter()
                 ask(text)
                 elapsed = time.perf_counter() - start
-            if turn >= 20:
+            if turn >= _WARM_UP:
                 times[name].append(1000 * elapsed)
         turn += 1
     for client in clients.values():
@@ -138,7 +147,9 @@ def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) ->
     client, rows = GrpcClient(address, _NAME), []
     for number in range(2, 2 + _SWAPS.value):
         _publish(newest, base, number)
-        while client.status().get(number, ("",))[0] != "AVAILABLE":
+        while (state := client.status().get(number, ("LOADING", "")))[0] != "AVAILABLE":
+            if state[0] == "END":
+                sys.exit(f"version {number} is not served: {state[1]}")
             time.sleep(0.2)
         times = []
         for turn in range(201):

@@ -21,13 +21,13 @@ def classify(
         ServingError: the signature is not of the classify form (INVALID_ARGUMENT, as in TF
             Serving), there are no examples, or as `Signature.run`.
     """
-    outputs = _run(servable, signature_name, "classify", examples, deadline)
+    name, outputs = _run(servable, signature_name, "classify", examples, deadline)
     classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
     if classes is None and scores is None:
-        raise invalid(f"signature {signature_name!r} has neither {_CLASSES!r} nor {_SCORES!r}")
+        raise invalid(f"signature {name!r} has neither {_CLASSES!r} nor {_SCORES!r}")
     shape = (classes if scores is None else scores).shape
     if len(shape) != 2 or (classes is not None and classes.shape != shape):
-        raise _malformed(signature_name, shape)
+        raise _malformed(name, shape)
     labels = np.full(shape, b"", dtype=object) if classes is None else classes
     values = np.zeros(shape) if scores is None else scores
     return [
@@ -44,12 +44,12 @@ def regress(
     Raises:
         ServingError: as `classify`, of the regress form.
     """
-    outputs = _run(servable, signature_name, "regress", examples, deadline)
+    name, outputs = _run(servable, signature_name, "regress", examples, deadline)
     values = outputs.get(_VALUES)
     if values is None:
-        raise invalid(f"signature {signature_name!r} has no {_VALUES!r}")
+        raise invalid(f"signature {name!r} has no {_VALUES!r}")
     if values.shape not in ((len(examples),), (len(examples), 1)):
-        raise _malformed(signature_name, values.shape)
+        raise _malformed(name, values.shape)
     return values.ravel().tolist()
 
 
@@ -59,7 +59,8 @@ def _run(
     form: str,
     examples: list[bytes],
     deadline: float | None,
-) -> Arrays:
+) -> tuple[str, Arrays]:
+    """The signature's name and its outputs."""
     signature, method = servable.signature(signature_name), f"tensorflow/serving/{form}"
     if signature.method_name != method:
         raise invalid(
@@ -68,10 +69,8 @@ def _run(
         )
     if not examples:
         raise invalid("the request has no examples")
-    return signature.run({_INPUT: np.array(examples, dtype=object)}, deadline)
+    return signature.name, signature.run({_INPUT: np.array(examples, dtype=object)}, deadline)
 
 
-def _malformed(signature_name: str, shape: tuple[int, ...]) -> ServingError:
-    return ServingError(
-        grpc.StatusCode.INTERNAL, f"signature {signature_name!r} answers in shape {shape}"
-    )
+def _malformed(name: str, shape: tuple[int, ...]) -> ServingError:
+    return ServingError(grpc.StatusCode.INTERNAL, f"signature {name!r} answers in shape {shape}")

@@ -17,7 +17,7 @@ import re
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
 import numpy as np
@@ -101,8 +101,8 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[Ask]:
         # A connection a client, and bytes as they are: the server is measured, not its client.
-        options_ = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(options.server, options_) as channel:
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.insecure_channel(options.server, own) as channel:
             predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
             async def ask(request: bytes) -> None:
@@ -130,7 +130,7 @@ def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[Ask]:
         try:
-            reader, writer = await asyncio.open_connection(host, int(port))
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         except (OSError, ValueError) as error:
             raise UserError(f"--server={options.server}: {error}") from error
 
@@ -138,11 +138,13 @@ def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
             writer.write(request)
             try:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                body = await reader.readexactly(int(_LENGTH.search(head)[1]))
+                length = _LENGTH.search(head)
+                body = await reader.readexactly(int(length[1]) if length else 0)
             except (OSError, EOFError) as error:
                 raise UserError(f"a request failed: {error!r}") from error
-            if " 200 " not in head.partition("\r\n")[0]:
-                raise UserError(f"a request failed: {head.partition(chr(13))[0]}: {body[:200]!r}")
+            status = head.partition("\r\n")[0]
+            if " 200 " not in status or not length:
+                raise UserError(f"a request failed: {status}: {body[:200]!r}")
 
         try:
             yield ask
@@ -154,27 +156,25 @@ def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
 
 async def _measure(connect: Connect, requests: list[bytes], clients: int, seconds: float) -> dict:
     latencies: list[float] = []
-    start = asyncio.Event()
 
-    async def ask_on(client: int) -> None:
-        async with connect() as ask:
-            await start.wait()
-            turn = client * 7919  # clients start at different texts
-            while (asked := time.perf_counter()) < end:
-                await ask(requests[turn % len(requests)])
-                if asked >= begin:
-                    latencies.append(time.perf_counter() - asked)
-                turn += 1
+    async def ask_on(client: int, ask: Ask) -> None:
+        turn = client * 7919  # clients start at different texts
+        while (asked := time.perf_counter()) < end:
+            await ask(requests[turn % len(requests)])
+            if asked >= begin:
+                latencies.append(time.perf_counter() - asked)
+            turn += 1
 
-    tasks = [asyncio.create_task(ask_on(client)) for client in range(clients)]
-    begin = time.perf_counter() + seconds / 10
-    end = begin + seconds
-    start.set()
     try:
-        async with asyncio.timeout(1.1 * seconds + _PATIENCE):
-            await asyncio.gather(*tasks)
+        async with asyncio.timeout(1.1 * seconds + _PATIENCE), AsyncExitStack() as stack:
+            asks = [await stack.enter_async_context(connect()) for _ in range(clients)]
+            begin = time.perf_counter() + seconds / 10
+            end = begin + seconds
+            await asyncio.gather(*(ask_on(i, ask) for i, ask in enumerate(asks)))
     except TimeoutError as error:
         raise UserError(f"a request is not answered in {_PATIENCE} s") from error
+    if not latencies:
+        raise UserError(f"no request was answered in --seconds={seconds:g}")
     p50, p99 = np.percentile(1000 * np.array(latencies), [50, 99])
     return {
         "clients": clients,

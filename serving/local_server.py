@@ -147,11 +147,11 @@ class LocalServer:
     def _drain(self) -> bool:
         seconds = self._options.drain_seconds
         _log.info("stopping: running requests have %g s to finish", seconds)
-        began = time.monotonic()
-        stopped = self._grpc.stop(seconds)  # set when every call has ended; later ones are cut off
+        end = time.monotonic() + seconds
+        stopped = self._grpc.stop(2 * seconds)  # set when every call has ended
         answered = self._http.drain(seconds) if self._http else True
-        stopped.wait()
-        answered &= time.monotonic() - began < seconds
+        answered &= stopped.wait(max(end - time.monotonic(), 0))
+        self._grpc.stop(0).wait()
         self._repository.close()
         _log.info("stopped: %d requests answered", self._metrics.answered())
         if not answered:

@@ -63,6 +63,7 @@ class ModelRepository:
         self._models: dict[str, _Model] = {}
         self._unused: list[tuple[_Version, Servable]] = []  # let go, and to be closed
         self._configured = False
+        self._closed = False  # nobody polls any more
         self._lock = threading.Lock()  # of what is in `_models`, held only for moments
         self._changing = threading.Lock()  # one change at a time
 
@@ -135,6 +136,8 @@ class ModelRepository:
                 if version.servable is None and version.leases == 0:
                     # Freeing a graph takes a while, which is not this request's to wait.
                     self._unused.append((version, servable))
+            if self._closed:
+                self._close_unused()
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
         """Every version seen since the start, the newest first, or the one that `spec` names."""
@@ -172,6 +175,7 @@ class ModelRepository:
             for model in self._models.values():
                 for number in list(model.available):
                     self._unload(model, number)
+            self._closed = True
             self._close_unused()
 
     # === Finding what a request names; under `_lock` ===
@@ -278,7 +282,10 @@ class ModelRepository:
             self._close(version, servable)
 
     def _close(self, version: _Version, servable: Servable) -> None:
-        servable.close()
+        try:
+            servable.close()
+        except Exception:
+            _log.exception("version %d of model %s", servable.version, servable.name)
         version.state = _State.END
         _log.info("version %d of model %s is unloaded", servable.version, servable.name)
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.agreement import require_agreement
+from tf_efficientbert.export.agreement import Limits, require_agreement
 
 
 def _forms(form, difference=0.0, accuracy=0.9):
@@ -10,7 +10,7 @@ def _forms(form, difference=0.0, accuracy=0.9):
 
 
 def _require(forms, float_difference=1e-3, int8_loss=1.0):
-    require_agreement(forms, "accuracy", float_difference, int8_loss)
+    require_agreement(forms, "accuracy", Limits(float_difference, int8_loss))
 
 
 @pytest.mark.parametrize(

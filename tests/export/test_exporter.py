@@ -139,7 +139,7 @@ def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
         ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
-        ({"saved_model_dir": "/dev/null/m"}, "/dev/null/m cannot be written"),
+        ({"saved_model_dir": "/dev/null/m"}, "--saved_model_dir=/dev/null/m cannot be written"),
     ],
 )
 def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):
@@ -166,6 +166,8 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of float32"),
         ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
         ({"model": "m", "mediapipe_python": "p"}, "--mediapipe_python goes with --mediapipe"),
+        ({"model": "m", "mediapipe": "int8", "mediapipe_python": "/x"}, "/x cannot be run"),
+        ({"model": "m", "questions": "q", "text_in": "int8"}, "--text_in=int8 does not go with"),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

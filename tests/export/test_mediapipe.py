@@ -13,7 +13,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.litert_metadata import with_metadata
 from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
-from tf_efficientbert.export.mediapipe_process import mediapipe_probabilities
+from tf_efficientbert.export.mediapipe_process import check_mediapipe, mediapipe_probabilities
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,8 @@ def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, med
         assert scores[LABELS.index(prediction.label)] == pytest.approx(prediction.score, abs=1e-3)
 
 
-def test_a_python_that_cannot_be_asked_is_named(path, tmp_path):
+def test_a_python_that_cannot_be_asked_is_named(tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path}/python cannot be run: No such file"):
-        mediapipe_probabilities(tmp_path / "python", path, ["a"], LABELS)
-    with pytest.raises(
-        UserError, match=f"(?s)MediaPipe in {sys.executable} fails.*No module named"
-    ):
-        mediapipe_probabilities(sys.executable, path, ["a"], LABELS)
+        check_mediapipe(tmp_path / "python")
+    with pytest.raises(UserError, match=f"(?s)MediaPipe in {sys.executable} fails.*No module"):
+        check_mediapipe(sys.executable)

@@ -11,9 +11,9 @@ from tf_efficientbert.data.squad import Question
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions, export
-from tf_efficientbert.export.question_parity import question_parity
+from tf_efficientbert.export.question_parity import question_scores
 from tf_efficientbert.metrics import squad
-from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.models.text_model import TextModel
 
 _MAX_TOKENS = 70  # no multiple of eight
 _CONTEXTS = ("word1 word2 word3 word4 word5", "word6, word7 word1. word2 " * 20)
@@ -77,18 +77,32 @@ def test_the_version_is_as_good_as_its_answers(exported, questions):
         for metric in ("f1", "exact_match"):
             assert figures[metric] == pytest.approx(expected[metric] / 100)
     card = (Path(result["saved_model"]) / "assets" / "model_card.md").read_text("utf-8")
-    assert f"- f1 on the 10 examples of the dev set: {expected['f1'] / 100:.4f}" in card
+    assert f"- f1 on the 10 examples of the dev.json set: {expected['f1'] / 100:.4f}" in card
     kept = json.loads((folder / "parity.json").read_text("utf-8"))
-    assert kept == {"split": "dev", "examples": 10, "forms": result["parity"]}
+    assert kept == {"split": "dev.json", "examples": 10, "forms": result["parity"]}
 
 
-def test_no_answer_is_one_where_squad_2_has_none(exported, model):
-    _, result = exported
-    asked = [Question(str(n), f"word{n} ?", _CONTEXTS[0], ()) for n in range(5)]
-    figures = question_parity(load(model), result["saved_model"], asked, "2.0")
-    outputs = _asked(result, [q.question for q in asked], [q.context for q in asked])
-    none = outputs["no_answer_score"] > outputs["score"]
-    assert figures["keras"]["exact_match"] == pytest.approx(np.mean(none))
+def test_no_answer_is_the_answer_where_it_has_the_higher_score():
+    asked = [
+        Question(str(n), "", "", answers) for n, answers in enumerate([("b",), (), (), ("d",)])
+    ]
+    outputs = {
+        "answer": np.array([b"a", b"b", b"c", b"d"], object),
+        "score": np.array([0.3, 0.1, 0.5, 0.6]),
+        "no_answer_score": np.array([0.4, 0.2, 0.4, 0.1]),
+    }
+    # Right: none for the second, "d" for the last; the third is answered though it has none.
+    assert question_scores(outputs, asked, "2.0") == {"f1": 0.5, "exact_match": 0.5}
+
+
+def test_a_set_with_unanswerable_questions_is_no_squad_1(model, tmp_path):
+    question = {"id": "q7", "question": "?", "answers": []}
+    paragraphs = [{"context": "word1", "qas": [question]}]
+    path = tmp_path / "dev.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    with pytest.raises(UserError, match="'q7' has no answer.*give --squad_version=2.0"):
+        export(ExportOptions(model=str(model), questions=str(path), output_dir=str(tmp_path / "e")))
+    assert not (tmp_path / "e" / "saved_model").exists()
 
 
 @pytest.mark.parametrize(

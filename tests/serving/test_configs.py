@@ -26,7 +26,7 @@ def flags(arguments: list[str]) -> dict[str, str]:
     return dict(argument.removeprefix("--").split("=") for argument in arguments)
 
 
-def test_the_models_keep_two_versions_and_name_the_stable_one():
+def test_the_models_keep_every_version_and_name_the_stable_one():
     (model,) = read_models(SERVING / "config" / "models.config").model_config_list.config
     assert model.model_version_policy.HasField("all")  # no new version pushes out a labelled one
     assert dict(model.version_labels) == {"stable": 1}

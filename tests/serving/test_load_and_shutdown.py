@@ -96,13 +96,16 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
 
 
 def test_a_drain_that_was_too_short_is_told_by_the_exit_status(base, tmp_path):
-    flags = ["--model_name=words", f"--model_base_path={base}", "--drain_seconds=0.02"]
+    flags = ["--model_name=words", f"--model_base_path={base}", "--drain_seconds=0.1"]
+    idle = ServerProcess(tmp_path / "idle", *flags)
+    idle.signal()
+    assert idle.wait() == 0
     server = ServerProcess(tmp_path / "log", *flags)
     clients = Clients(server, 4, "slow", protocols=["grpc"])
     clients.wait_until(lambda answers: answers[1] >= 4)
     server.signal()
     assert server.wait() == 1
-    assert "--drain_seconds=0.02 was too short" in server.log()
+    assert "--drain_seconds=0.1 was too short" in server.log()
     clients.join()
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,7 +11,8 @@ from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.delivery import Comparison, deliver
+from tf_efficientbert.export.agreement import Limits, require_agreement
+from tf_efficientbert.export.delivery import deliver
 from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.export.litert import (
     DEFAULT_PRECISIONS,
@@ -23,7 +23,7 @@ from tf_efficientbert.export.litert import (
 from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, needs_calibration
 from tf_efficientbert.export.litert_text import LiteRtTextModel, export_litert_text
 from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
-from tf_efficientbert.export.mediapipe_process import mediapipe_probabilities
+from tf_efficientbert.export.mediapipe_process import check_mediapipe, mediapipe_probabilities
 from tf_efficientbert.export.parity import Form, parity, saved_model_forms
 from tf_efficientbert.export.question_parity import SQUAD_METRICS, question_parity
 from tf_efficientbert.export.signature import answers_questions
@@ -31,13 +31,18 @@ from tf_efficientbert.metrics.squad import VERSIONS as SQUAD_VERSIONS
 from tf_efficientbert.models.text_model import TextModel, load, load_for
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.storage import replaced_directory
-from tf_efficientbert.training.run_directory import open_run_directory
+from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
 _log = logging.getLogger(__name__)
 
 _THREADS = (1, 2)
 _SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
 _LITERT, _MEDIAPIPE, _LITERT_TEXT = "litert", "mediapipe", "litert_text"
+# SavedModel is the only form of a model that answers questions.
+_WITH_QUESTIONS = {
+    *("questions", "squad_version", "model", "output_dir", "saved_model_dir", "limit"),
+    "max_float_difference",
+}
 _File = tuple[str, str]  # of what kind it is, and of what precision; joined, the form's name
 
 
@@ -95,26 +100,35 @@ class ExportOptions(TaskOptions):
                     raise UserError(f"--{flag}: {name!r} is none of {listed}")
         if self.mediapipe_python and not self.mediapipe:
             raise UserError("--mediapipe_python goes with --mediapipe, the file it is asked about")
-
+        if self.mediapipe_python:
+            check_mediapipe(self.mediapipe_python)
         if self.squad_version not in SQUAD_VERSIONS:
             raise UserError(
                 f"--squad_version={self.squad_version}: expected one of {', '.join(SQUAD_VERSIONS)}"
             )
 
-    def model_folder(self, job: Path) -> Path:
-        """Where the SavedModel's versions are."""
-        return Path(self.saved_model_dir or job / "saved_model")
+        if self.questions:
+            for field in dataclasses.fields(self):
+                given = getattr(self, field.name)
+                if given != field.default and field.name not in _WITH_QUESTIONS:
+                    raise UserError(f"--{field.name}={given} does not go with --questions")
 
-    def comparison(
-        self,
-        split: str,
-        examples: int,
-        metrics: Sequence[str],
-        forms: Callable[[Path], dict] = lambda _: {},
-    ) -> Comparison:
-        """A `Comparison` with these limits."""
-        limits = self.max_float_difference, self.max_int8_loss
-        return Comparison(forms, split, examples, metrics, *limits)
+    def model_folder(self, job: Path) -> Path:
+        """Where the SavedModel's versions are; raises UserError where they cannot be."""
+        if not self.saved_model_dir:
+            return job / "saved_model"
+        try:
+            Path(self.saved_model_dir).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"--saved_model_dir={self.saved_model_dir} cannot be written: {error.strerror}"
+            ) from error
+        return Path(self.saved_model_dir)
+
+    @property
+    def limits(self) -> Limits:
+        """What exported forms may differ from Keras by."""
+        return Limits(self.max_float_difference, self.max_int8_loss)
 
     @property
     def calibrates(self) -> bool:
@@ -132,6 +146,9 @@ def export(options: ExportOptions) -> dict:
 
     The comparison is kept as parity.json, whether it is passed or not, and in the version's
     assets.extra; SavedModel version and litert/ come to stand in their place only when it is.
+
+    With `questions` the model is one that answers them: its SavedModel alone is written, and held
+    against Keras on these, see `question_parity`.
 
     With the format "huggingface" it writes that folder alone, see `export_huggingface`; then no
     data is needed, and flags that name some are only held against the model's task.
@@ -151,11 +168,12 @@ def export(options: ExportOptions) -> dict:
                 export_huggingface(_model(options), run.path / "huggingface")
             )
         if options.questions:
-            return run.result or run.finish(_export_questions(options, run.path))
+            return _export_questions(options, run)
         data = TaskData(options)
         if run.result:
-            options.comparison(data.score_split, 0, data.task.metrics).require(run.result["parity"])
+            require_agreement(run.result["parity"], data.task.metrics[0], options.limits)
             return run.result
+        folder = options.model_folder(run.path)
         model = load_for(options.model, data.task, options.max_tokens)
         examples = data.load(data.score_split)
         encoded = model.encode(examples)
@@ -165,13 +183,18 @@ def export(options: ExportOptions) -> dict:
 
             def compare(version: Path) -> dict:
                 forms = saved_model_forms(version, model.task, examples, encoded) | litert_forms
-                return parity(model, forms, examples, encoded)
+                figures = parity(model, forms, examples, encoded)
+                return {"split": data.score_split, "examples": len(examples), "forms": figures}
 
-            comparison = options.comparison(
-                data.score_split, len(examples), data.task.metrics, compare
+            version, report = deliver(
+                model,
+                run.path,
+                folder,
+                data.load("dev"),
+                compare,
+                data.task.metrics,
+                options.limits,
             )
-            folder = options.model_folder(run.path)
-            version, forms = deliver(model, run.path, folder, data.load("dev"), comparison)
         paths = {file: run.path / "litert" / path.name for file, path in files.items()}
         _log.info("exported %s and %s", version, ", ".join(map(str, paths.values())))
         models = {precision: p for (kind, precision), p in paths.items() if kind == _LITERT}
@@ -180,29 +203,44 @@ def export(options: ExportOptions) -> dict:
                 "saved_model": str(version),
                 "litert": _timed(models, encoded, options.latency_runs),
                 **{kind: str(path) for (kind, _), path in paths.items() if kind != _LITERT},
-                "parity": forms,
+                "parity": report["forms"],
                 "parity_split": data.score_split,
             }
         )
 
 
-def _export_questions(options: ExportOptions, job: Path) -> dict:
+def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
+    if run.result:
+        require_agreement(run.result["parity"], SQUAD_METRICS[0], options.limits)
+        return run.result
+    folder = options.model_folder(run.path)
     model = load(options.model)
     if not answers_questions(model):
         raise UserError(f"--questions: the model in {options.model} finds no answers in a context")
     questions = squad.load(options.questions)
     questions = questions[: options.limit or len(questions)]
+    unanswerable = next((each.id for each in questions if not each.answers), None)
+    if unanswerable and options.squad_version == "1.1":
+        raise UserError(
+            f"{options.questions}: question {unanswerable!r} has no answer, as in SQuAD 2.0: "
+            "give --squad_version=2.0"
+        )
     texts = Examples(
         tuple(each.question for each in questions), tuple(each.context for each in questions), None
     )
+    name = Path(options.questions).name
 
     def compare(version: Path) -> dict:
-        return question_parity(model, version, questions, options.squad_version)
+        figures = question_parity(model, version, questions, options.squad_version)
+        return {"split": name, "examples": len(questions), "forms": figures}
 
-    comparison = options.comparison("dev", len(questions), SQUAD_METRICS, compare)
-    version, forms = deliver(model, job, options.model_folder(job), texts, comparison)
+    version, report = deliver(
+        model, run.path, folder, texts, compare, SQUAD_METRICS, options.limits
+    )
     _log.info("exported %s; a model that answers questions has no LiteRT form", version)
-    return {"saved_model": str(version), "parity": forms, "parity_split": "dev"}
+    return run.finish(
+        {"saved_model": str(version), "parity": report["forms"], "parity_split": name}
+    )
 
 
 def _model(options: ExportOptions) -> TextModel:

@@ -38,20 +38,37 @@ def mediapipe_probabilities(
         path: a file of `export_mediapipe`.
 
     Raises:
-        UserError: the interpreter cannot be run, or MediaPipe fails; what it said is named.
+        UserError: the interpreter cannot be run, or MediaPipe fails, takes more than a minute and a
+            second a sentence, or knows other labels; what it said is named.
     """
     normalizer = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=True)
     texts = [text.decode("utf-8") for text in normalizer.normalize(list(sentences)).numpy()]
+    said = _run(python, [_CLASSIFY, str(path)], json.dumps(texts), 60 + len(texts))
+    scores = json.loads(said.splitlines()[-1])
+    if set(scores[0]) != set(labels):
+        raise UserError(f"MediaPipe finds the labels {sorted(scores[0])} in {path}, not {labels}")
+    return np.array([[row[label] for label in labels] for row in scores], np.float32)
+
+
+def check_mediapipe(python: str | Path) -> None:
+    """Raises UserError where the interpreter cannot import mediapipe."""
+    _run(python, ["import mediapipe"], "", 300)
+
+
+def _run(python: str | Path, program: Sequence[str], given: str, seconds: float) -> str:
+    """What the program prints."""
     try:
         done = subprocess.run(
-            [str(python), "-c", _CLASSIFY, str(path)],
-            input=json.dumps(texts),
+            [str(python), "-c", *program],
+            input=given,
             capture_output=True,
             text=True,
+            timeout=seconds,
         )
     except OSError as error:
         raise UserError(f"{python} cannot be run: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UserError(f"MediaPipe in {python} did not answer in {seconds:.0f} s") from error
     if done.returncode:
-        raise UserError(f"MediaPipe in {python} fails on {path}: {done.stderr.strip()[-500:]}")
-    scores = json.loads(done.stdout.splitlines()[-1])
-    return np.array([[row[label] for label in labels] for row in scores], np.float32)
+        raise UserError(f"MediaPipe in {python} fails: {done.stderr.strip()[-500:]}")
+    return done.stdout

@@ -1,6 +1,5 @@
 """Does a served model that answers questions say what the Keras model says?"""
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,13 +8,13 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_efficientbert.data.squad import Question
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.parity import KERAS
 from tf_efficientbert.export.question_signatures import question_signatures
 from tf_efficientbert.export.signature import text_names
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel
-
-_log = logging.getLogger(__name__)
 
 SQUAD_METRICS = ("f1", "exact_match")
 _BATCH = 16
@@ -35,12 +34,17 @@ def question_parity(
             higher score.
 
     Returns: by form (keras, saved_model_text, saved_model_examples) the largest and mean difference
-        of `score` to Keras', the share of equal answers (`agreement`), and `f1` and `exact_match`,
-        as shares.
+        of the two scores to Keras', the share of answers that are the same and stand in the same
+        place (`agreement`), and `f1` and `exact_match`, as shares; or `not_finite`, see `parity`.
+        The signature that takes tokens is left out: it is the network that the others run.
+
+    Raises:
+        UserError: the Keras model itself answers with NaN or infinity.
     """
     import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
     served = tf.saved_model.load(str(version)).signatures
+    own = question_signatures(model)["serving_default"].function
     names = text_names(model)
 
     def of_examples(**texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -50,15 +54,15 @@ def question_parity(
         return served["serving_examples"](examples=tf.constant(serialized))
 
     forms = {
-        "keras": lambda **texts: question_signatures(model)["serving_default"].function(
-            *texts.values()
-        ),
+        KERAS: lambda **texts: own(*texts.values()),
         "saved_model_text": served["serving_default"],
         "saved_model_examples": of_examples,
     }
     outputs = {form: _asked(ask, names, questions, form) for form, ask in forms.items()}
+    if not _is_finite(outputs[KERAS]).all():
+        raise UserError("the Keras model answers a question with NaN or infinity")
     return {
-        form: _compare(outputs["keras"], values) | _scores(values, questions, squad_version)
+        form: _figures(outputs[KERAS], values, questions, squad_version)
         for form, values in outputs.items()
     }
 
@@ -78,18 +82,32 @@ def _asked(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _compare(reference: _Outputs, outputs: _Outputs) -> dict[str, float]:
-    difference = np.abs(outputs["score"] - reference["score"])
-    return {
+def _is_finite(outputs: _Outputs) -> np.ndarray:
+    return np.isfinite(outputs["score"]) & np.isfinite(outputs["no_answer_score"])
+
+
+def _figures(
+    reference: _Outputs, outputs: _Outputs, questions: Sequence[Question], squad_version: str
+) -> dict:
+    finite = _is_finite(outputs)
+    if not finite.all():
+        return {"not_finite": int((~finite).sum())}
+    difference = np.abs(
+        [outputs[name] - reference[name] for name in ("score", "no_answer_score")]
+    ).max(axis=0)
+    same = [outputs[name] == reference[name] for name in ("answer", "start", "end")]
+    figures = {
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
-        "agreement": float(np.mean(outputs["answer"] == reference["answer"])),
+        "agreement": float(np.all(same, axis=0).mean()),
     }
+    return figures | question_scores(outputs, questions, squad_version)
 
 
-def _scores(
+def question_scores(
     outputs: _Outputs, questions: Sequence[Question], squad_version: str
 ) -> dict[str, float]:
+    """`f1` and `exact_match` of a signature's outputs, as shares."""
     answers = [answer.decode("utf-8") for answer in outputs["answer"].tolist()]
     if squad_version == "2.0":
         none = outputs["no_answer_score"] > outputs["score"]

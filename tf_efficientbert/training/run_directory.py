@@ -29,9 +29,8 @@ _FLAGS = "config.json"
 class RunDirectory:
     """Where a job keeps its flags (`config.json`), checkpoints and result."""
 
-    def __init__(self, path: Path, result_name: str, resumed: bool):
+    def __init__(self, path: Path, result_name: str):
         self.path = path
-        self.resumed = resumed  # whether an earlier process began this job
         self._result_path = path / result_name
         self._opened = time.monotonic()
         self._earlier = _read(path / "clock.json", {"seconds": 0.0})["seconds"]
@@ -92,12 +91,11 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process is at work in {path}; wait for it") from None
-        resumed = (path / _FLAGS).exists()
         before = set(path.iterdir())
         _claim(path, config)
         try:
             with full_disk_named(path):
-                yield RunDirectory(path, result_name, resumed)
+                yield RunDirectory(path, result_name)
         except UserError:
             if set(path.iterdir()) - before == {path / _FLAGS}:
                 (path / _FLAGS).unlink()
