@@ -46,8 +46,8 @@ build-files: $(INSTALLED)
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 
-# The stamp comes last: a set-up that was stopped half-way is done again. What is never imported need
-# not be compiled, which is a third of the time.
+# The stamp comes last: a set-up that was stopped half-way is done again. pip compiles on one core;
+# some files are not meant for this Python, which pip forgives as well.
 $(INSTALLED):
 	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3 GB on disk, takes minutes, once."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
@@ -55,6 +55,7 @@ $(INSTALLED):
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --no-compile --editable ".[test,serving,quant]"
 	@$(PIP) install --no-compile --no-deps --requirement requirements-quickstart.txt
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 	@touch $@
 
 $(BUILDIFIER): | $(INSTALLED)

@@ -116,6 +116,7 @@ def test_the_steps_may_come_in_any_order(folder, tmp_path, steps):
     _assert_on_the_grid(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "phase",
     ["2 prune(0.5)"]

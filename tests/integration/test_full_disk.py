@@ -43,6 +43,7 @@ def test_the_earlier_model_stands(tmp_path, write, share):
         assert load(disk / "model").predict(texts) == new.predict(texts)
 
 
+@pytest.mark.slow
 def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp_path):
     model = small_text_model()
     model.save(tmp_path / "model")

@@ -60,6 +60,7 @@ def trained(bert, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp_path):
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).supernet(), output_dir=str(tmp_path)

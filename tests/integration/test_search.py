@@ -242,6 +242,7 @@ def test_a_finished_search_returns_what_it_returned(options, finished):
     assert again == json.loads(json.dumps(result))
 
 
+@pytest.mark.slow
 def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
     options, finished, tmp_path
 ):
