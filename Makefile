@@ -33,6 +33,8 @@ test-slow: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.search --run=runs/quickstart
+	$(BIN)/python -m benchmarks.serving --model=runs/quickstart/export/searched/saved_model
+	$(PIP) install --editable ".[bench]"
 	$(BIN)/python -m benchmarks.inference
 
 lint: $(INSTALLED) $(BUILDIFIER)

@@ -26,6 +26,8 @@ class ClientOptions:
     second_text: str = option("", "the second sentence, of a model of pairs")
     signature: str = option("", "signature to ask; empty for the server's default")
     classify: bool = option(False, "ask in the classify form, with a tf.Example")
+    regress: bool = option(False, "ask in the regress form, with a tf.Example")
+    question: str = option("", "a question about --text, of a model that answers them")
     status: bool = option(False, "show the state of the model's versions instead")
     metadata: bool = option(False, "show the model's signatures instead")
     rest: bool = option(False, "REST instead of gRPC")
@@ -37,6 +39,8 @@ class ClientOptions:
     def __post_init__(self) -> None:
         if not (self.text or self.status or self.metadata):
             raise UserError("--text is missing: what is the model to be asked?")
+        if self.classify and self.regress:
+            raise UserError("--classify and --regress exclude each other")
         if self.version and self.label:
             raise UserError("--version and --label exclude each other")
         if self.deadline_seconds <= 0:
@@ -85,13 +89,16 @@ def _answer(client, options: ClientOptions):
         return client.status()
     if options.metadata:
         return client.metadata()
-    names = ("sentences", "second_sentences")
-    texts = [text for text in (options.text, options.second_text) if text]
+    if options.question:
+        texts = {"question": options.question, "context": options.text}
+    else:
+        texts = {"sentences": options.text, "second_sentences": options.second_text}
+    texts = {name: text for name, text in texts.items() if text}
     if options.classify:
-        features = dict(zip(names, texts, strict=False))
-        return client.classify([features], options.signature or "classify")
-    inputs = {name: [text] for name, text in zip(names, texts, strict=False)}
-    return client.predict(inputs, options.signature)
+        return client.classify([texts], options.signature or "classify")
+    if options.regress:
+        return client.regress([texts], options.signature or "regress")
+    return client.predict({name: [text] for name, text in texts.items()}, options.signature)
 
 
 def _plain(value):

@@ -11,6 +11,11 @@ A SavedModel that TF Serving is to find under a model's own folder, as its next 
 Forms that do not say what the Keras model says are not delivered: --max_float_difference and
 --max_int8_loss are the limits, parity.json is the comparison.
 
+A model that finds answers in a context is compared on questions:
+
+    python -m trainers.export_model --questions=dev-v1.1.json \\
+        --model=runs/squad/model --output_dir=runs/export
+
 Or as a Hugging Face folder, runs/export/huggingface:
 
     python -m trainers.export_model --format=huggingface \\
