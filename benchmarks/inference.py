@@ -192,30 +192,25 @@ def _print_table(rows: list[dict], sizes: dict[_Key, int]) -> None:
 
 
 def _print_ratios(times: dict[_Key, float]) -> None:
-    ours = "efficientbert", "litert"
-    int8, float32 = times.get((*ours, "int8_dynamic")), times.get((*ours, "float32"))
+    """How many times faster EfficientBERT in LiteRT is, at one number of threads."""
+    bert, same = (("bert_base", "litert", "float32"), (SAME_GRAPH, "litert", "float32"))
     others = {
         key: value
         for key, value in times.items()
         if key[0] == "efficientbert" and key[1] in ("onnxruntime", "openvino")
     }
-    bert, same = "bert_base", SAME_GRAPH
-    lines = {
-        "int8 against plain BERT-base float32": (times.get((bert, "litert", "float32")), int8),
-        "float32 against plain BERT-base float32": (
-            times.get((bert, "litert", "float32")),
-            float32,
-        ),
-        "like for like, float32 against float32": (times.get((same, "litert", "float32")), float32),
-        "like for like, int8 against float32": (times.get((same, "litert", "float32")), int8),
-        "like for like, int8 against int8": (times.get((same, "litert", "int8_dynamic")), int8),
-    }
+    against = {"plain BERT-base float32": bert, "BERT-base with the same graph, float32": same}
     if others:
         best = min(others, key=others.get)
-        lines[f"int8 against the best other, {best[1]} {best[2]}"] = (others[best], int8)
-    for text, (slower, faster) in lines.items():
-        if slower and faster:
-            print(f"  {text}: {slower / faster:.2f}x")
+        against[f"the best other runtime, {best[1]} {best[2]}"] = best
+    for precision in ("float32", "int8_dynamic", "int8_static"):
+        ours = times.get(("efficientbert", "litert", precision))
+        for name, key in against.items():
+            if ours and key in times:
+                print(f"  {precision} against {name}: {times[key] / ours:.2f}x")
+        like = SAME_GRAPH, "litert", precision
+        if ours and precision != "float32" and like in times:
+            print(f"  {precision} against BERT-base with the same graph: {times[like] / ours:.2f}x")
 
 
 if __name__ == "__main__":
