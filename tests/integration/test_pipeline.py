@@ -7,6 +7,9 @@ import pytest
 from tests.integration.toy import SENTENCES, error_line, finish_job, pipeline_options, run_job
 from tf_efficientbert.models.text_model import load
 
+pytestmark = pytest.mark.slow  # four minutes for the one run that they look at
+
+
 _STUDENTS = ("plain", "published", "searched")
 _MODELS = ("teacher", *_STUDENTS)
 _PHASES = {"supernet", "search", "report", *_MODELS, *(f"export_{name}" for name in _MODELS)}
@@ -158,7 +161,6 @@ def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finis
     assert _files(folder) == before
 
 
-@pytest.mark.slow
 def test_a_compressed_student_joins_the_other_models(bert, finished_run, tmp_path):
     earlier, report, _ = finished_run
     folder, steps = tmp_path / "run", "prune(0.5),quantize(int8)"
