@@ -334,7 +334,9 @@ def test_a_wrong_flag_is_named(flags, message):
 def test_one_command_serves_an_exported_file_until_ctrl_c(tmp_path, site):
     command = [sys.executable, "-m", "serving.web.serve", f"--model={site / 'model.tflite'}"]
     command += [f"--output_dir={tmp_path / 'web'}", "--port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    # Whoever started the tests may have had Ctrl-C ignored, which is inherited.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **heard)
     try:
         address = process.stdout.readline().split()[0]
         for name in ("index.html", "model.json", "model.tflite", "mediapipe/text_bundle.mjs"):
