@@ -233,6 +233,17 @@ def test_a_model_rebuilt_in_bfloat16_keeps_its_weights(embedding):
     np.testing.assert_allclose(outputs["logits"], model(random_inputs())["logits"], atol=_BFLOAT16)
 
 
+@pytest.mark.parametrize("embedding", ["bert", "trigram"])
+def test_a_frozen_network_s_weights_may_be_rounded_beforehand(embedding):
+    architecture = small_architecture(embedding=embedding)
+    model = small_task_model("classification", architecture, fit_size=10)
+    ours = model.rebuilt(dtype="bfloat16")(random_inputs())
+    theirs = model.rebuilt(dtype="mixed_bfloat16")(random_inputs())
+    for value, expected in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+        assert value.dtype == expected.dtype
+        np.testing.assert_array_equal(tf.cast(value, "float32"), tf.cast(expected, "float32"))
+
+
 @pytest.mark.parametrize(("before", "after"), [(10, None), (None, 10)])
 def test_a_fit_projection_can_be_dropped_and_added_without_changing_answers(before, after):
     model = small_task_model(fit_size=before)

@@ -117,7 +117,7 @@ class _Compression:
         self._options, self._run, self._strategy = options, run, strategy
         self._dev: Examples = dev
         with strategy.scope():
-            self._teacher = teacher.model.rebuilt(dtype=options.dtype)
+            self._teacher = teacher.model.rebuilt(dtype=options.frozen_dtype)
             self._original = student.model.rebuilt(dtype=options.dtype)
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         self._student = _with_network(student, model)

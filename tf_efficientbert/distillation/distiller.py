@@ -222,7 +222,8 @@ def _start(
 
 def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
     with strategy.scope():
-        teacher = load_teacher(find_teacher(options.teacher_dir), dtype=options.dtype).backbone
+        folder = find_teacher(options.teacher_dir)
+        teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
     objective = Objective(
         attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, student.backbone),
         real_tokens_only=options.real_tokens_only,
@@ -250,7 +251,7 @@ def _distill_on_task(
     dev: Examples,
 ) -> list[dict]:
     with strategy.scope():
-        model = teacher.model.rebuilt(dtype=options.dtype)
+        model = teacher.model.rebuilt(dtype=options.frozen_dtype)
     objective = Objective(
         hidden_ratio=options.hidden_ratio,
         attention_ratio=usable_attention_ratio(

@@ -103,7 +103,7 @@ def warm_up(options: WarmUpOptions) -> dict:
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
-            teacher = load_teacher(folder, dtype=options.dtype).backbone
+            teacher = load_teacher(folder).backbone
             supernet = EfficientBert(
                 architecture,
                 vocabulary_size=teacher.vocabulary_size,
@@ -113,6 +113,7 @@ def warm_up(options: WarmUpOptions) -> dict:
                 dtype=options.dtype,
             )
             inherit_token_table(supernet, teacher)
+            teacher = teacher.rebuilt(dtype=options.frozen_dtype)
         finished = TextModel(supernet, tokenizer, None, options.corpus_max_tokens)
         objective = Objective(
             attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, supernet),

@@ -8,6 +8,7 @@ from keras import ops
 from tf_efficientbert.architecture.expression import Expression
 from tf_efficientbert.layers.dropout import Dropout
 from tf_efficientbert.layers.formula import evaluate
+from tf_efficientbert.layers.layer_norm import layer_norm
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
@@ -34,9 +35,7 @@ class FeedForward(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         # === Layers ===
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="layer_norm"
-        )
+        self.layer_norm = layer_norm(layer_norm_epsilon, self.dtype_policy)
         self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         # === Config ===
         self.hidden_size = hidden_size

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tf_efficientbert.layers.dropout import Dropout, fold_in
+from tf_efficientbert.layers.layer_norm import layer_norm
 
 MASKED_SCORE = -10000.0
 
@@ -47,9 +48,7 @@ class SelfAttention(keras.layers.Layer):
         self.key = projection("key")
         self.value = projection("value")
         self.output_projection = projection("output_projection")
-        self.layer_norm = keras.layers.LayerNormalization(
-            epsilon=layer_norm_epsilon, dtype=self.dtype_policy, name="layer_norm"
-        )
+        self.layer_norm = layer_norm(layer_norm_epsilon, self.dtype_policy)
         self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         # === Config ===
         self.hidden_size = hidden_size

@@ -328,7 +328,7 @@ class _Search:
     def _make_material(self) -> Material:
         options = self._options
         folder = find_teacher(options.teacher_dir)
-        text_teacher = load_teacher(folder, dtype=options.dtype).backbone
+        text_teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
         for name in ("num_layers", "num_heads"):  # candidates learn from both in one graph
             ours, theirs = (
                 getattr(m.architecture, name) for m in (text_teacher, self._teacher.backbone)
@@ -341,7 +341,7 @@ class _Search:
         warm = self._supernet.backbone
         ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
         outputs = self._task.num_outputs
-        task_teacher = self._teacher.model.rebuilt(dtype=options.dtype)
+        task_teacher = self._teacher.model.rebuilt(dtype=options.frozen_dtype)
         return Material(
             task=self._task,
             supernet=warm,

@@ -46,6 +46,14 @@ class TrainingOptions:
         """The Keras dtype policy."""
         return "mixed_bfloat16" if self.bfloat16 else "float32"
 
+    @property
+    def frozen_dtype(self) -> str:
+        """The Keras dtype policy of a network that is not trained.
+
+        It computes as under `dtype`; its weights are rounded once, and not in every step.
+        """
+        return "bfloat16" if self.bfloat16 else "float32"
+
 
 def make_deterministic() -> None:
     """Makes every operation give the same bits on the same input, which exact resume rests on."""
