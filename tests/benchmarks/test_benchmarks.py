@@ -30,7 +30,8 @@ def test_inference_times_both_models_in_every_precision(tmp_path):
     for model in ("efficientbert", "bert_base"):
         for threads in (1, 2):
             assert (model, "tensorflow", "float32", threads) in found
-            assert {(model, "litert", p, threads) for p in _PRECISIONS} <= found
+            precisions = _PRECISIONS - ({"int8_static"} if model == "bert_base" else set())
+            assert {(model, "litert", p, threads) for p in precisions} <= found
     assert "int8_dynamic against plain BERT-base float32: " in said
 
 
