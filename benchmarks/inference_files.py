@@ -148,7 +148,8 @@ def _onnx(folder: Path, name: str, saved_model: Path, text) -> Iterator[dict]:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     path = folder / f"{name}_float32.onnx"
-    signature = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(saved_model))  # keeps the variables
+    signature = loaded.signatures["serving_default"]
     specs = signature.structured_input_signature[1]
 
     @tf.function(input_signature=list(specs.values()), autograph=False)
