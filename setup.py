@@ -36,6 +36,7 @@ EXTRAS = {
         "onnx==1.23.2",
         "onnxruntime==1.31.1",
         "openvino==2026.4.1",
+        "sympy==1.14.0",  # ONNX Runtime's preparation for quantization wants it
         "tf2onnx==1.17.0",
     ],
     "quant": ["ai-edge-quantizer==0.10.0"],
