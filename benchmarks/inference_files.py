@@ -127,7 +127,7 @@ def _say(line: str) -> None:
 
 
 def _random(architecture: Architecture) -> TaskModel:
-    # GELU in its tanh form, as in BERT's first release: OpenVINO does not know the exact one's Erfc.
+    # GELU in its tanh form, as in BERT's first release: OpenVINO lacks the exact one's Erfc.
     backbone = EfficientBert(architecture, exact_gelu=False)
     model = TaskModel(backbone, ClassificationHead(architecture.hidden_size, 2))
     draws = np.random.default_rng(0)
