@@ -76,6 +76,7 @@ def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp
         assert not leftovers
 
 
+@pytest.mark.slow
 def test_a_job_on_a_full_disk_goes_on_when_there_is_room(bert, tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("A sentence of the corpus that is long enough.\n" * 40, "utf-8")

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PARITY = (
     "tests/models/test_reference_parity.py",
     "tests/distillation/test_reference_losses.py",
@@ -50,6 +52,7 @@ def _run_on_jax(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_the_reference_s_outputs_and_losses_hold_on_jax():
     run = _run_on_jax("-m", "pytest", "-q", "-p", "no:cacheprovider", *PARITY)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]

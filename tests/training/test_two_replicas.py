@@ -8,6 +8,8 @@ from tests.training.tiny_training import tiny_pair
 from tf_efficientbert.training.checkpoints import Checkpoints
 from tf_efficientbert.training.optimizer import build_optimizer
 
+pytestmark = pytest.mark.slow  # most of a minute for two processes on one machine
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
