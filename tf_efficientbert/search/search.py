@@ -91,14 +91,14 @@ class SearchOptions(TaskOptions, CorpusOptions):
         for name in ("min_parameters", "max_parameters", "attention_ratio"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
-        self.dtype  # noqa: B018  checks seed, dropout and checkpoint_seconds
+        self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
         read_stages(self.stages)
 
     @property
-    def dtype(self) -> str:
-        """The Keras dtype policy."""
+    def training(self) -> TrainingOptions:
+        """What candidates are trained with, whichever stage they belong to."""
         names = ("dropout", "seed", "bfloat16", "checkpoint_seconds")
-        return TrainingOptions(**{name: getattr(self, name) for name in names}).dtype
+        return TrainingOptions(**{name: getattr(self, name) for name in names})
 
 
 def search(options: SearchOptions) -> dict:
@@ -328,7 +328,7 @@ class _Search:
     def _make_material(self) -> Material:
         options = self._options
         folder = find_teacher(options.teacher_dir)
-        text_teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
+        text_teacher = load_teacher(folder, dtype=options.training.frozen_dtype).backbone
         for name in ("num_layers", "num_heads"):  # candidates learn from both in one graph
             ours, theirs = (
                 getattr(m.architecture, name) for m in (text_teacher, self._teacher.backbone)
@@ -341,7 +341,7 @@ class _Search:
         warm = self._supernet.backbone
         ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
         outputs = self._task.num_outputs
-        task_teacher = self._teacher.model.rebuilt(dtype=options.frozen_dtype)
+        task_teacher = self._teacher.model.rebuilt(dtype=options.training.frozen_dtype)
         return Material(
             task=self._task,
             supernet=warm,
@@ -355,7 +355,7 @@ class _Search:
                 sum_over_classes=options.sum_over_classes,
             ),
             dropout=options.dropout,
-            dtype=options.dtype,
+            dtype=options.training.dtype,
             seed=options.seed,
             checkpoint_seconds=options.checkpoint_seconds,
         )
