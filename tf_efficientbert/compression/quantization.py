@@ -1,4 +1,4 @@
-"""Quantization-aware training: a student learns with the weights of its int8 LiteRT file."""
+"""Quantization-aware training: a student learns with weights rounded as LiteRT rounds them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,10 +15,12 @@ _TABLES = ("token_table", "segment_table")
 
 
 class WeightQuantizer:
-    """Rounds a model's weights as LiteRT's dynamic-range int8 will, by TFMOT's quantizer.
+    """Rounds a model's weights as LiteRT's dynamic-range int8 does, by TFMOT's quantizer.
 
     Symmetric, from -127 to 127: a linear map with a range for each output channel, an embedding
-    table with one. Activations stay as they are: LiteRT finds their ranges as they come.
+    table with one. Activations stay as they are: LiteRT finds their ranges as they come. The graph
+    that is exported folds some weights into others, which are then rounded again: the query's, the
+    first kernels of cells, key and value of the last layer, the segment table (see `InferenceGraph`).
 
     The training keeps full weights. The forward pass rounds them, and the gradient goes straight
     through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient is 0

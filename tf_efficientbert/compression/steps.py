@@ -32,7 +32,7 @@ class Prune:
 
 @dataclasses.dataclass(frozen=True)
 class Quantize:
-    """Training on the weights that the int8 LiteRT file will hold."""
+    """Training on weights rounded to int8, as LiteRT rounds them."""
 
     precision: str = PRECISION
 
