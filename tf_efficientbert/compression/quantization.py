@@ -20,7 +20,8 @@ class WeightQuantizer:
     Symmetric, from -127 to 127: a linear map with a range for each output channel, an embedding
     table with one. Activations stay as they are: LiteRT finds their ranges as they come. The graph
     that is exported folds some weights into others, which are then rounded again: the query's, the
-    first kernels of cells, key and value of the last layer, the segment table (see `InferenceGraph`).
+    first kernels of cells, key and value of the last layer, the segment table; see
+    `InferenceGraph`.
 
     The training keeps full weights. The forward pass rounds them, and the gradient goes straight
     through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient is 0
