@@ -40,7 +40,11 @@ def _without_times(report):
         for model in report["models"]
     ]
     stages = [
-        {**stage, "candidates": [{**c, "seconds": 0} for c in stage["candidates"]]}
+        {
+            **stage,
+            "candidates": [{**c, "seconds": 0} for c in stage["candidates"]],
+            "training_seconds": 0,
+        }
         for stage in report["search"]["stages"]
     ]
     search = {"stages": stages}
