@@ -101,7 +101,8 @@ def _files(folder: Path, name: str, architecture: Architecture, tokens: int) -> 
         os.rename(temporary, path)
         os.mkdir(temporary)
     yield _row(name, "tensorflow", "float32", path)
-    for write in (_onnx, _openvino):
+    # BERT-base as ONNX takes more than 20 GB of memory to convert.
+    for write in (_onnx, _openvino) if ours else ():
         try:
             yield from write(folder, name, path, text)
         except ImportError as error:
