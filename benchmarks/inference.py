@@ -7,10 +7,10 @@ contender is a process of its own; they take turns, a few runs each, so that wha
 machine does hits them alike. Times include feeding the inputs and fetching the logits. What is
 printed and written are medians; look at their ratios, for absolute times drift.
 
-BERT-base is the plain graph, in LiteRT and TensorFlow; ONNX Runtime and OpenVINO run the plain graph
-of EfficientBERT. `bert_base_inference_graph` is BERT-base with the changes that EfficientBERT's
-LiteRT file has (`export/inference_graph.py`): like for like. ONNX Runtime and OpenVINO take part
-where the extra `bench` is installed, each quantized by its own tools as their pages advise.
+BERT-base is the plain graph, in LiteRT and TensorFlow; ONNX Runtime and OpenVINO run that of
+EfficientBERT. `bert_base_inference_graph` is BERT-base with the changes that EfficientBERT's LiteRT
+file has (`export/inference_graph.py`): like for like. ONNX Runtime and OpenVINO take part where the
+extra `bench` is installed, each quantized by its own tools as their pages advise.
 """
 
 import contextlib
