@@ -2,15 +2,18 @@
 
     python -m benchmarks.search --run=runs/quickstart --json=search.json
 
-Needs the folder of a finished run on the shipped reviews. Prints medians, in float32:
+Needs the folder of a finished run on the shipped reviews. Prints medians, in the run's precision:
 
 - training: examples per second and candidate with one teacher pass for a group, against one
-  candidate at a time with a teacher pass of its own, in turns;
+  candidate at a time with a teacher pass of its own, in turns; the group's candidates run in
+  threads, as in a search;
 - scoring: one more candidate of stage 3 (`SharedWeights.evaluate`, everything included), against
   the forward passes alone of the same slice as a network of its own, and the graphs traced.
 """
 
 import dataclasses
+import functools
+import json
 import statistics
 import tempfile
 import time
@@ -19,20 +22,23 @@ from pathlib import Path
 import tensorflow as tf
 from absl import app, flags
 
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights
+from tf_efficientbert.search.group import side_by_side
 from tf_efficientbert.search.learner import Learner, TeacherPass
 from tf_efficientbert.search.material import Material
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
 from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
 from tf_efficientbert.storage import write_json
-from tf_efficientbert.training.options import make_deterministic
+from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 
 _RUN = flags.DEFINE_string("run", "runs/quickstart", "folder of a finished run")
 _JSON = flags.DEFINE_string("json", "", "where to write every median; empty for nowhere")
@@ -55,11 +61,14 @@ def main(_) -> None:
 
 
 def _material(run: Path) -> Material:
+    flags = json.loads((run / "search" / "config.json").read_text("utf-8"))["flags"]
+    precision = TrainingOptions(bfloat16=flags["bfloat16"])
     teacher, supernet = load(run / "teacher" / "model"), load(run / "supernet" / "model")
     task = teacher.task
     train = TaskData(TaskOptions(task=task.name, max_tokens=teacher.max_tokens)).load("train")
     encoded = teacher.encode(train)
-    passes = TeacherPass(teacher.model, False, task.num_outputs)
+    frozen = teacher.model.rebuilt(dtype=precision.frozen_dtype)
+    passes = TeacherPass(frozen, False, task.num_outputs)
     return Material(
         task=task,
         supernet=supernet.backbone,
@@ -69,7 +78,7 @@ def _material(run: Path) -> Material:
         train=encoded,
         objective=Objective(attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True),
         dropout=0.1,
-        dtype="float32",
+        dtype=precision.dtype,
         seed=0,
         checkpoint_seconds=1e9,
     )
@@ -80,10 +89,19 @@ def _trials(run: Path, stage: int) -> list[Trial]:
     return study.trials(study.stages[stage])
 
 
+def _student(material: Material, architecture: Architecture) -> TaskModel:
+    outputs = material.task.num_outputs
+    return new_student(architecture, material.supernet, outputs, material.dropout, material.dtype)
+
+
+def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
+    return learner.learn(batch, theirs, step, learning_rate=1e-3, prediction_scale=1.0)
+
+
 def _training(run: Path, material: Material) -> list[dict]:
     learners = []
     for trial in _trials(run, 0)[: _GROUP.value]:
-        student = new_student(trial.architecture, material.supernet, material.task.num_outputs, 0.1)
+        student = _student(material, trial.architecture)
         specs = material.task_teacher.specs
         learners.append(Learner(student, material.objective, trial.seed, specs))
     source = TrainingBatches(material.train, _BATCH, seed=0)
@@ -96,8 +114,8 @@ def _training(run: Path, material: Material) -> list[dict]:
         for group in groups:
             for step, batch in enumerate(batches):
                 theirs = material.task_teacher({name: batch[name] for name in MODEL_INPUTS})
-                for learner in group:
-                    learner.learn(batch, theirs, step, 1e-3, 1.0)
+                learn = functools.partial(_learn, batch, theirs, step)
+                side_by_side(dict(enumerate(group)), learn)
         return time.perf_counter() - started
 
     together, alone = [learners], [[learner] for learner in learners]
@@ -131,7 +149,7 @@ def _scoring(run: Path, material: Material) -> list[dict]:
     rows = []
     for index in range(_CANDIDATES.value):
         architecture = space.draw(f"benchmark/{index}")
-        student = new_student(architecture, sizes, material.task.num_outputs, 0.1)
+        student = _student(material, architecture)
         alone = Learner(student, material.objective, 0, material.task_teacher.specs)
         held_out.score(alone)
         times = []

@@ -310,7 +310,29 @@ def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_wei
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
+    material, shared, tmp_path, monkeypatch
+):
+    learn, crowded_at, seen = Learner.learn, TASK_STEPS + 1, []
+
+    def crowded(self, batch, theirs, step, *others):
+        if step == crowded_at:
+            raise tf.errors.ResourceExhaustedError(None, None, "no room")
+        seen.append(step)
+        return learn(self, batch, theirs, step, *others)
+
+    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+    monkeypatch.setattr(Learner, "learn", crowded)
+    for _ in range(2):
+        with pytest.raises(UserError, match="sizes: .*: out of memory: no room. Start again"):
+            SharedWeights(frequent, _STAGE, _BEST, _SPACE, tmp_path)
+    crowded_at = None
+    again = SharedWeights(frequent, _STAGE, _BEST, _SPACE, tmp_path)
+    assert seen == list(range(_STEPS))
+    assert again.notes["training"] == shared[0].notes["training"]
+
+
 def test_a_supernet_that_diverges_is_an_error(material, tmp_path, monkeypatch):
     monkeypatch.setattr(Learner, "learn", lambda *arguments: math.nan)
-    with pytest.raises(UserError, match="sizes: the supernet that is shared diverged.* step 1"):
+    with pytest.raises(UserError, match="sizes: the shared supernet's .*: diverged.* step 1"):
         SharedWeights(material, _STAGE, _BEST, _SPACE, tmp_path)

@@ -20,7 +20,13 @@ from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.search.group import NO_MEMORY, OUT_OF_MEMORY, no_memory, train_group
+from tf_efficientbert.search.group import (
+    NO_MEMORY,
+    OUT_OF_MEMORY,
+    no_memory,
+    side_by_side,
+    train_group,
+)
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.space import Space, draw_within
@@ -129,12 +135,7 @@ class TrainedAlone(Evaluator):
 
     def _scores(self, learners: Mapping[int, Learner]) -> dict[str, float]:
         figures = {}
-        for index, learner in learners.items():
-            try:
-                value, loss = self._held_out.score(learner)
-            except OUT_OF_MEMORY as error:
-                learner.fail(no_memory(error))
-                continue
+        for index, (value, loss) in side_by_side(learners, self._held_out.score).items():
             if math.isfinite(value):
                 figures |= {f"score_{index}": value, f"held_out_loss_{index}": loss}
         return figures
@@ -186,7 +187,11 @@ class SharedWeights(Evaluator):
             on_checkpoint=on_checkpoint,
         )
         if self._learner.failure:
-            raise UserError(f"{stage.name}: the supernet that is shared {self._learner.failure}")
+            raise UserError(
+                f"{stage.name}: the shared supernet's training ended: {self._learner.failure}. "
+                "Start again to go on from its last checkpoint; where that changes nothing, take "
+                "another --output_dir and stages of a smaller batch_size or learning rate"
+            )
 
     @property
     def model(self) -> TaskModel:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
@@ -14,7 +16,7 @@ from tf_efficientbert.search.learner import Learner, TeacherPass
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
-__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "Phase", "no_memory", "train_group"]
+__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "Phase", "no_memory", "side_by_side", "train_group"]
 
 # What a candidate too large for the machine makes TensorFlow or Python raise.
 NO_MEMORY = "out of memory"
@@ -24,6 +26,24 @@ OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
 def no_memory(error: Exception) -> str:
     """The reason of a network for which there was no memory."""
     return f"{NO_MEMORY}: {first_line(error)}"
+
+
+def side_by_side(learners: Mapping[int, Learner], function: Callable[[Learner], object]) -> dict:
+    """{key: function(network)} of those that the machine has memory for; the others `fail`.
+
+    Each in a thread: a core that one network leaves idle, while its graph is traced or a small
+    operation runs, works for another. What a network learns depends on it alone.
+    """
+
+    def called(learner: Learner):
+        try:
+            return function(learner)
+        except OUT_OF_MEMORY as error:
+            learner.fail(no_memory(error))
+
+    with ThreadPoolExecutor(min(len(learners), os.cpu_count())) as pool:
+        results = dict(zip(learners, pool.map(called, learners.values()), strict=True))
+    return {key: results[key] for key, learner in learners.items() if not learner.failure}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +86,8 @@ def train_group(
     """Trains all networks through all phases; goes on from the checkpoints in `folder`.
 
     A network whose loss is no longer finite, or that the machine has no memory for, says so in its
-    `failure` and is left out from then on; what becomes of it changes nothing for the others.
+    `failure` and is left out from then on; what becomes of it changes nothing for the others. With
+    none left the training ends.
 
     Args:
         learners: by a key of their own.
@@ -98,6 +119,7 @@ def train_group(
             trackables=trackables,
             checkpoint_seconds=checkpoint_seconds,
             on_checkpoint=on_checkpoint,
+            given_up=lambda: all(learner.failure for learner in learners.values()),
         )
     return history
 
@@ -113,7 +135,7 @@ class _GroupStep:
 
     def __call__(self, batch: dict, step: int) -> dict[str, float]:
         left = {key: learner for key, learner in self._learners.items() if not learner.failure}
-        losses = self._learn(left, batch, step) if left else {}
+        losses = self._learn(left, batch, step)
         figures = {f"loss_{key}": loss for key, loss in losses.items()}
         if losses and self._phase.evaluate and self._ends_epoch(step):
             figures |= self._phase.evaluate({key: left[key] for key in losses})
@@ -127,20 +149,14 @@ class _GroupStep:
         batch = {name: tf.constant(array) for name, array in batch.items()}
         theirs = self._teach(batch)
         rate, scale = float(self._schedule(step)), self._phase.prediction_scale
-        number, losses = self._first + step, {}
-        for key, learner in left.items():
-            try:
-                loss = learner.learn(batch, theirs, number, rate, scale)
-            except OUT_OF_MEMORY as error:
-                learner.fail(no_memory(error))
-                continue
-            if math.isfinite(loss):
-                losses[key] = loss
-            else:
-                learner.fail(
+        number = self._first + step
+        losses = side_by_side(left, lambda each: each.learn(batch, theirs, number, rate, scale))
+        for key, loss in losses.items():
+            if not math.isfinite(loss):
+                left[key].fail(
                     f"diverged: its loss was no finite number at step {number + 1} of {self._total}"
                 )
-        return losses
+        return {key: loss for key, loss in losses.items() if math.isfinite(loss)}
 
     def _teach(self, batch: dict) -> dict:
         try:

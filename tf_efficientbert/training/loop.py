@@ -31,6 +31,7 @@ def train(
     evaluate_every: int = 0,
     checkpoint_seconds: float = 20.0,
     on_checkpoint: Callable[[], None] = lambda: None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Runs steps 0 to `total_steps` - 1, going on from the newest checkpoint.
 
@@ -44,6 +45,8 @@ def train(
             step's record.
         checkpoint_seconds: the time between two checkpoints; one more is saved at the end.
         on_checkpoint: called after each of them.
+        given_up: asked after each step whether to take no more and save none of this; the last
+            checkpoint stands, to go on from where the reason was a passing one.
 
     Returns: one record a step, {"step", "loss", ...}, of all steps since the first.
 
@@ -59,7 +62,7 @@ def train(
         logging_redirect_tqdm([logging.getLogger("tf_efficientbert")]),
         tqdm(total=total_steps, initial=step, desc=name, unit="step", mininterval=2.0) as bar,
     ):
-        while step < total_steps:
+        while step < total_steps and not given_up():
             losses = step_fn(batches[step], step)
             for term, value in losses.items():
                 if not math.isfinite(value):
@@ -76,7 +79,8 @@ def train(
             bar.update()
             if step == first + 1:
                 bar.unpause()  # the first step traces the graph: leave it out of the estimate
-            if step == total_steps or time.monotonic() - saved >= checkpoint_seconds:
+            due = step == total_steps or time.monotonic() - saved >= checkpoint_seconds
+            if due and not given_up():
                 checkpoints.save(step, history)
                 on_checkpoint()
                 saved = time.monotonic()
