@@ -55,8 +55,8 @@ _REPORT = {
                 "validation_examples": 521,
                 "best": 1,
                 "candidates": [
-                    {"score": None, "state": "failed", "seconds": 2.0},
-                    {"score": 0.8, "state": "complete", "seconds": 9.4},
+                    {"index": 0, "score": None, "state": "failed", "seconds": 2.0},
+                    {"index": 1, "score": 0.8, "state": "complete", "seconds": 9.4},
                 ],
             }
         ]

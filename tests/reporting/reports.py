@@ -79,7 +79,7 @@ def _stage(name: str, count: int, layers: int) -> dict:
 
 def _candidate(index: int, layers: int, salt: int, count: int) -> dict:
     draws = random.Random(1000 * salt + index)
-    state = "failed" if index == 1 else "running" if index == count - 1 else "complete"
+    state = "failed" if index == 1 else "complete"
     candidate = {
         "index": index,
         "architecture": described(architecture(100 * salt + index, layers)),

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.search.search import SearchOptions
 from tf_efficientbert.search.stages import RECIPES, read_stages
 
 _CANDIDATE = {
@@ -43,8 +44,11 @@ def test_three_stages_go_from_coarse_to_fine_and_the_last_alone_shares_weights(n
 
 
 def test_the_quick_stages_try_fewer_candidates_but_fit_the_action_space_in_each():
+    (group,) = (f.default for f in dataclasses.fields(SearchOptions) if f.name == "group_size")
     for quick, paper in zip(RECIPES["quick"], RECIPES["paper"], strict=True):
-        assert quick.random_candidates < quick.candidates < paper.candidates
+        assert quick.candidates < paper.candidates
+        told_before_the_last_group = (quick.candidates - 1) // group * group
+        assert told_before_the_last_group >= quick.random_candidates
 
 
 # === Stages from a file ===

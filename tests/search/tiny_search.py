@@ -38,7 +38,7 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
         candidates=4,
         random_candidates=2,
         refit_every=2,
-        exploration=0.1,
+        exploration=1.0,
         tuning_rounds=0,
         max_draws=50,
         held_out=0.25,

@@ -201,13 +201,15 @@ def check_text_teacher(options, supernet: TextModel) -> None:
 def _start(
     options: DistillOptions, task: Task, teacher: TextModel, supernet: TextModel
 ) -> TextModel:
-    """The student before its first step: the supernet's slices and a fresh head."""
+    """The student before its first step, cut out of the supernet."""
     architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
     check_task_teacher(options, task, teacher, supernet, bool(options.hidden_ratio))
+    # The search's shared supernet has learned the task: EfficientBERT+ takes its head over.
+    trained = supernet.task and (supernet.task.name, supernet.labels) == (task.name, teacher.labels)
     try:
         student = new_student(
             architecture,
-            supernet.backbone,
+            supernet.model if trained else supernet.backbone,
             teacher.task.num_outputs,
             options.dropout,
             options.dtype,

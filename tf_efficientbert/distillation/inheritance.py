@@ -8,27 +8,36 @@ from tf_efficientbert.models.task_model import TaskModel
 
 def new_student(
     architecture: Architecture,
-    supernet: EfficientBert,
+    supernet: EfficientBert | TaskModel,
     num_outputs: int,
     dropout: float,
     dtype: str = "float32",
 ) -> TaskModel:
-    """A network of `architecture` that starts from `supernet`'s weights, with a fresh head.
+    """A network of `architecture` that starts from `supernet`'s weights.
+
+    Its head is fresh under a bare supernet; of one that was trained on the same task it is the
+    supernet's, pooler included, cut like the rest.
 
     Raises:
         ValueError: see `inherit`.
     """
+    trained = isinstance(supernet, TaskModel)
+    parent = supernet.backbone if trained else supernet
     backbone = EfficientBert(
         architecture,
-        vocabulary_size=supernet.vocabulary_size,
-        max_positions=supernet.max_positions,
-        fit_size=supernet.fit_size,
+        vocabulary_size=parent.vocabulary_size,
+        max_positions=parent.max_positions,
+        fit_size=parent.fit_size,
         dropout=dropout,
         dtype=dtype,
     )
-    inherit(backbone, supernet)
+    inherit(backbone, parent)
     head = ClassificationHead(architecture.hidden_size, num_outputs, dropout, dtype=dtype)
-    return TaskModel(backbone, head)
+    student = TaskModel(backbone, head)
+    if trained:
+        for _, target, source in _layer_pairs(student.head, supernet.head):
+            _assign_cut(target, source)
+    return student
 
 
 def inherit(child: EfficientBert, parent: EfficientBert) -> None:
@@ -50,7 +59,11 @@ def inherit(child: EfficientBert, parent: EfficientBert) -> None:
                 f"{name} of shape {tuple(target.shape)} cannot be cut out of {tuple(source.shape)}"
             )
     for _, target, source in pairs:
-        target.assign(source[tuple(slice(size) for size in target.shape)])
+        _assign_cut(target, source)
+
+
+def _assign_cut(target, source) -> None:
+    target.assign(source[tuple(slice(size) for size in target.shape)])
 
 
 def _pairs(child: EfficientBert, parent: EfficientBert):

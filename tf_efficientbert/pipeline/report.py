@@ -7,6 +7,7 @@ from pathlib import Path
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
+from tf_efficientbert.reporting.study import Stage, read_stages
 from tf_efficientbert.reporting.tables import text_table
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
@@ -63,7 +64,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         text_table(_model_rows(report["models"])),
         gap_sentence(report["models"]),
         *_compression(report.get("compression")),
-        *_stages(report["search"]["stages"]),
+        *_stages(read_stages(report)),
         "Share of answers equal to the Keras model's, and the largest difference of a logit:",
         text_table(_parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
@@ -113,27 +114,19 @@ def _compression(steps: list[dict] | None) -> list[str]:
     return ["What each step of compression cost and saved:", text_table(compression_rows(steps))]
 
 
-def _stages(stages: list[dict]) -> list[str]:
+def _stages(stages: list[Stage]) -> list[str]:
     """A line a stage: how many candidates, the best of them, the time."""
     lines = []
     for stage in stages:
-        tried = stage["candidates"]
-        best = tried[stage["best"]]
-        failed = sum(candidate["state"] == "failed" for candidate in tried)
+        tried = stage.candidates
+        failed = sum(candidate.failed for candidate in tried)
         lines.append(
-            f"Search, {stage['name']}: {len(tried)} candidates"
+            f"Search, {stage.name}: {len(tried)} candidates"
             + (f", {failed} of them failed" if failed else "")
-            + f", best {stage['metric']} {100 * best['score']:.1f} on "
-            f"{stage['validation_examples']} held-out examples, "
-            f"{_stage_seconds(stage):.0f} s"
+            + f", best {stage.metric} {100 * stage.best.score:.1f} on "
+            f"{stage.examples} held-out examples, {stage.seconds:.0f} s"
         )
     return lines
-
-
-def _stage_seconds(stage: dict) -> float:
-    """Of its candidates, and of the training they may share."""
-    own = sum(candidate["seconds"] for candidate in stage["candidates"])
-    return own + stage.get("training_seconds", 0.0)
 
 
 def _parity_rows(parity: dict) -> list[list[str]]:

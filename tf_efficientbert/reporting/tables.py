@@ -76,7 +76,6 @@ def progress(stage: Stage) -> str:
     parts = [f"{done} of {stage.planned}" if stage.planned else f"{done}"]
     counts = {
         "failed": sum(c.failed for c in stage.candidates),
-        "running": sum(c.state == "running" for c in stage.candidates),
         "reused": sum(c.reused for c in stage.candidates),
     }
     return ", ".join(parts + [f"{number} {state}" for state, number in counts.items() if number])

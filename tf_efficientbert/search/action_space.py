@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
+import optuna
 
 __all__ = ["LearnedActionSpace", "depth_for"]
 
@@ -194,7 +195,6 @@ def _tuned_parameters(
     features: np.ndarray, labels: np.ndarray, seed: int, tuning_rounds: int
 ) -> dict:
     """The LightGBM parameters of the lowest cross-validated log-loss that TPE found."""
-    import optuna  # only tuned searches need it
 
     def loss(trial: optuna.Trial) -> float:
         suggested = {
@@ -207,13 +207,8 @@ def _tuned_parameters(
         parameters = _fixed_parameters(len(labels), seed) | suggested
         return _cross_validated_loss(features, labels, parameters, seed)
 
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        study.optimize(loss, n_trials=tuning_rounds)
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.optimize(loss, n_trials=tuning_rounds)
     return study.best_params
 
 

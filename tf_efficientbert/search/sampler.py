@@ -167,7 +167,7 @@ class ActionSpaceSampler(Sampler):
         seed: int,
         start: int,
         every: int,
-        exploration: float = 0.1,
+        exploration: float = 1.0,
         tuning_rounds: int = 0,
         max_draws: int = _MAX_DRAWS,
     ) -> None:

@@ -118,8 +118,11 @@ def search(options: SearchOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        searching = _Search(options, run)
-        best = searching.run()
+        try:
+            searching = _Search(options, run)
+            best = searching.run()
+        except SpaceError as error:
+            raise UserError(f"--min_parameters, --max_parameters: {error}") from error
         result = {
             "architecture": json.loads(best.architecture.to_json()),
             "parameters": best.parameters,
@@ -251,10 +254,7 @@ class _Search:
             space = JointSpace(self._supernet.backbone.architecture, self._budget)
         else:
             space = SizeSpace(best, self._budget)
-        try:
-            draw_within(space, "trial")
-        except SpaceError as error:
-            raise UserError(f"--min_parameters, --max_parameters: {error}") from error
+        draw_within(space, "trial")
         return space
 
     def _sampler(self, stage: Stage, space: Space) -> Sampler:
@@ -298,7 +298,13 @@ class _Search:
         sizes = warm.fit_size, warm.vocabulary_size, warm.max_positions
         maximum = options.max_parameters
         if not maximum:
-            plain = resolve_architecture("plain", warm.architecture)
+            try:
+                plain = resolve_architecture("plain", warm.architecture)
+            except UserError as error:
+                raise UserError(
+                    "--max_parameters=0 takes the plain student's, and there is none for "
+                    f"--supernet={options.supernet} ({error}): name a number"
+                ) from error
             maximum = plain.count_parameters(*sizes)
         minimum = options.min_parameters or round(maximum * _BUDGET_SHARE)
         if minimum > maximum:

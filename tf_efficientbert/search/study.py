@@ -18,8 +18,6 @@ STUDY = "study.journal"  # in the search's folder
 COMPLETE, FAILED = "complete", "failed"
 _STATES = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -106,9 +104,9 @@ class Study:
 
     def begin(self, stage: str, **notes) -> None:
         """Makes room for a stage and keeps `notes`, JSON values, about it."""
-        study = optuna.create_study(
-            storage=self._storage, study_name=stage, direction="maximize", load_if_exists=True
-        )
+        if stage not in self.stages:
+            optuna.create_study(storage=self._storage, study_name=stage, direction="maximize")
+        study = self._study(stage)
         for name, value in notes.items():
             if study.user_attrs.get(name) != value:
                 study.set_user_attr(name, value)
