@@ -124,7 +124,7 @@ def _stages(stages: list[Stage]) -> list[str]:
             f"Search, {stage.name}: {len(tried)} candidates"
             + (f", {failed} of them failed" if failed else "")
             + f", best {stage.metric} {100 * stage.best.score:.1f} on "
-            f"{stage.examples} held-out examples, {stage.seconds:.0f} s"
+            f"{stage.examples:.0f} held-out examples, {stage.seconds:.0f} s"
         )
     return lines
 
