@@ -275,7 +275,7 @@ def test_killed_ten_times_at_any_moment_it_ends_as_in_one_go(options, finished, 
         try:
             while _saved(folder) == before and process.poll() is None:  # it starts and reads
                 time.sleep(0.02)
-            process.wait(delays.uniform(0, 0.15) * finished[2])
+            process.wait(delays.uniform(0, 0.08) * finished[2])
             assert process.returncode == 0
         except subprocess.TimeoutExpired:
             process.kill()
