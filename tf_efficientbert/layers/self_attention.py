@@ -67,26 +67,30 @@ class SelfAttention(keras.layers.Layer):
         ):
             layer.build((None, None, self.hidden_size))
 
-    def _split_heads(self, x):
-        x = ops.reshape(x, (-1, ops.shape(x)[1], self.num_heads, self.head_size))
-        return ops.transpose(x, (0, 2, 1, 3))
-
     def call(self, x, bias, dropout_seed=None, training=False):
-        """Attends within `x` [batch, tokens, hidden_size] under `bias` (see `attention_bias`).
+        """Attends within `x` under `bias` (see `attention_bias`).
+
+        `x` is [batch, tokens, hidden_size], or [batch * tokens, hidden_size]: so a projection is
+        one matrix product, without the shape arithmetic that flattens and restores.
 
         Returns the block's output, shaped like `x`, and the biased scores before softmax,
         [batch, num_heads, tokens, tokens], which distillation reads.
         """
-        query = self._split_heads(self.query(x))
-        key = self._split_heads(self.key(x))
-        value = self._split_heads(self.value(x))
+        by_head = (-1, ops.shape(bias)[-1], self.num_heads, self.head_size)
+
+        def split_heads(projected):
+            return ops.transpose(ops.reshape(projected, by_head), (0, 2, 1, 3))
+
+        query = split_heads(self.query(x))
+        key = split_heads(self.key(x))
+        value = split_heads(self.value(x))
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = scores * self.head_size**-0.5 + ops.cast(bias, scores.dtype)
         probabilities = self.dropout_layer(
             ops.softmax(scores, axis=-1), fold_in(dropout_seed, 0), training=training
         )
         context = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
-        context = ops.reshape(context, (-1, ops.shape(context)[1], self.hidden_size))
+        context = ops.reshape(context, (-1, *ops.shape(x)[1:]))
         update = self.dropout_layer(
             self.output_projection(context), fold_in(dropout_seed, 1), training=training
         )

@@ -1,6 +1,7 @@
 """The backbone: EfficientBERT students, supernets and BERT teachers alike."""
 
 import keras
+from keras import ops
 
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.layers import BertEmbedding, FeedForwardCell, SelfAttention, TrigramEmbedding
@@ -140,6 +141,8 @@ class EfficientBert(keras.Model):
             dropout_seed=fold_in(dropout_seed, 0),
             training=training,
         )
+        tokens = ops.shape(token_ids)[1]
+        x = ops.reshape(x, (-1, self.architecture.hidden_size))  # see SelfAttention.call
         hidden_states, attention_scores = [x], []
         for i, (attention, ffn_cell) in enumerate(zip(self.attentions, self.cells, strict=True)):
             x, scores = attention(
@@ -156,9 +159,13 @@ class EfficientBert(keras.Model):
             attention_scores.append(scores)
         if self.fit_projection:
             hidden_states = [self.fit_projection(state) for state in hidden_states]
+
+        def by_token(flat):
+            return ops.reshape(flat, (-1, tokens, flat.shape[-1]))
+
         return {
-            "sequence_output": x,
-            "hidden_states": hidden_states,
+            "sequence_output": by_token(x),
+            "hidden_states": [by_token(state) for state in hidden_states],
             "attention_scores": attention_scores,
         }
 
