@@ -68,6 +68,11 @@ def test_tables_of_few_bits_are_off_by_half_a_step_at_most(bits, steps, embeddin
     assert np.abs(rows - expected).max() > 0 and not rows[0, 1].any()
 
 
+def test_a_length_over_the_model_s_positions_is_refused():
+    with pytest.raises(UserError, match=f"{MAX_POSITIONS + 1} tokens are over the model's"):
+        InferenceGraph(small_task_model(), MAX_POSITIONS + 1)
+
+
 def test_spans_have_no_such_graph():
     with pytest.raises(UserError, match="only a classification or a regression"):
         InferenceGraph(small_task_model("span"), MAX_POSITIONS)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -240,6 +241,16 @@ def test_a_finished_search_returns_what_it_returned(options, finished):
     folder, result, _ = finished
     again = search(options(folder))
     assert again == json.loads(json.dumps(result))
+
+
+def test_an_emptied_study_is_not_taken_for_a_new_search(options, finished, tmp_path):
+    folder = tmp_path / "search"
+    shutil.copytree(finished[0], folder)
+    (folder / "result.json").unlink()
+    (folder / STUDY).write_bytes(b"")
+    with pytest.raises(UserError, match=f"{STUDY} is empty, but a search was at work here"):
+        search(options(folder))
+    assert (folder / "clock.json").exists()
 
 
 @pytest.mark.slow

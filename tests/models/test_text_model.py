@@ -114,8 +114,13 @@ def test_a_folder_in_which_a_file_is_missing_is_named(folder, name):
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path}/absent holds no saved model"):
+    with pytest.raises(UserError, match="absent holds no saved model: there is no such folder"):
         load(tmp_path / "absent")
+
+
+def test_a_job_s_folder_points_to_the_model_in_it(folder):
+    with pytest.raises(UserError, match=f"{folder.parent} holds no .*; {folder} does"):
+        load(folder.parent)
 
 
 _DAMAGES = {

@@ -68,6 +68,7 @@ def _stage(name: str, count: int, layers: int) -> dict:
         "name": name,
         "metric": "accuracy",
         "planned": count,
+        "ended": True,
         "validation_examples": 500,
         "sampler": "action space",
         "fits": [{"candidates": 2, "depth": 1, "share": 0.5}],

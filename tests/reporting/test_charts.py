@@ -8,6 +8,7 @@ from tf_efficientbert.reporting.study import read_stages
 
 from .reports import report
 
+SEARCH = report()["search"]["stages"]
 STAGES = read_stages(report())
 
 
@@ -38,6 +39,25 @@ def test_dev_score_stands_below_the_loss():
 
 def test_best_so_far_marks_where_the_action_space_was_first_fitted():
     assert "action space first fitted, after 2" in charts.best_so_far(STAGES[0], 0)
+
+
+def test_the_error_of_the_best_score_is_drawn_where_it_is_known():
+    chart = charts.best_so_far(STAGES[0], 0)
+    assert "one standard error of the best" in chart
+    other = read_stages({"search": {"stages": [{**SEARCH[0], "metric": "perplexity"}]}})
+    assert "one standard error" not in charts.best_so_far(other[0], 0)
+
+
+def test_a_shared_training_is_cut_where_one_part_ends_and_the_next_begins():
+    records = [{"step": step, "loss": float(step)} for step in (1, 3, 4, 6)] + [{"loss": 1.0}, None]
+    given = {**SEARCH[0], "training": records, "phases": [["text", 3], ["task", 3]]}
+    (stage,) = read_stages({"search": {"stages": [given]}})
+    assert stage.shared_trainings == {
+        "text": [{"step": 1, "loss": 1.0}, {"step": 3, "loss": 3.0}],
+        "task": [{"step": 1, "loss": 4.0}, {"step": 3, "loss": 6.0}],
+    }
+    (stage,) = read_stages({"search": {"stages": [{**given, "phases": None}]}})
+    assert [record["step"] for record in stage.shared_trainings["training"]] == [1, 3, 4, 6]
 
 
 def test_candidates_curves_tell_the_best_and_the_failed_ones():

@@ -37,7 +37,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.handle_startendtag(tag, attrs)
-        if tag != "meta":
+        if tag not in ("meta", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -162,6 +162,24 @@ def test_an_empty_report_says_what_is_not_there_yet():
     read = assert_well_formed(page({}))
     assert "No search has been run yet" in read.text
     assert "No model has been scored yet" in read.text
+
+
+def test_exported_forms_stand_with_their_score_agreement_and_difference():
+    figures = {"max_difference": 0.25, "agreement": 0.993, "accuracy": 0.881, "keras": None}
+    parity = {"searched": {"keras": figures, "litert_int8": figures}, "plain": {"other": {}}}
+    read = assert_well_formed(page({"parity": parity}))
+    text = read.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "88.1 %, 99.3 % alike, 2e-01" in text or "88.1 %, 99.3 % alike, 3e-01" in text
+    assert "litert int8" in text and "Exported forms" in text
+
+
+def test_a_search_at_work_is_not_said_to_be_finished():
+    stages = report()["search"]["stages"]
+    assert "Searched in 3 stages" in assert_well_formed(page({"search": {"stages": stages}})).text
+    for part in (stages[:2], [*stages[:2], {**stages[2], "ended": False}]):
+        read = assert_well_formed(page({"search": {"stages": part}}))
+        assert "The search is not finished; so far" in read.text
+        assert "The best so far" in read.text
 
 
 def test_a_stage_that_has_only_begun_says_so():

@@ -157,7 +157,7 @@ def test_a_value_that_makes_no_stage_is_named_with_file_stage_and_key(written, k
 
 @pytest.mark.parametrize("key", ["epochs", "training.epochs"])
 def test_an_unknown_key_is_named(written, key):
-    _assert_refused(written(_with(3, key, 1)), "stage 3", "unknown epochs")
+    _assert_refused(written(_with(3, key, 1)), "stage 3", "the unknown epochs")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,7 @@ def test_a_last_line_that_is_no_json_is_dropped_by_the_next_writer(path):
         b"\xff\xfe\x00",
         b"null",
         b"[1, 2]",
+        b'{"op_code": 99}',
     ],
 )
 @pytest.mark.parametrize("writable", [False, True])
@@ -176,6 +177,7 @@ def test_a_broken_line_in_the_middle_names_the_file(path, broken, writable):
     with pytest.raises(UserError) as caught:
         Study(path, writable=writable)
     assert f"{path} is damaged" in str(caught.value)
+    assert "line 4" in str(caught.value) or b"op_code" in broken
     assert "\n" not in str(caught.value)
 
 

@@ -80,7 +80,7 @@ def test_every_flag_that_differs_is_named_with_both_values(tmp_path):
 def test_another_job_s_directory_is_refused(tmp_path):
     _finish(_Options(output_dir=str(tmp_path)))
     other = _OtherOptions(output_dir=str(tmp_path))
-    with pytest.raises(UserError, match="job was '_Options' and is now '_OtherOptions'"):
+    with pytest.raises(UserError, match="another job .*_Options, this is _OtherOptions"):
         _finish(other)
 
 

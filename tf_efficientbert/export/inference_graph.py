@@ -34,7 +34,7 @@ class InferenceGraph(tf.Module):
             in; ai-edge-quantizer leaves tables in float.
 
     Raises:
-        UserError: `model` answers something else, such as spans.
+        UserError: `model` answers something else, such as spans, or has fewer positions.
     """
 
     def __init__(
@@ -48,6 +48,10 @@ class InferenceGraph(tf.Module):
         if not isinstance(getattr(model, "head", None), ClassificationHead):
             raise UserError("only a classification or a regression can be written as LiteRT file")
         backbone = model.backbone
+        if longest > backbone.max_positions:
+            raise UserError(
+                f"{longest} tokens are over the model's {backbone.max_positions} positions"
+            )
         self._masked_score = masked_score
         self._embedding = _Embedding(backbone.embedding, longest, table_bits)
         attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]

@@ -174,7 +174,9 @@ def load(folder: str | Path) -> TextModel:
     is_huggingface = is_huggingface_folder(folder)
     for name in () if is_huggingface else (_NETWORK, _DESCRIPTION, "vocab.txt"):
         if not (folder / name).is_file():
-            raise UserError(f"{folder} holds no saved model: there is no {name} in it")
+            hint = f"; {folder / 'model'} does" if (folder / "model" / name).is_file() else ""
+            missing = f"there is no {name} in it" if folder.is_dir() else "there is no such folder"
+            raise UserError(f"{folder} holds no saved model: {missing}{hint}")
     try:
         model, task, max_tokens = (
             read_huggingface_folder(folder) if is_huggingface else _read_saved(folder)

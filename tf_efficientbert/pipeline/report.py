@@ -7,6 +7,7 @@ from pathlib import Path
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
+from tf_efficientbert.reporting.parity import parity_rows
 from tf_efficientbert.reporting.study import Stage, read_stages
 from tf_efficientbert.reporting.tables import text_table
 
@@ -65,8 +66,8 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         gap_sentence(report["models"]),
         *_compression(report.get("compression")),
         *_stages(read_stages(report)),
-        "Share of answers equal to the Keras model's, and the largest difference of a logit:",
-        text_table(_parity_rows(report["parity"])),
+        "Exported forms: score, share of answers that are the Keras model's, largest difference:",
+        text_table(parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
         "Asked, the searched student said:",
         *map(_answer, report["answers"]),
@@ -127,22 +128,3 @@ def _stages(stages: list[Stage]) -> list[str]:
             f"{stage.examples:.0f} held-out examples, {stage.seconds:.0f} s"
         )
     return lines
-
-
-def _parity_rows(parity: dict) -> list[list[str]]:
-    forms = [form for form in next(iter(parity.values())) if form != "keras"]
-    rows = [["model", *forms]]
-    for name, figures in parity.items():
-        cells = [figures[form] for form in forms]
-        rows.append(
-            [
-                name,
-                *(
-                    f"{100 * c['agreement']:.1f}% ({c['max_difference']:.0e})"
-                    if "agreement" in c
-                    else f"{c['max_difference']:.0e}"
-                    for c in cells
-                ),
-            ]
-        )
-    return rows

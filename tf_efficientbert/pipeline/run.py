@@ -65,7 +65,9 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         }
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
-            say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}")
+            finished = (options.root / name.replace("_", "/") / "result.json").is_file()
+            done = ": finished before" if finished else ""
+            say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}{done}")
             results[name] = phase()
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in options.models}

@@ -1,15 +1,19 @@
 """The chosen architecture, cell by cell, beside the one that it is measured against."""
 
+import re
+
 from tf_efficientbert.architecture.spec import Architecture
 from tf_efficientbert.reporting.cell_graph import draw_cell
-from tf_efficientbert.reporting.markup import Markup, element
-from tf_efficientbert.reporting.models import PLAIN, SEARCHED, find
+from tf_efficientbert.reporting.markup import Child, Markup, element
+from tf_efficientbert.reporting.models import PLAIN, PUBLISHED, SEARCHED, find
 from tf_efficientbert.reporting.study import read_architecture
 
-_BESIDE = ("published", PLAIN)
+_BESIDE = (PUBLISHED, PLAIN)
 _READING = (
     "Read from the bottom up: x is what self-attention hands on, W₁ and W₂ are the two linear maps "
-    "with their widths. × N stacks N such cells, each with its own weights, the same formula."
+    "with their widths. × N stacks N such cells, each with its own weights, the same formula. In "
+    "the text below a drawing linear2_3 is a linear map of a cell that is stacked twice and has a "
+    "third of the inner width; wb1 and wb2 are the weights of W₁ and W₂."
 )
 
 
@@ -63,5 +67,10 @@ def _cell(name: str, architecture: Architecture, layer: int) -> Markup:
         "figure",
         element("figcaption", element("strong", name)),
         element("div", drawing, class_="scroll"),
-        element("code", str(cell)),
+        element("code", _breakable(str(cell))),
     )
+
+
+def _breakable(formula: str) -> list[Child]:
+    """The formula with a chance to break the line behind each of its words."""
+    return [part for word in re.split(r"(?<=[(,])", formula) for part in (word, element("wbr"))]

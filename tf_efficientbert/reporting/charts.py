@@ -61,7 +61,7 @@ def score_against_parameters(stages: Sequence[Stage]) -> Markup | None:
             x = [value / 1e6 for value in failed]
             transform = axes.get_xaxis_transform()
             axes.plot(x, [0.03] * len(x), "x", color=FAILED, ms=7, mew=1.8, transform=transform)
-        axes.set(xlabel="parameters, M", ylabel=_axis(metric))
+        axes.set(xlabel="parameters as searched, M", ylabel=_axis(metric))
 
     legend = [(*_mark(position), stages[position].name) for position, _ in drawn]
     if result and result[1].parameters is not None and result[1].score is not None:
@@ -84,10 +84,14 @@ def best_so_far(stage: Stage, position: int) -> Markup | None:
     best = [max(y for _, y in ordered[: count + 1]) for count in range(len(ordered))]
     last = max((c.index for c in stage.candidates), default=0)
     failed = [c.index for c in stage.candidates if c.failed]
+    error = stage.error(best[-1] / 100 if formats.is_share(stage.metric) else best[-1])
+    error = error and _shown(error, stage.metric)
 
     def draw(panels: list["Axes"]) -> None:
         (axes,) = panels
         steps = [*(x for x, _ in ordered), max(last, ordered[-1][0])]
+        if error:
+            axes.axhspan(best[-1] - error, best[-1] + error, color=FAINT, alpha=0.25, lw=0)
         axes.plot(x, y, **_points(position) | {"alpha": 0.45})
         axes.plot(steps, [*best, best[-1]], drawstyle="steps-post", **_line(position))
         _room(axes, "y")
@@ -104,6 +108,8 @@ def best_so_far(stage: Stage, position: int) -> Markup | None:
 
     colour = COLOURS[position % len(COLOURS)]
     legend = [("━", colour, "best so far"), (*_mark(position), "candidate")]
+    if error:
+        legend.append(("▒", FAINT, "± one standard error of the best"))
     if failed:
         legend.append(("✕", FAILED, "failed"))
     if stage.fits:
@@ -137,7 +143,8 @@ def candidate_losses(stage: Stage, position: int) -> Markup | None:
         legend.append(("━", FAILED, "failed"))
     label = f"{stage.name}: loss of {formats.plural(len(curves), 'candidate')} during training"
     picture = svg(f"losses-{position}", label, draw)
-    return figure(f"Candidates' trainings: {stage.name}", picture, None, legend)
+    title = f"Candidates' trainings: {stage.name}"
+    return figure(title, picture, "raw text first, then the task", legend)
 
 
 def training(name: str, records: Sequence[Any], key: str) -> Markup | None:

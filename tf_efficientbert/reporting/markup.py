@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable
 
-_VOID = ("meta",)
+_VOID = ("meta", "wbr")
 
 
 class Markup(str):

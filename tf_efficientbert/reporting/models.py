@@ -8,7 +8,7 @@ from tf_efficientbert.reporting.formats import MISSING, finite
 from tf_efficientbert.reporting.markup import Markup
 from tf_efficientbert.reporting.tables import scrolling, table
 
-PLAIN, SEARCHED = "plain", "searched"
+PLAIN, PUBLISHED, SEARCHED = "plain", "published", "searched"
 _SCORE, _ERROR = "test_", "_standard_error"
 
 

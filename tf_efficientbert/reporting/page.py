@@ -10,12 +10,15 @@ from tf_efficientbert.reporting.compression import compression_table
 from tf_efficientbert.reporting.formats import MISSING
 from tf_efficientbert.reporting.markup import Markup, element
 from tf_efficientbert.reporting.models import (
+    PLAIN,
+    PUBLISHED,
     SEARCHED,
     find,
     gap_sentence,
     headline_score,
     models_table,
 )
+from tf_efficientbert.reporting.parity import parity_rows
 from tf_efficientbert.reporting.study import (
     Stage,
     best_scored,
@@ -28,6 +31,20 @@ _ERRORS = (
     "± is one standard error. That of a gap is √(e₁² + e₂²), as if the two models had been scored "
     "on different examples; on the same ones it is usually smaller."
 )
+_MEANINGS = {
+    PLAIN: "Plain has BERT's ordinary cell, with the stacks and inner widths of published.",
+    PUBLISHED: "Published is the paper's six cells.",
+    SEARCHED: "Searched is what the search found.",
+}
+_PARITY = (
+    "What each exported form answers to the same examples: its score, the share of its answers "
+    "that are those of the Keras model, and the largest difference of a number."
+)
+_COUNTED = (
+    "Parameters of candidates are counted as the search does, with the projection to the teacher's "
+    "width that training alone needs and without the task's head; those of models as deployed."
+)
+_STAGES = 3  # Dong et al. 2021, section 3.4
 _COMPARABLE = (
     "Scores are comparable within a stage. Between stages candidates are trained in other ways, so "
     "a step from one stage's best to the next one's is no gain or loss by itself. The best of many "
@@ -48,10 +65,15 @@ def page(report: dict) -> str:
     title = str(report.get("title") or report.get("task") or "report")
     sections = [
         ("Models", "models", _models(models)),
+        ("Exported forms", "parity", _parity(report.get("parity") or {})),
         ("Compression", "compression", compression_table(report.get("compression") or [])),
         ("What each stage gained", "stages", _stages(stages)),
         ("Candidates", "candidates", _candidate_charts(stages)),
-        ("The chosen architecture", "architecture", cells_section(chosen, models)),
+        (
+            "The chosen architecture" if find(models, SEARCHED) else "The best so far",
+            "architecture",
+            cells_section(chosen, models),
+        ),
         ("Confusion", "confusion", _confusion(report.get("confusion") or {})),
         ("Trainings", "trainings", _trainings(report.get("losses") or {}, stages)),
         ("All candidates", "all", _all_candidates(stages)),
@@ -95,7 +117,10 @@ def _headline(
     if (examples := formats.finite(report.get("examples"))) is not None:
         about.append(formats.plural(round(examples), "example"))
     searched = [f"{stage.name} ({tables.progress(stage)})" for stage in stages]
-    lead = f"Searched in {formats.plural(len(stages), 'stage')}: {', '.join(searched)}."
+    begun = f"Searched in {formats.plural(len(stages), 'stage')}"
+    if not _finished(stages):
+        begun = "The search is not finished; so far"
+    lead = f"{begun}: {', '.join(searched)}."
     tiles = _tiles(models, stages, chosen)
     return [
         element("h1", title),
@@ -105,6 +130,10 @@ def _headline(
         element("dl", tiles, class_="tiles") if tiles else None,
         _formulas(chosen) if chosen else None,
     ]
+
+
+def _finished(stages: Sequence[Stage]) -> bool:
+    return len(stages) >= _STAGES and all(stage.ended for stage in stages)
 
 
 def _formulas(chosen: Architecture) -> Markup:
@@ -122,13 +151,13 @@ def _tiles(
     if result := best_scored(stages):
         stage, best = result
         shown = formats.score(best.score, stage.metric, stage.error(best.score))
-        tiles.append((f"Best score of {stage.name}", shown))
+        tiles.append((f"Best of {stage.name}, held out", shown))
     searched = find(models, SEARCHED) or {}
-    parameters = formats.finite(searched.get("parameters"))
-    if parameters is None and result:
-        parameters = result[1].parameters
-    if parameters is not None:
-        tiles.append(("Parameters", formats.count(parameters)))
+    deployed = formats.finite(searched.get("parameters"))
+    if deployed is not None:
+        tiles.append(("Parameters, deployed", formats.count(deployed)))
+    elif result and result[1].parameters is not None:
+        tiles.append(("Parameters, as searched", formats.count(result[1].parameters)))
     if chosen:
         tiles.append(("Layers × width", f"{chosen.num_layers} × {chosen.hidden_size}"))
     if stages:
@@ -149,7 +178,18 @@ def _chosen(models: list[dict], stages: Sequence[Stage]) -> Architecture | None:
 def _models(models: list[dict]) -> list[Markup]:
     if not models:
         return [element("p", "No model has been scored yet.", class_="missing")]
-    return [models_table(models), element("p", _ERRORS, class_="note")]
+    known = [meaning for name, meaning in _MEANINGS.items() if find(models, name)]
+    return [models_table(models), element("p", " ".join([*known, _ERRORS]), class_="note")]
+
+
+def _parity(parity: dict) -> list[Markup] | None:
+    if not parity:
+        return None
+    head, *rows = parity_rows(parity)
+    return [
+        tables.scrolling(tables.table(head, rows), "exported forms"),
+        element("p", _PARITY, class_="note"),
+    ]
 
 
 def _stages(stages: Sequence[Stage]) -> list[Markup] | None:
@@ -185,8 +225,9 @@ def _trainings(losses: dict, stages: Sequence[Stage]) -> Markup | None:
     for position, (name, records) in enumerate(losses.items()):
         drawn.append(charts.training(str(name), records or (), f"training-{position}"))
     for position, stage in enumerate(stages):
-        name = f"{stage.name}: weight sharing, text then task"
-        drawn.append(charts.training(name, stage.training, f"sharing-{position}"))
+        for part, records in stage.shared_trainings.items():
+            name = f"{stage.name}: shared supernet, {part}"
+            drawn.append(charts.training(name, records, f"sharing-{position}-{part}"))
         drawn.append(charts.candidate_losses(stage, position))
     return _grid(drawn)
 
@@ -201,7 +242,10 @@ def _confusion(matrices: dict) -> Markup | None:
 
 
 def _all_candidates(stages: Sequence[Stage]) -> list[Markup]:
-    return [tables.candidates_details(stage) for stage in stages]
+    if not stages:
+        return []
+    note = element("p", _COUNTED, class_="note")
+    return [*(tables.candidates_details(stage) for stage in stages), note]
 
 
 def _grid(drawn: Sequence[Markup | None]) -> Markup | None:

@@ -41,7 +41,8 @@ class Candidate:
 class Stage:
     """One stage of the search: what it tried, in the order in which it did. More score is better.
 
-    `best_index` is the report's own word for its best candidate, None where it has none.
+    `best_index` is the report's own word for its best candidate, None where it has none; `training`
+    is its candidates' shared training, `phases` the names and steps of its parts.
     """
 
     name: str
@@ -53,6 +54,8 @@ class Stage:
     depths: tuple[int, ...]
     best_index: int | None
     training: Sequence[Any]
+    phases: tuple[tuple[str, int], ...]
+    ended: bool
     training_seconds: float | None
     candidates: tuple[Candidate, ...]
 
@@ -76,6 +79,21 @@ class Stage:
         known = [c.seconds for c in self.candidates if c.seconds is not None and not c.reused]
         known += [self.training_seconds] if self.training_seconds else []
         return sum(known) if known else None
+
+    @property
+    def shared_trainings(self) -> dict[str, list[dict]]:
+        """The records of each part of the shared training, its steps counted from its start."""
+        records = [record for record in self.training if isinstance(record, dict)]
+        parts, start = {}, 0
+        for name, steps in self.phases or (("training", 0),):
+            end = start + steps if steps else math.inf
+            parts[name] = [
+                {**record, "step": step - start}
+                for record in records
+                if (step := finite(record.get("step"))) is not None and start < step <= end
+            ]
+            start = end
+        return parts
 
     def error(self, score: float | None) -> float | None:
         """The standard error sqrt(p(1-p)/n) of an accuracy p on n examples, None elsewhere."""
@@ -117,6 +135,8 @@ def _stage(part: dict) -> Stage:
         depths=tuple(d for fit in fits if (d := _whole(fit.get("depth"))) is not None),
         best_index=_whole(part.get("best")),
         training=part.get("training") or (),
+        phases=tuple((str(name), _whole(steps) or 0) for name, steps in part.get("phases") or ()),
+        ended=bool(part.get("ended")),
         training_seconds=finite(part.get("training_seconds")),
         candidates=tuple(
             _candidate(given, position)

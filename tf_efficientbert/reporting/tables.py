@@ -83,10 +83,13 @@ def progress(stage: Stage) -> str:
 
 def candidates_details(stage: Stage) -> Markup:
     """Every candidate of a stage, folded away until it is asked for."""
-    head = ["candidate", "score", "parameters", "state", "time", "formulas, first layer to last"]
+    head = ["candidate", "score", "parameters as searched", "state", "time", "formulas by layer"]
     rows = [_candidate_row(candidate, stage) for candidate in stage.candidates]
     marked = [i for i, c in enumerate(stage.candidates) if c is stage.best]
     summary = f"{stage.name}: {formats.plural(len(rows), 'candidate')}"
+    if stage.best:
+        best = formats.score(stage.best.score, stage.metric)
+        summary += f", the best is number {stage.best.index} with {best}"
     content = (
         scrolling(table(head, rows, marked), f"candidates of {stage.name}")
         if rows

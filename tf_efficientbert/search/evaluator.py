@@ -178,9 +178,11 @@ class SharedWeights(Evaluator):
             self._learner = Learner(student, material.objective, seed, specs, chooses=True)
         except OUT_OF_MEMORY as error:
             raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
+        phases = material.phases(stage, batches_of)
+        self._phases = [[phase.name, phase.steps] for phase in phases]
         self._history = train_group(
             learners={0: self._learner},
-            phases=material.phases(stage, batches_of),
+            phases=phases,
             folder=folder,
             name=stage.name,
             checkpoint_seconds=material.checkpoint_seconds,
@@ -206,10 +208,12 @@ class SharedWeights(Evaluator):
 
     @property
     def notes(self) -> dict:
-        """{"training": [{"step", "loss"}], thinned out, "training_seconds": float}."""
+        """{"training": [{"step", "loss"}], thinned out, "phases": [[name, steps]] that it is made
+        of, "training_seconds": float}."""
         kept = _thinned(range(len(self._history)))
         return {
             "training": [{"step": i + 1, "loss": self._history[i]["loss"]} for i in kept],
+            "phases": self._phases,
             "training_seconds": sum(record["seconds"] for record in self._history),
         }
 

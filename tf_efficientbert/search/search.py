@@ -122,7 +122,11 @@ def search(options: SearchOptions) -> dict:
             searching = _Search(options, run)
             best = searching.run()
         except SpaceError as error:
-            raise UserError(f"--min_parameters, --max_parameters: {error}") from error
+            raise UserError(
+                f"--min_parameters={options.min_parameters}, "
+                f"--max_parameters={options.max_parameters} (where 0 stands for {_BUDGET_SHARE} of "
+                f"the maximum, and for the plain student's size): {error}"
+            ) from error
         result = {
             "architecture": json.loads(best.architecture.to_json()),
             "parameters": best.parameters,
@@ -178,6 +182,11 @@ class _Search:
                 f"--from_stage={options.from_stage}: no stage has been run in {run.path} yet"
             )
         self._study = Study(journal)
+        if run.has_checkpointed and not self._study.stages:
+            raise UserError(
+                f"{journal} is empty, but a search was at work here: restore it from a copy, or "
+                f"delete {run.path} to start over"
+            )
 
     @property
     def metric(self) -> str:

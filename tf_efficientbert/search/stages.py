@@ -197,10 +197,11 @@ def _build(kind: type, values, where: str):
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected an object with the keys of {kind.__name__}")
     types = {field.name: field.type for field in dataclasses.fields(kind)}
-    for problem, keys in (("lacks", set(types) - set(values)), ("has", set(values) - set(types))):
-        if keys:
-            unknown = "unknown " if problem == "has" else ""
-            raise UserError(f"{where} {problem} {unknown}{', '.join(sorted(keys))}")
+    missing, unknown = sorted(set(types) - set(values)), sorted(set(values) - set(types))
+    if missing or unknown:
+        problems = [f"lacks {', '.join(missing)}"] if missing else []
+        problems += [f"has the unknown {', '.join(unknown)}"] if unknown else []
+        raise UserError(f"{where} {' and '.join(problems)}")
     for key, value in values.items():
         expected = types[key]
         if expected is float and type(value) is int:

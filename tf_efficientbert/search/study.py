@@ -91,10 +91,10 @@ class Study:
             raise UserError(f"{self.path} is missing: no search has begun there")
         try:
             self._storage = JournalStorage(JournalFileBackend(str(self.path)))
-        except (ValueError, KeyError, TypeError) as error:
+        except Exception as error:  # Optuna's reader has many kinds, AssertionError among them
             raise UserError(
-                f"{self.path} is damaged and cannot be read: {first_line(error)}; restore it from "
-                "a copy, or delete the search's folder to start over"
+                f"{self.path} is damaged and cannot be read: {_damage(self.path, error)}; restore "
+                "it from a copy, or delete the search's folder to start over"
             ) from error
 
     @property
@@ -157,6 +157,18 @@ class Study:
 
     def _study(self, stage: str) -> optuna.Study:
         return optuna.load_study(study_name=stage, storage=self._storage)
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """The first line that is no entry of a journal; where all look like one, what Optuna said."""
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return f"line {number} is no JSON"
+        if not isinstance(entry, dict) or "op_code" not in entry:
+            return f"line {number} is no entry of a journal"
+    return f"Optuna does not know one of its entries ({first_line(error)})"
 
 
 def _mend(path: Path) -> None:

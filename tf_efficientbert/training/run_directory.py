@@ -33,7 +33,8 @@ class RunDirectory:
         self.path = path
         self._result_path = path / result_name
         self._opened = time.monotonic()
-        self._earlier = _read(path / "clock.json", {"seconds": 0.0})["seconds"]
+        self._clock = path / "clock.json"
+        self._earlier = _read(self._clock, {"seconds": 0.0})["seconds"]
 
     @property
     def result(self) -> dict | None:
@@ -45,9 +46,14 @@ class RunDirectory:
         """Time spent on this job, in this process and, up to their last checkpoint, in earlier."""
         return self._earlier + time.monotonic() - self._opened
 
+    @property
+    def has_checkpointed(self) -> bool:
+        """Whether a process has come as far as a checkpoint here."""
+        return self._clock.exists()
+
     def save_clock(self) -> None:
         """Remembers `seconds` for a process that goes on from here."""
-        write_json(self.path / "clock.json", {"seconds": self.seconds})
+        write_json(self._clock, {"seconds": self.seconds})
 
     @property
     def checkpoints(self) -> Path:
@@ -114,6 +120,11 @@ def _claim(path: Path, config) -> None:
         write_json(file, {"flags": flags, "contents": contents})
         return
     earlier = _read(file, {})
+    if earlier["flags"]["job"] != flags["job"]:
+        raise UserError(
+            f"{path} belongs to another job (its {_FLAGS} says {earlier['flags']['job']}, this is "
+            f"{flags['job']}): use another --output_dir"
+        )
     differences = [
         f"{name} was {earlier['flags'].get(name)!r} and is now {flags.get(name)!r}"
         for name in sorted({*earlier["flags"], *flags} - {*contents})
