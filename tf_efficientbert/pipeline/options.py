@@ -37,7 +37,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
     sampler: str = option("action-space", "the search's: action-space (learned) or random")
     group_size: int = option(4, "candidates trained side by side with one teacher pass")
-    student_epochs: float = option(6.0, "passes of each student over the task's sentences")
+    student_epochs: float = option(7.0, "passes of each student over the task's sentences")
     student_learning_rate: float = option(1e-3, "peak for the students")
     compress: str = option(
         "", "steps that make a smaller model of the searched one, as prune(0.5),quantize(int8)"
