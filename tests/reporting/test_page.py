@@ -165,11 +165,11 @@ def test_an_empty_report_says_what_is_not_there_yet():
 
 
 def test_exported_forms_stand_with_their_score_agreement_and_difference():
-    figures = {"max_difference": 0.25, "agreement": 0.993, "accuracy": 0.881, "keras": None}
+    figures = {"max_difference": 0.2, "agreement": 0.993, "accuracy": 0.881, "keras": None}
     parity = {"searched": {"keras": figures, "litert_int8": figures}, "plain": {"other": {}}}
     read = assert_well_formed(page({"parity": parity}))
     text = read.text.replace("\N{NO-BREAK SPACE}", " ")
-    assert "88.1 %, 99.3 % alike, 2e-01" in text or "88.1 %, 99.3 % alike, 3e-01" in text
+    assert "99.3 % alike, 2e-01" in text and "88.1 %" in text
     assert "litert int8" in text and "Exported forms" in text
 
 

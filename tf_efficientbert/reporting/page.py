@@ -18,7 +18,7 @@ from tf_efficientbert.reporting.models import (
     headline_score,
     models_table,
 )
-from tf_efficientbert.reporting.parity import parity_rows
+from tf_efficientbert.reporting.parity import parity_table
 from tf_efficientbert.reporting.study import (
     Stage,
     best_scored,
@@ -185,11 +185,7 @@ def _models(models: list[dict]) -> list[Markup]:
 def _parity(parity: dict) -> list[Markup] | None:
     if not parity:
         return None
-    head, *rows = parity_rows(parity)
-    return [
-        tables.scrolling(tables.table(head, rows), "exported forms"),
-        element("p", _PARITY, class_="note"),
-    ]
+    return [parity_table(parity), element("p", _PARITY, class_="note")]
 
 
 def _stages(stages: Sequence[Stage]) -> list[Markup] | None:
