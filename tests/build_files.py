@@ -266,9 +266,13 @@ def _short(labels: Iterable[str], folder: str) -> list[str]:
     def place(label: str):
         return not label.startswith(":"), label.replace(":", ".").split(".")
 
-    own = f"//{folder}:"
-    short = [f":{label[len(own) :]}" if label.startswith(own) else label for label in labels]
-    return sorted(short, key=place)
+    def written(label: str) -> str:
+        package, _, name = label.partition(":")
+        if package == f"//{folder}":
+            return f":{name}"
+        return package if package.endswith(f"/{name}") else label
+
+    return sorted(map(written, labels), key=place)
 
 
 # === BUILD files read back ===
