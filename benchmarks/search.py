@@ -22,12 +22,9 @@ from pathlib import Path
 import tensorflow as tf
 from absl import app, flags
 
-from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights
@@ -89,11 +86,6 @@ def _trials(run: Path, stage: int) -> list[Trial]:
     return study.trials(study.stages[stage])
 
 
-def _student(material: Material, architecture: Architecture) -> TaskModel:
-    outputs = material.task.num_outputs
-    return new_student(architecture, material.supernet, outputs, material.dropout, material.dtype)
-
-
 def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
     return learner.learn(batch, theirs, step, learning_rate=1e-3, prediction_scale=1.0)
 
@@ -101,7 +93,7 @@ def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
 def _training(run: Path, material: Material) -> list[dict]:
     learners = []
     for trial in _trials(run, 0)[: _GROUP.value]:
-        student = _student(material, trial.architecture)
+        student = material.student(trial.architecture)
         specs = material.task_teacher.specs
         learners.append(Learner(student, material.objective, trial.seed, specs))
     source = TrainingBatches(material.train, _BATCH, seed=0)
@@ -149,7 +141,7 @@ def _scoring(run: Path, material: Material) -> list[dict]:
     rows = []
     for index in range(_CANDIDATES.value):
         architecture = space.draw(f"benchmark/{index}")
-        student = _student(material, architecture)
+        student = material.student(architecture)
         alone = Learner(student, material.objective, 0, material.task_teacher.specs)
         held_out.score(alone)
         times = []

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import lightgbm
 import numpy as np
-import optuna
+
+from tf_efficientbert.search.quiet_optuna import optuna
 
 __all__ = ["LearnedActionSpace", "depth_for"]
 

@@ -17,7 +17,6 @@ import tensorflow as tf
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS, width_error
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
-from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.group import (
@@ -124,7 +123,7 @@ class TrainedAlone(Evaluator):
             seed = seed_of(material.seed, self._stage.name, index)
             keras.utils.set_random_seed(seed)
             try:
-                student = _student(material, architecture)
+                student = material.student(architecture)
                 specs = material.task_teacher.specs
                 learners[index] = Learner(student, material.objective, seed, specs)
             except OUT_OF_MEMORY as error:
@@ -173,7 +172,7 @@ class SharedWeights(Evaluator):
             return _ChoosingBatches(examples, batch_size, batch_seed, space)
 
         try:
-            student = _student(material, _widest(best))
+            student = material.student(_widest(best))
             specs = material.task_teacher.specs
             self._learner = Learner(student, material.objective, seed, specs, chooses=True)
         except OUT_OF_MEMORY as error:
@@ -252,11 +251,6 @@ class _ChoosingBatches:
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         candidate = draw_within(self._space, f"{self._seed}/{step}")
         return {**self._batches[step], "choices": choices_of(candidate)}
-
-
-def _student(material: Material, architecture: Architecture) -> TaskModel:
-    outputs = material.task.num_outputs
-    return new_student(architecture, material.supernet, outputs, material.dropout, material.dtype)
 
 
 def _widest(best: Architecture) -> Architecture:

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import tensorflow as tf
 
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import (
     MODEL_INPUTS,
     EncodedExamples,
@@ -14,9 +15,11 @@ from tf_efficientbert.data.batching import (
     evaluation_batches,
 )
 from tf_efficientbert.data.task import Task
+from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.group import Phase
 from tf_efficientbert.search.learner import Learner, TeacherPass
 from tf_efficientbert.search.stages import Stage
@@ -57,6 +60,11 @@ class Material:
     dtype: str
     seed: int
     checkpoint_seconds: float
+
+    def student(self, architecture: Architecture) -> TaskModel:
+        """A candidate before its first step; raises ValueError where it cannot inherit."""
+        outputs = self.task.num_outputs
+        return new_student(architecture, self.supernet, outputs, self.dropout, self.dtype)
 
     def held_out(self, stage: Stage) -> "HeldOut":
         """The examples that score the stage's candidates."""

@@ -4,13 +4,13 @@ import dataclasses
 import json
 from pathlib import Path
 
-import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.errors import UserError, first_line
+from tf_efficientbert.search.quiet_optuna import optuna
 
 __all__ = ["COMPLETE", "FAILED", "STUDY", "Study", "Trial", "best_of"]
 

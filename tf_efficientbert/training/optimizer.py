@@ -18,8 +18,7 @@ def is_decayed(variable) -> bool:
 class FusedAdamW(keras.optimizers.AdamW):
     """Keras' AdamW with TensorFlow's own kernel for the update of a variable.
 
-    The formula is the same; but a variable's update is one operation and one pass over memory
-    instead of a dozen, of which most of a small network's graph would consist.
+    The formula is the same; a variable's update is one operation instead of a dozen.
     """
 
     def update_step(self, gradient, variable, learning_rate):
