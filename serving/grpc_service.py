@@ -19,6 +19,7 @@ from tensorflow_serving.apis import (
 )
 
 from serving.example_forms import classify, regress
+from serving.grpc_gate import Gate
 from serving.metrics import Metrics, Observation
 from serving.repository import ModelRepository
 from serving.request import predict_inputs, serialized_examples
@@ -134,6 +135,7 @@ def make_server(
     address: str,
     max_request_bytes: int,
     max_requests: int,
+    gate: Gate,
     ssl=None,
 ) -> tuple[grpc.Server, int]:
     """A server that is bound, not started; and its port.
@@ -142,6 +144,7 @@ def make_server(
         address: host:port, port 0 for any.
         max_request_bytes: int; a larger message is refused with RESOURCE_EXHAUSTED.
         max_requests: int, requests at a time, each in a thread; one more is RESOURCE_EXHAUSTED.
+        gate: every call goes through it.
         ssl: an SSLConfig, or None for plain text.
 
     Raises:
@@ -149,6 +152,7 @@ def make_server(
     """
     server = grpc.server(
         ThreadPoolExecutor(max_requests, thread_name_prefix="grpc"),
+        interceptors=[gate],
         maximum_concurrent_rpcs=max_requests,
         options=[
             ("grpc.max_receive_message_length", max_request_bytes),

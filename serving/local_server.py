@@ -70,6 +70,7 @@ class LocalServer:
     def __init__(self, options: ServerOptions):
         # TensorFlow takes seconds to import: a wrong flag is told at once.
         from serving import config_files
+        from serving.grpc_gate import Gate
         from serving.grpc_service import make_server
         from serving.http_server import HttpServer
         from serving.metrics import Metrics
@@ -89,12 +90,14 @@ class LocalServer:
         host = f"[{options.host}]" if ":" in options.host else options.host
         self._metrics = metrics = Metrics()
         self._repository = ModelRepository(_loader(options, batching, metrics))
+        self._gate = Gate()
         self._grpc, self.grpc_port = make_server(
             self._repository,
             metrics,
             f"{host}:{options.port}",
             options.max_request_bytes,
             options.max_concurrent_requests,
+            self._gate,
             ssl,
         )
         self._http, self.rest_port = None, None
@@ -148,10 +151,10 @@ class LocalServer:
         seconds = self._options.drain_seconds
         _log.info("stopping: running requests have %g s to finish", seconds)
         end = time.monotonic() + seconds
-        stopped = self._grpc.stop(2 * seconds)  # set when every call has ended
+        self._gate.close()
         answered = self._http.drain(seconds) if self._http else True
-        answered &= stopped.wait(max(end - time.monotonic(), 0))
-        self._grpc.stop(0).wait()
+        answered &= self._gate.wait(max(end - time.monotonic(), 0))
+        self._grpc.stop(max(end - time.monotonic(), 0)).wait()  # the last answers are sent
         self._repository.close()
         _log.info("stopped: %d requests answered", self._metrics.answered())
         if not answered:

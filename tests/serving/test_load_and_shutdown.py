@@ -90,9 +90,10 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     clients.join()
     answered = int(re.search(r"stopped: (\d+) requests answered", server.log())[1])
     assert clients.answers[1] == answered
-    # What came later was refused at the door: by gRPC, or because nothing listens any more.
+    # What came later was refused at the door: by gRPC's gate, or because nothing listens any more.
     assert len(clients.errors) == 16
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
+    assert any("the server is stopping" in error.message for error in clients.errors)
 
 
 def test_a_drain_that_was_too_short_is_told_by_the_exit_status(base, tmp_path):

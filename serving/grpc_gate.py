@@ -1,0 +1,58 @@
+"""The door of the gRPC side: open, or closed while a server stops."""
+
+import threading
+import time
+
+import grpc
+
+__all__ = ["Gate"]
+
+_LATE_SECONDS = 0.5  # in which a client that was just answered sends its next call
+
+
+class Gate(grpc.ServerInterceptor):
+    """Counts running calls; once closed, it refuses new ones with UNAVAILABLE.
+
+    `grpc.Server.stop` drops what has arrived and is not yet handed to a handler, which its client
+    sees as CANCELLED and does not try again elsewhere. Behind a closed gate there is nothing left
+    to drop.
+    """
+
+    def __init__(self):
+        self._running, self._closed = 0, False
+        self._changed = threading.Condition()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until no call is running and the late ones are refused.
+
+        Returns: whether every call that was let in has ended within `seconds`.
+        """
+        with self._changed:
+            ended = self._changed.wait_for(lambda: not self._running, seconds)
+        time.sleep(_LATE_SECONDS)
+        return ended
+
+    def intercept_service(self, continuation, handler_call_details):
+        handler = continuation(handler_call_details)
+        if handler is None:  # a method that nobody has: gRPC's own answer
+            return None
+
+        def answer(request, context):
+            with self._changed:
+                refused = self._closed
+                self._running += not refused
+            if refused:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the server is stopping")
+            try:
+                return handler.unary_unary(request, context)
+            finally:
+                with self._changed:
+                    self._running -= 1
+                    self._changed.notify_all()
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, handler.request_deserializer, handler.response_serializer
+        )
