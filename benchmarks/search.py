@@ -22,14 +22,15 @@ from pathlib import Path
 import tensorflow as tf
 from absl import app, flags
 
-from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights
 from tf_efficientbert.search.group import side_by_side
-from tf_efficientbert.search.learner import Learner, TeacherPass
+from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.material import Material
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
@@ -78,6 +79,7 @@ def _material(run: Path) -> Material:
         dtype=precision.dtype,
         seed=0,
         checkpoint_seconds=1e9,
+        teacher_memory_gb=0.0,
     )
 
 
@@ -96,33 +98,43 @@ def _training(run: Path, material: Material) -> list[dict]:
         student = material.student(trial.architecture)
         specs = material.task_teacher.specs
         learners.append(Learner(student, material.objective, trial.seed, specs))
-    source = TrainingBatches(material.train, _BATCH, seed=0)
-    batches = [
-        {name: tf.constant(array) for name, array in source[k].items()} for k in range(_STEPS.value)
-    ]
+    taught = material.task_teacher.recorded(material.train, 2.0, True, memory_gb=2.0)
 
-    def turn(groups: list[list[Learner]]) -> float:
+    def turn(groups: list[list[Learner]], examples) -> float:
+        source = TrainingBatches(examples, _BATCH, seed=0)
         started = time.perf_counter()
         for group in groups:
-            for step, batch in enumerate(batches):
-                theirs = material.task_teacher({name: batch[name] for name in MODEL_INPUTS})
+            for step in range(_STEPS.value):
+                batch = {name: tf.constant(array) for name, array in source[step].items()}
+                theirs = material.task_teacher(batch)
                 learn = functools.partial(_learn, batch, theirs, step)
                 side_by_side(dict(enumerate(group)), learn)
         return time.perf_counter() - started
 
     together, alone = [learners], [[learner] for learner in learners]
-    turn(together)  # traces
-    seconds = [(turn(together), turn(alone)) for _ in range(_TURNS.value)]
-    examples = _BATCH * _STEPS.value * len(learners)
-    return [
-        {
-            "measured": "training, examples per second and candidate",
-            "group": len(learners),
-            "together": round(examples / statistics.median(t for t, _ in seconds), 1),
-            "one at a time": round(examples / statistics.median(a for _, a in seconds), 1),
-            "ratio": round(statistics.median(a / t for t, a in seconds), 3),
-        }
+    turn(together, taught)  # traces
+    ways = {
+        "together, teacher recorded": (together, taught),
+        "together": (together, material.train),
+        "one at a time": (alone, material.train),
+    }
+    seconds = [
+        {name: turn(groups, examples) for name, (groups, examples) in ways.items()}
+        for _ in range(_TURNS.value)
     ]
+    examples = _BATCH * _STEPS.value * len(learners)
+    rates = {
+        name: round(examples / statistics.median(row[name] for row in seconds), 1) for name in ways
+    }
+    ratios = {
+        f"{name}, over one at a time": round(
+            statistics.median(row["one at a time"] / row[name] for row in seconds), 3
+        )
+        for name in ways
+        if name != "one at a time"
+    }
+    measured = "training, examples per second and candidate"
+    return [{"measured": measured, "group": len(learners), **rates, **ratios}]
 
 
 def _scoring(run: Path, material: Material) -> list[dict]:

@@ -54,6 +54,14 @@ def test_all_that_the_steps_have_made_holds_in_the_model_that_is_saved(folder, f
     assert model.backbone.architecture.cells == cells[1:]
 
 
+def test_teachers_that_are_asked_at_every_step_teach_the_same(folder, finished, tmp_path):
+    options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
+    compress(options)
+    histories = (json.loads((f / "history.json").read_text()) for f in (tmp_path, finished[0]))
+    losses = [[r["loss"] for step in history.values() for r in step] for history in histories]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
 def test_the_result_says_what_each_step_has_cost_and_saved(folder, finished):
     output_dir, result = finished
     rows = result["steps"]

@@ -17,7 +17,9 @@ from tests.search.tiny_search import (
     tiny_stage,
 )
 from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.search.budget import Budget
@@ -87,6 +89,20 @@ def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
     assert not folder.exists()
     with pytest.raises(_Killed):
         evaluator.evaluate(_FOUR)
+
+
+def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
+    outcomes = {}
+    for memory in (0.0, 1.0):
+        material = tiny_material(attention_ratio=0.0, teacher_memory_gb=memory)
+        evaluator = TrainedAlone(material, tiny_stage(), tmp_path / str(memory))
+        kinds = {type(phase.batches.examples) for phase in evaluator._phases}
+        assert kinds == {TaughtExamples if memory else EncodedExamples}
+        outcomes[memory] = evaluator.evaluate({5: _FOUR[5]})[5]
+    asked, recorded = outcomes.values()
+    assert recorded.score == asked.score
+    assert recorded.loss == pytest.approx(asked.loss, rel=1e-4)
+    np.testing.assert_allclose(recorded.losses, asked.losses, rtol=1e-4)
 
 
 def test_the_score_is_the_best_of_the_epochs(material, monkeypatch, tmp_path):

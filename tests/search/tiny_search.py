@@ -9,7 +9,7 @@ from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.search.learner import TeacherPass
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.search.material import Material
 from tf_efficientbert.search.stages import Stage, Training
 from tf_efficientbert.training.options import make_deterministic
@@ -46,7 +46,9 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
     )
 
 
-def tiny_material(kind="classification", dropout=0.1) -> Material:
+def tiny_material(
+    kind="classification", dropout=0.1, attention_ratio=1.0, teacher_memory_gb=0.0
+) -> Material:
     """A "classification" of three classes or a "regression"."""
     make_deterministic()
     task = TASKS[kind]
@@ -61,15 +63,16 @@ def tiny_material(kind="classification", dropout=0.1) -> Material:
     return Material(
         task=task,
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
-        text_teacher=TeacherPass(teacher.backbone, True, task.num_outputs),
-        task_teacher=TeacherPass(teacher, True, task.num_outputs),
+        text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task.num_outputs),
+        task_teacher=TeacherPass(teacher, bool(attention_ratio), task.num_outputs),
         text=tiny_examples(24),
         train=dataclasses.replace(train, labels=labels),
-        objective=Objective(real_tokens_only=True),
+        objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio),
         dropout=dropout,
         dtype="float32",
         seed=3,
         checkpoint_seconds=1e9,
+        teacher_memory_gb=teacher_memory_gb,
     )
 
 

@@ -18,6 +18,8 @@ from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, Traini
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.taught_examples import outputs_in
+from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.task_model import TaskModel
@@ -36,7 +38,7 @@ _MEASURED_EXAMPLES = 256  # by which layers are compared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompressOptions(TaskOptions, TrainingOptions):
+class CompressOptions(TaskOptions, TrainingOptions, TeachingOptions):
     """What `compress` is told."""
 
     output_dir: str = option("", "where the smaller model goes; run again on it to go on")
@@ -50,6 +52,7 @@ class CompressOptions(TaskOptions, TrainingOptions):
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
+        TeachingOptions.__post_init__(self)
         for name in ("model", "teacher"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: name the folder of a saved model")
@@ -125,6 +128,11 @@ class _Compression:
         self._quantizer: WeightQuantizer | None = None
         self._quantizes = False
         self._train: EncodedExamples = student.encode(train)
+        # All steps train on the same examples.
+        epochs = options.epochs * len(options.steps)
+        self._taught = TeacherPass(self._teach, False, student.task.num_outputs).recorded(
+            self._train, epochs, True, options.teacher_memory_gb
+        )
         self._encoded_dev = student.encode(dev)
         self._path = run.path / "steps.json"
         written = self._path.exists()
@@ -139,7 +147,7 @@ class _Compression:
             dropped = self._drop(step)
             name = str(Drop(layers=tuple(layer + 1 for layer in dropped)))
         self._quantizes = self._quantizes or isinstance(step, Quantize)
-        batches = TrainingBatches(self._train, options.batch_size, options.seed)
+        batches = TrainingBatches(self._taught, options.batch_size, options.seed)
         model = self._student.model
         with strategy.scope():
             pruner = Pruner(
@@ -181,6 +189,13 @@ class _Compression:
             self._quantizer.round()
         return self._student
 
+    def _teach(self, inputs, training=False):
+        theirs = self._teacher(inputs, training=training)
+        if self._options.hidden_ratio:
+            states = self._original(inputs, training=training)["hidden_states"]
+            theirs = {**theirs, "hidden_states": states}
+        return theirs
+
     def _loss_fn(self, model: TaskModel, quantizer: WeightQuantizer | None):
         objective = Objective(
             hidden_ratio=self._options.hidden_ratio,
@@ -192,10 +207,7 @@ class _Compression:
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            theirs = self._teacher(inputs, training=False)
-            if self._options.hidden_ratio:
-                states = self._original(inputs, training=False)["hidden_states"]
-                theirs = {**theirs, "hidden_states": states}
+            theirs = outputs_in(batch) or self._teach(inputs)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
                 ours = model(inputs, training=True, dropout_seed=dropout_seed)
             return objective.compare(theirs, ours, batch)

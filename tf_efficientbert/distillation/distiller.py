@@ -7,13 +7,15 @@ import keras
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
-from tf_efficientbert.data.batching import TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.taught_examples import outputs_in
+from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.score import score
@@ -31,7 +33,7 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
+class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOptions):
     """What `distill` is told; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "where the student goes; run again on it to go on")
@@ -57,6 +59,7 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions):
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
+        TeachingOptions.__post_init__(self)
         for name in ("teacher", "supernet"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: name the folder of a saved model")
@@ -254,17 +257,27 @@ def _distill_on_task(
 ) -> list[dict]:
     with strategy.scope():
         model = teacher.model.rebuilt(dtype=options.frozen_dtype)
+    attention_ratio = usable_attention_ratio(
+        options.attention_ratio, teacher.backbone, student.backbone
+    )
     objective = Objective(
         hidden_ratio=options.hidden_ratio,
-        attention_ratio=usable_attention_ratio(
-            options.attention_ratio, teacher.backbone, student.backbone
-        ),
+        attention_ratio=attention_ratio,
         prediction_ratio=options.prediction_ratio,
         temperature=options.temperature,
         real_tokens_only=options.real_tokens_only,
         sum_over_classes=options.sum_over_classes,
     )
+    examples = TeacherPass(model, bool(attention_ratio), student.task.num_outputs).recorded(
+        student.encode(train), options.epochs, options.real_tokens_only, options.teacher_memory_gb
+    )
     encoded_dev = student.encode(dev)
+
+    def losses(batch, dropout_seed):
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        theirs = outputs_in(batch) or model(inputs, training=False)
+        ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
+        return objective.compare(theirs, ours, batch)
 
     def evaluate():
         scores = score(student.task, student.logits(encoded_dev), dev.labels)
@@ -272,8 +285,8 @@ def _distill_on_task(
 
     return fit(
         model=student.model,
-        loss_fn=lambda batch, seed: objective.losses(model, student.model, batch, seed),
-        batches=TrainingBatches(student.encode(train), options.batch_size, options.seed),
+        loss_fn=losses,
+        batches=TrainingBatches(examples, options.batch_size, options.seed),
         options=options,
         strategy=strategy,
         run=run,

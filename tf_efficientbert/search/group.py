@@ -10,9 +10,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError, first_line
-from tf_efficientbert.search.learner import Learner, TeacherPass
+from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
@@ -160,7 +160,7 @@ class _GroupStep:
 
     def _teach(self, batch: dict) -> dict:
         try:
-            return self._phase.teacher({name: batch[name] for name in MODEL_INPUTS})
+            return self._phase.teacher(batch)
         except OUT_OF_MEMORY as error:
             raise UserError(
                 f"there is no memory for the teacher's pass over a batch of "

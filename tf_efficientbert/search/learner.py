@@ -10,44 +10,10 @@ from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.weights import FlatWeights
 from tf_efficientbert.training.optimizer import apply_gradients, build_optimizer
 
-__all__ = ["Learner", "TeacherPass"]
+__all__ = ["Learner"]
 
 _TOKENS = tf.TensorSpec([None, None], tf.int32)
 _CLIP_NORM = 1.0
-
-
-class TeacherPass:
-    """A teacher's outputs on a batch, computed once for however many learn from them.
-
-    Args:
-        model: EfficientBert (the teacher before fine-tuning) or TaskModel.
-        with_attention: whether the attention scores are among the outputs.
-        num_outputs: int, the task's; a bare encoder answers with that many logits of zero.
-    """
-
-    def __init__(self, model, with_attention: bool, num_outputs: int):
-        def outputs(inputs):
-            given = model(inputs, training=False)
-            kept = {"hidden_states": given["hidden_states"]}
-            if with_attention:
-                kept["attention_scores"] = given["attention_scores"]
-            size = tf.shape(inputs["token_ids"])[0]
-            shape = [size] if num_outputs == 1 else [size, num_outputs]
-            return {**kept, "logits": given.get("logits", tf.zeros(shape))}
-
-        self._outputs = tf.function(
-            outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
-        )
-
-    def __call__(self, inputs: dict) -> dict:
-        """The outputs, as those of EfficientBert and TaskModel, of a batch's model inputs."""
-        return self._outputs(inputs)
-
-    @property
-    def specs(self) -> dict:
-        """The outputs' shapes and types."""
-        outputs = self._outputs.get_concrete_function().structured_outputs
-        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
 
 
 class Learner:
@@ -57,7 +23,7 @@ class Learner:
         model: TaskModel that starts from warm weights.
         objective: what it matches.
         seed: int, the origin of its dropout masks.
-        teacher_specs: see `TeacherPass.specs`.
+        teacher_specs: see `distillation.TeacherPass.specs`.
         chooses: whether its cells are chosen by each batch's "choices", int32 [layers, 2] (see
             `EfficientBert.call`).
 

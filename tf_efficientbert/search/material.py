@@ -17,11 +17,12 @@ from tf_efficientbert.data.batching import (
 from tf_efficientbert.data.task import Task
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.group import Phase
-from tf_efficientbert.search.learner import Learner, TeacherPass
+from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.stages import Stage
 
 __all__ = ["HeldOut", "Material", "seed_of"]
@@ -47,6 +48,7 @@ class Material:
         dropout, dtype: of candidates.
         seed: of the search.
         checkpoint_seconds: time between two checkpoints of a training.
+        teacher_memory_gb: see `TeachingOptions`.
     """
 
     task: Task
@@ -60,6 +62,7 @@ class Material:
     dtype: str
     seed: int
     checkpoint_seconds: float
+    teacher_memory_gb: float
 
     def student(self, architecture: Architecture) -> TaskModel:
         """A candidate before its first step; raises ValueError where it cannot inherit."""
@@ -82,16 +85,28 @@ class Material:
             evaluate: see `Phase`, on the task.
         """
         training, phases = stage.training, []
+        trainings = 1 if stage.shares_weights else stage.candidates
 
-        def batches(name: str, examples: EncodedExamples):
-            return batches_of(examples, training.batch_size, seed_of(self.seed, "batches", name))
+        def batches(name: str, examples: EncodedExamples, teacher: TeacherPass, epochs: float):
+            taught = teacher.recorded(
+                examples,
+                epochs * trainings,
+                self.objective.real_tokens_only,
+                self.teacher_memory_gb,
+            )
+            return batches_of(taught, training.batch_size, seed_of(self.seed, "batches", name))
 
         if training.text_share and training.text_epochs:
             phases.append(
                 Phase(
                     name="text",
                     teacher=self.text_teacher,
-                    batches=batches("text", self._text(training.text_share)),
+                    batches=batches(
+                        "text",
+                        self._text(training.text_share),
+                        self.text_teacher,
+                        training.text_epochs,
+                    ),
                     epochs=training.text_epochs,
                     learning_rate=training.text_learning_rate,
                     prediction_scale=0.0,
@@ -103,7 +118,9 @@ class Material:
             Phase(
                 name="task",
                 teacher=self.task_teacher,
-                batches=batches("task", self.train.take(used)),
+                batches=batches(
+                    "task", self.train.take(used), self.task_teacher, training.task_epochs
+                ),
                 epochs=training.task_epochs,
                 learning_rate=training.task_learning_rate,
                 prediction_scale=1.0,

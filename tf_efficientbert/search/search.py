@@ -12,6 +12,7 @@ from tf_efficientbert.distillation.distiller import (
     resolve_architecture,
 )
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
@@ -21,7 +22,6 @@ from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.engine import StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
-from tf_efficientbert.search.learner import TeacherPass
 from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.space import (
@@ -47,7 +47,7 @@ _BUDGET_SHARE = 15 / 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions(TaskOptions, CorpusOptions):
+class SearchOptions(TaskOptions, CorpusOptions, TeachingOptions):
     """What `search` is told."""
 
     output_dir: str = option("", "where study and result go; run again on it to go on")
@@ -75,7 +75,8 @@ class SearchOptions(TaskOptions, CorpusOptions):
     checkpoint_seconds: float = option(20.0, "time between two checkpoints")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        TaskOptions.__post_init__(self)
+        TeachingOptions.__post_init__(self)
         for name in ("teacher", "supernet"):
             if not getattr(self, name):
                 raise UserError(f"--{name} is missing: name the folder of a saved model")
@@ -373,6 +374,7 @@ class _Search:
             dtype=options.training.dtype,
             seed=options.seed,
             checkpoint_seconds=options.checkpoint_seconds,
+            teacher_memory_gb=options.teacher_memory_gb,
         )
 
 

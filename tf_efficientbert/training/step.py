@@ -60,7 +60,8 @@ class TrainingStep:
             return tf.function(self._step, reduce_retracing=True, autograph=False)
         # Any batch size and length from the start: one trace instead of two.
         shapes = {
-            name: tf.TensorSpec([None] * array.ndim, array.dtype) for name, array in batch.items()
+            name: tf.TensorSpec([*[None, None][: array.ndim], *array.shape[2:]], array.dtype)
+            for name, array in batch.items()
         }
         signature = [shapes, tf.TensorSpec([], tf.int32)]
         return tf.function(self._step, input_signature=signature, autograph=False)

@@ -1,0 +1,92 @@
+"""A teacher's outputs, asked for batch by batch or recorded once."""
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.models.small_models import small_architecture, small_backbone, small_task_model
+from tests.training.tiny_training import tiny_examples
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
+from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
+from tf_efficientbert.errors import UserError
+
+_EXAMPLES = tiny_examples(50)
+
+
+def _teacher(kind="classification", dtype="float32"):
+    architecture = small_architecture(embedding="bert")
+    if kind == "text":
+        return small_backbone(architecture, dtype=dtype), 3
+    return small_task_model(kind, architecture, dtype=dtype), 1 if kind == "regression" else 3
+
+
+def _tensors(batch):
+    return {name: tf.constant(array) for name, array in batch.items()}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["classification", "regression", "text"])
+def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
+    model, outputs = _teacher(kind, dtype)
+    teacher = TeacherPass(model, False, outputs)
+    taught = teacher.recorded(_EXAMPLES, 2.0, True, 1.0)
+    asked_of, recorded_in = (TrainingBatches(e, 8, seed=5) for e in (_EXAMPLES, taught))
+    tolerance = 1e-5 if dtype == "float32" else 0.05
+    for step in (0, 3, 9):
+        batch = _tensors(recorded_in[step])
+        for name in MODEL_INPUTS:
+            np.testing.assert_array_equal(batch[name], asked_of[step][name])
+        recorded, asked = teacher(batch), teacher(_tensors(asked_of[step]))
+        assert recorded["logits"].dtype == asked["logits"].dtype
+        np.testing.assert_allclose(
+            *(np.float32(each["logits"]) for each in (recorded, asked)), atol=tolerance
+        )
+        real = np.array(batch["padding_mask"], bool)
+        assert not real.all()
+        states = zip(recorded["hidden_states"], asked["hidden_states"], strict=True)
+        for ours, theirs in states:
+            assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+            ours, theirs = np.float32(ours), np.float32(theirs)
+            np.testing.assert_allclose(ours[real], theirs[real], atol=tolerance)
+            assert not ours[~real].any()
+
+
+def test_it_is_recorded_alike_each_time():
+    model, outputs = _teacher()
+    batches = [TeacherPass(model, False, outputs).recorded(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
+    one, two = (outputs_in(taught.padded(np.arange(50))) for taught in batches)
+    np.testing.assert_array_equal(one["logits"], two["logits"])
+    np.testing.assert_array_equal(one["hidden_states"], two["hidden_states"])
+
+
+@pytest.mark.parametrize(
+    ("attention", "epochs", "real_tokens_only", "memory"),
+    [(True, 2.0, True, 1.0), (False, 1.0, True, 1.0), (False, 2.0, False, 1.0)]
+    + [(False, 2.0, True, 0.0), (False, 2.0, True, 1e-7)],
+)
+def test_what_cannot_be_kept_or_is_asked_once_is_not_recorded(
+    attention, epochs, real_tokens_only, memory, caplog
+):
+    model, outputs = _teacher()
+    teacher = TeacherPass(model, attention, outputs)
+    with caplog.at_level(logging.INFO, "tf_efficientbert"):
+        assert teacher.recorded(_EXAMPLES, epochs, real_tokens_only, memory) is _EXAMPLES
+    assert ("--teacher_memory_gb=1e-07" in caplog.text) == (memory == 1e-7)
+
+
+def test_the_memory_is_what_the_hidden_states_take():
+    model, outputs = _teacher()
+    teacher = TeacherPass(model, False, outputs)
+    layers = model.backbone.architecture.num_layers + 1
+    needed = len(_EXAMPLES.token_ids) * layers * 24 * 4 / 1e9
+    assert teacher.recorded(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
+    assert isinstance(teacher.recorded(_EXAMPLES, 2.0, True, needed * 1.001), TaughtExamples)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_a_memory_that_is_none_is_refused(value):
+    with pytest.raises(UserError, match="--teacher_memory_gb=.*: expected 0 or more"):
+        TeachingOptions(teacher_memory_gb=value)

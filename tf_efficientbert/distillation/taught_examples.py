@@ -1,0 +1,70 @@
+"""Examples that know what a teacher says of them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
+
+__all__ = ["TaughtExamples", "outputs_in"]
+
+_BATCH = 32
+_STATES, _LOGITS = "teacher_hidden_states", "teacher_logits"
+
+
+class TaughtExamples:
+    """`EncodedExamples` whose batches hold a teacher's outputs, computed once for each example.
+
+    What is computed follows from the examples alone, so that a run that is started again gets the
+    same bits.
+
+    Args:
+        examples: EncodedExamples.
+        outputs: model inputs -> {"hidden_states": list of [batch, tokens, width], "logits": [batch,
+            ...]}.
+
+    Attributes:
+        lengths: tokens of each example.
+    """
+
+    def __init__(self, examples: EncodedExamples, outputs: Callable[[dict], dict]):
+        self._examples, self.lengths = examples, examples.lengths
+        self._states = self._logits = None
+        with tqdm(total=len(examples), desc="teacher's outputs", unit="example") as bar:
+            for indices, batch in evaluation_batches(examples, _BATCH):
+                said = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
+                self._keep(indices, np.stack(said["hidden_states"], axis=2), said["logits"].numpy())
+                bar.update(len(indices))
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
+        """As `EncodedExamples.padded`, with what `outputs_in` reads; it is 0 at padding."""
+        batch = self._examples.padded(indices, tokens)
+        shape = (*batch["token_ids"].shape, *self._states.shape[1:])
+        states = np.zeros(shape, self._states.dtype)
+        for row, span in enumerate(map(self._span, indices)):
+            states[row, : span.stop - span.start] = self._states[span]
+        return {**batch, _STATES: states, _LOGITS: self._logits[indices]}
+
+    def _keep(self, indices, states: np.ndarray, logits: np.ndarray) -> None:
+        """`states`: [batch, tokens, layers + 1, width]; real tokens are kept, end to end."""
+        if self._states is None:
+            self._states = np.empty((self._examples.offsets[-1], *states.shape[2:]), states.dtype)
+            self._logits = np.empty((len(self), *logits.shape[1:]), logits.dtype)
+        self._logits[indices] = logits
+        for row, span in enumerate(map(self._span, indices)):
+            self._states[span] = states[row, : span.stop - span.start]
+
+    def _span(self, index: int) -> slice:
+        return slice(*self._examples.offsets[index : index + 2])
+
+
+def outputs_in(batch: dict) -> dict:
+    """What was recorded of a batch's examples, as a teacher gives it; {} where nothing was."""
+    if _STATES not in batch:
+        return {}
+    return {"hidden_states": tf.unstack(batch[_STATES], axis=2), "logits": batch[_LOGITS]}

@@ -1,0 +1,102 @@
+"""What a teacher says of a batch: computed there and then, or recorded once for every example."""
+
+import dataclasses
+import logging
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
+from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+__all__ = ["TeacherPass", "TeachingOptions"]
+
+_log = logging.getLogger(__name__)
+
+_TOKENS = tf.TensorSpec([None, None], tf.int32)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TeachingOptions:
+    """What a job is told about its teacher's passes."""
+
+    teacher_memory_gb: float = option(
+        2.0,
+        "record what the teacher says of each training example where that takes no more memory, "
+        "instead of asking it again in every epoch; goes with --real_tokens_only and without "
+        "attention loss; 0 for never",
+    )
+
+    def __post_init__(self) -> None:
+        if not (self.teacher_memory_gb >= 0 and math.isfinite(self.teacher_memory_gb)):
+            raise UserError(f"--teacher_memory_gb={self.teacher_memory_gb}: expected 0 or more")
+
+
+class TeacherPass:
+    """A teacher's outputs on a batch, computed once for however many learn from them.
+
+    Args:
+        model: EfficientBert (the teacher before fine-tuning) or TaskModel, or what is called like
+            them.
+        with_attention: whether the attention scores are among the outputs.
+        num_outputs: int, the task's; a bare encoder answers with that many logits of zero.
+    """
+
+    def __init__(self, model, with_attention: bool, num_outputs: int):
+        def outputs(inputs):
+            given = model(inputs, training=False)
+            kept = {"hidden_states": given["hidden_states"]}
+            if with_attention:
+                kept["attention_scores"] = given["attention_scores"]
+            size = tf.shape(inputs["token_ids"])[0]
+            shape = [size] if num_outputs == 1 else [size, num_outputs]
+            return {**kept, "logits": given.get("logits", tf.zeros(shape))}
+
+        self._with_attention = with_attention
+        self._outputs = tf.function(
+            outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
+        )
+
+    def __call__(self, batch: dict) -> dict:
+        """The outputs, as those of EfficientBert and TaskModel; recorded ones are taken as such."""
+        recorded = outputs_in(batch)
+        return recorded or self._outputs({name: batch[name] for name in MODEL_INPUTS})
+
+    @property
+    def specs(self) -> dict:
+        """The outputs' shapes and types."""
+        outputs = self._outputs.get_concrete_function().structured_outputs
+        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
+
+    def recorded(
+        self, examples: EncodedExamples, epochs: float, real_tokens_only: bool, memory_gb: float
+    ) -> EncodedExamples | TaughtExamples:
+        """The examples, with the teacher's outputs where these are worth keeping.
+
+        They are for more than one pass over them. At padding a teacher says what depends on how
+        far a batch is padded, and attention scores take the square of the tokens: neither is kept.
+
+        Args:
+            epochs: how often the examples are trained on.
+            real_tokens_only: whether the losses leave padding out.
+            memory_gb: the most memory, in 10^9 bytes.
+        """
+        if not (memory_gb and real_tokens_only and epochs > 1) or self._with_attention:
+            return examples
+        needed = self._bytes(examples)
+        if needed > memory_gb * 1e9:
+            _log.info(
+                "the teacher is asked again in every epoch: what it says of %d examples takes "
+                "%.1f GB, more than --teacher_memory_gb=%g",
+                *(len(examples), needed / 1e9, memory_gb),
+            )
+            return examples
+        return TaughtExamples(examples, self._outputs)
+
+    def _bytes(self, examples: EncodedExamples) -> int:
+        states = self.specs["hidden_states"]
+        token = sum(state.shape[-1] * state.dtype.size for state in states)
+        return int(np.sum(examples.lengths)) * token
