@@ -98,7 +98,8 @@ def _training(run: Path, material: Material) -> list[dict]:
         student = material.student(trial.architecture)
         specs = material.task_teacher.specs
         learners.append(Learner(student, material.objective, trial.seed, specs))
-    taught = material.task_teacher.recorded(material.train, 2.0, True, memory_gb=2.0)
+    taught = material.task_teacher.recorded(material.train, 2.0, True, memory_gb=8.0)
+    assert taught is not material.train
 
     def turn(groups: list[list[Learner]], examples) -> float:
         source = TrainingBatches(examples, _BATCH, seed=0)

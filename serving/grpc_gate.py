@@ -7,6 +7,7 @@ import grpc
 
 __all__ = ["Gate"]
 
+_PATIENCE_SECONDS = 2.0  # for running calls, before the server says goodbye to its clients
 _LATE_SECONDS = 0.5  # in which a client that was just answered sends its next call
 
 
@@ -14,8 +15,8 @@ class Gate(grpc.ServerInterceptor):
     """Counts running calls; once closed, it refuses new ones with UNAVAILABLE.
 
     `grpc.Server.stop` drops what has arrived and is not yet handed to a handler, which its client
-    sees as CANCELLED and does not try again elsewhere. Behind a closed gate there is nothing left
-    to drop.
+    sees as CANCELLED and does not try again elsewhere. Behind a closed gate that is settled there
+    is next to nothing left to drop. All methods are expected to be unary.
     """
 
     def __init__(self):
@@ -25,15 +26,15 @@ class Gate(grpc.ServerInterceptor):
     def close(self) -> None:
         self._closed = True
 
-    def wait(self, seconds: float) -> bool:
-        """Waits until no call is running and the late ones are refused.
+    def settle(self, seconds: float) -> None:
+        """Waits a moment, `seconds` at most, for running calls to end and late ones to be refused.
 
-        Returns: whether every call that was let in has ended within `seconds`.
+        Not longer: as long as the server is not stopped, its clients take it for a good one.
         """
+        end = time.monotonic() + seconds
         with self._changed:
-            ended = self._changed.wait_for(lambda: not self._running, seconds)
-        time.sleep(_LATE_SECONDS)
-        return ended
+            self._changed.wait_for(lambda: not self._running, min(_PATIENCE_SECONDS, seconds))
+        time.sleep(min(_LATE_SECONDS, max(end - time.monotonic(), 0)))
 
     def intercept_service(self, continuation, handler_call_details):
         handler = continuation(handler_call_details)

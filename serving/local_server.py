@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from serving.batching import BatchingOptions
@@ -150,15 +151,23 @@ class LocalServer:
     def _drain(self) -> bool:
         seconds = self._options.drain_seconds
         _log.info("stopping: running requests have %g s to finish", seconds)
-        end = time.monotonic() + seconds
         self._gate.close()
-        answered = self._http.drain(seconds) if self._http else True
-        answered &= self._gate.wait(max(end - time.monotonic(), 0))
-        self._grpc.stop(max(end - time.monotonic(), 0)).wait()  # the last answers are sent
+        with ThreadPoolExecutor(1) as pool:
+            grpc_answered = pool.submit(self._drain_grpc, seconds)
+            answered = self._http.drain(seconds) if self._http else True
+            answered &= grpc_answered.result()
         self._repository.close()
         _log.info("stopped: %d requests answered", self._metrics.answered())
         if not answered:
             _log.error("--drain_seconds=%g was too short: requests were cut off", seconds)
+        return answered
+
+    def _drain_grpc(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        self._gate.settle(seconds)
+        stopped = self._grpc.stop(2 * seconds)  # set when every call has ended
+        answered = stopped.wait(max(end - time.monotonic(), 0))
+        self._grpc.stop(0).wait()
         return answered
 
 

@@ -14,6 +14,9 @@ from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.compression.compress import CompressOptions, compress
 from tf_efficientbert.compression.dropping import layer_influence, without_layers
 from tf_efficientbert.compression.pruning import linear_maps
+from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import load
 
@@ -54,11 +57,22 @@ def test_all_that_the_steps_have_made_holds_in_the_model_that_is_saved(folder, f
     assert model.backbone.architecture.cells == cells[1:]
 
 
-def test_teachers_that_are_asked_at_every_step_teach_the_same(folder, finished, tmp_path):
-    options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
-    compress(options)
-    histories = (json.loads((f / "history.json").read_text()) for f in (tmp_path, finished[0]))
-    losses = [[r["loss"] for step in history.values() for r in step] for history in histories]
+@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
+def test_teachers_that_were_recorded_teach_the_same(folder, tmp_path, monkeypatch, hidden_ratio):
+    recorded, kinds, losses = TeacherPass.recorded, [], []
+
+    def seen(*arguments):
+        examples = recorded(*arguments)
+        kinds.append(type(examples))
+        return examples
+
+    monkeypatch.setattr(TeacherPass, "recorded", seen)
+    for memory in (0.0, 1.0):
+        where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
+        compress(tiny_options(folder, "prune(0.5)", hidden_ratio=hidden_ratio, **where))
+        history = json.loads((tmp_path / str(memory) / "history.json").read_text())
+        losses.append([record["loss"] for step in history.values() for record in step])
+    assert kinds == [EncodedExamples, TaughtExamples]
     np.testing.assert_allclose(*losses, rtol=1e-3)
 
 

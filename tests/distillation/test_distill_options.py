@@ -1,3 +1,6 @@
+import json
+
+import numpy as np
 import pytest
 
 from tests.models.small_models import small_architecture, small_task_model
@@ -13,6 +16,7 @@ from tests.models.small_text_models import (
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import DistillOptions, distill, resolve_architecture
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
 
@@ -202,3 +206,31 @@ def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
     refused("--architecture=.*wide.json cannot inherit from --supernet", architecture=str(path))
     path.write_text(small_architecture([_ORDINARY] * 5).to_json(), "utf-8")
     refused("5 layers are no multiple of the parent's 6", architecture=str(path))
+
+
+# === recorded teachers ===
+
+
+@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
+def test_a_teacher_that_was_recorded_teaches_the_same(saved, tmp_path, hidden_ratio, monkeypatch):
+    padded, recorded_batches = TaughtExamples.padded, []
+
+    def seen(*arguments):
+        recorded_batches.append(padded(*arguments))
+        return recorded_batches[-1]
+
+    monkeypatch.setattr(TaughtExamples, "padded", seen)
+    task = TASKS["classification"]
+    rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
+    files = {"task": "custom", "labels": ",".join(LABELS), "train_file": rows, "dev_file": rows}
+    losses = {"attention_ratio": 0.0, "hidden_ratio": hidden_ratio, "real_tokens_only": True}
+    training = {"general_epochs": 0.0, "epochs": 2.0, "batch_size": 8, "max_tokens": 16}
+    histories = []
+    for memory in (0.0, 1.0):
+        where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
+        distill(DistillOptions(**files, **saved, **losses, **training, **where))
+        history = json.loads((tmp_path / str(memory) / "history.json").read_text())["task"]
+        histories.append([record["loss"] for record in history])
+    asked, recorded = histories
+    assert len(asked) == len(recorded_batches) == 6
+    np.testing.assert_allclose(recorded, asked, rtol=1e-4)

@@ -83,7 +83,29 @@ def test_the_memory_is_what_the_hidden_states_take():
     layers = model.backbone.architecture.num_layers + 1
     needed = len(_EXAMPLES.token_ids) * layers * 24 * 4 / 1e9
     assert teacher.recorded(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
-    assert isinstance(teacher.recorded(_EXAMPLES, 2.0, True, needed * 1.001), TaughtExamples)
+    taught = teacher.recorded(_EXAMPLES, 2.0, True, needed * 1.001)
+    assert taught._states.nbytes == round(needed * 1e9)
+
+
+def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padding():
+    model, outputs = _teacher()
+    taught = TeacherPass(model, False, outputs, with_hidden=False).recorded(
+        _EXAMPLES, 2.0, real_tokens_only=False, memory_gb=1e-9
+    )
+    batch = taught.padded(np.arange(8))
+    asked = model(_tensors({name: batch[name] for name in MODEL_INPUTS}))["logits"]
+    assert outputs_in(batch).keys() == {"logits"}
+    np.testing.assert_allclose(outputs_in(batch)["logits"], asked, atol=1e-5)
+
+
+def test_too_little_memory_is_told_with_the_flag(monkeypatch):
+    def none_left(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(TaughtExamples, "_keep", none_left)
+    model, outputs = _teacher()
+    with pytest.raises(UserError, match="lower --teacher_memory_gb"):
+        TeacherPass(model, False, outputs).recorded(_EXAMPLES, 2.0, True, 1.0)
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])

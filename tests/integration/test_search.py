@@ -101,7 +101,6 @@ def options(bert, tmp_path_factory):
             batch_size=16,
         )
     )
-    (folder / "stages.json").write_text(json.dumps(_stages()), "utf-8")
     # Nothing can be read from these.
     for name in ("dev.tsv", "test.tsv"):
         (folder / name).write_bytes(b"\xff\xfe no table\n")
@@ -114,6 +113,9 @@ def options(bert, tmp_path_factory):
     )
     backbone = load(folder / "supernet" / "model").backbone
     exact = ordinary.count_parameters(48, backbone.vocabulary_size, backbone.max_positions)
+    *others, last = _stages()
+    stages = [*others, {**last, "min_parameters": exact - 2000}]
+    (folder / "stages.json").write_text(json.dumps(stages), "utf-8")
     values = {
         **task,
         **corpus,
@@ -200,6 +202,8 @@ def test_the_result_is_the_last_stage_s_best_within_the_budget(options, finished
     trials = [trial for name in _CANDIDATES for trial in _study(folder).trials(name)]
     assert all(budget.holds(trial.architecture) for trial in trials)
     assert all(budget.parameters(each.architecture) == each.parameters for each in trials)
+    least = min(trial.parameters for trial in _study(folder).trials("sizes"))
+    assert least >= limits.min_parameters + 2000  # that stage's own bound
 
 
 def test_scores_come_from_the_training_set_alone(options, finished):
@@ -413,6 +417,15 @@ def test_flags_that_do_not_go_together_are_named_and_leave_nothing(
 def test_a_budget_that_no_candidate_meets_is_told_in_one_line(options, tmp_path):
     with pytest.raises(UserError, match="1000 random candidates"):
         search(options(tmp_path, min_parameters=1, max_parameters=2))
+
+
+def test_bounds_of_a_stage_that_hold_nothing_are_told(options, tmp_path):
+    *others, last = _stages()
+    path = tmp_path / "stages.json"
+    path.write_text(json.dumps([*others, {**last, "min_parameters": 10**9}]), "utf-8")
+    message = "stages.json: stage sizes searches from 1,000,000,000 to"
+    with pytest.raises(UserError, match=message):
+        search(options(tmp_path / "search", stages=str(path)))
 
 
 def test_a_job_prints_what_is_wrong_in_one_line(options, tmp_path):

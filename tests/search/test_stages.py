@@ -106,6 +106,8 @@ _BAD_VALUES = [
     ("exploration", _INFINITY),
     ("tuning_rounds", -1),
     ("max_draws", 0),
+    ("min_parameters", -1),
+    ("max_parameters", 1.5),
     ("held_out", 0.0),
     ("held_out", 1),
     ("held_out", _NAN),
@@ -168,6 +170,12 @@ def test_a_missing_key_is_named(written, key):
     *outer, name = key.split(".")
     del (stages[0]["training"] if outer else stages[0])[name]
     _assert_refused(written(stages), "stage 1", name.partition("_")[0])
+
+
+def test_a_stage_may_have_bounds_of_its_own_but_not_where_only_formulas_are_searched(written):
+    first, _, last = read_stages(written(_with(3, "max_parameters", 7)))
+    assert (first.max_parameters, last.max_parameters) == (0, 7)
+    _assert_refused(written(_with(2, "max_parameters", 7)), "stage 2", "only formulas")
 
 
 def test_two_stages_cannot_have_one_name(written):

@@ -103,6 +103,36 @@ def test_no_request_fails_while_versions_are_swapped_and_removed(here, saved, ba
     assert sum(clients.answers.values()) > 200
 
 
+def test_no_request_fails_while_the_version_that_answers_is_taken_back(here, saved, base):
+    clients = Clients(here, 8)
+    publish(saved / "2", base, 2)
+    clients.wait_until(lambda answers: answers[2] > 50)
+    shutil.rmtree(base / "2")
+    before = clients.answers[1]
+    clients.wait_until(lambda answers: answers[1] > before + 100)
+    clients.stop()
+    assert clients.errors == []
+    wait_for_status(here.client, 2, "END")
+
+
+def test_of_several_versions_that_answer_one_can_be_removed(saved, base):
+    config = model_server_config("words", str(base))
+    config.model_config_list.config[0].model_version_policy.all.SetInParent()
+    publish(saved / "2", base, 2)
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        client = GrpcClient(server.grpc, "words")
+        client.reload_config(config)
+        wait_for_status(client, 1, "AVAILABLE")
+        clients = Clients(server, 8)
+        clients.wait_until(lambda answers: answers[2] > 50)
+        shutil.rmtree(base / "2")
+        clients.wait_until(lambda answers: answers[1] > 50)
+        clients.stop()
+        assert clients.errors == []
+        wait_for_status(client, 2, "END")
+        client.close()
+
+
 @pytest.mark.slow
 def test_32_clients_see_no_failure_in_a_minute_of_swaps(base, saved, tmp_path):
     flags = ["--model_name=words", f"--model_base_path={base}"]
@@ -119,6 +149,12 @@ def test_32_clients_see_no_failure_in_a_minute_of_swaps(base, saved, tmp_path):
         )
         shutil.rmtree(base / str(version))
         version += 1
+    # One that answers is taken back, too.
+    publish(saved / "3", base, version + 1)
+    clients.wait_until(lambda answers: answers[3] > 50)
+    shutil.rmtree(base / str(version + 1))
+    before = clients.answers[2]
+    clients.wait_until(lambda answers: answers[2] > before + 100)
     clients.stop()
     server.stop()
     assert clients.errors == []

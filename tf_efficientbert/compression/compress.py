@@ -130,9 +130,10 @@ class _Compression:
         self._train: EncodedExamples = student.encode(train)
         # All steps train on the same examples.
         epochs = options.epochs * len(options.steps)
-        self._taught = TeacherPass(self._teach, False, student.task.num_outputs).recorded(
-            self._train, epochs, True, options.teacher_memory_gb
+        teacher_pass = TeacherPass(
+            self._teach, False, student.task.num_outputs, bool(options.hidden_ratio)
         )
+        self._taught = teacher_pass.recorded(self._train, epochs, True, options.teacher_memory_gb)
         self._encoded_dev = student.encode(dev)
         self._path = run.path / "steps.json"
         written = self._path.exists()

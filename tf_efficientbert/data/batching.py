@@ -95,7 +95,7 @@ class TrainingBatches:
     like length; the epoch's last batch is filled up from the epoch's start.
 
     Args:
-        examples: EncodedExamples, not empty.
+        examples: EncodedExamples or what is used like them, not empty.
         batch_size: int, the global batch.
         seed: int.
     """

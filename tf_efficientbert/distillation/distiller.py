@@ -268,13 +268,21 @@ def _distill_on_task(
         real_tokens_only=options.real_tokens_only,
         sum_over_classes=options.sum_over_classes,
     )
-    examples = TeacherPass(model, bool(attention_ratio), student.task.num_outputs).recorded(
+    compares_hidden = bool(options.hidden_ratio)
+    teacher_pass = TeacherPass(
+        model,
+        compares_hidden and bool(attention_ratio),
+        student.task.num_outputs,
+        compares_hidden,
+    )
+    examples = teacher_pass.recorded(
         student.encode(train), options.epochs, options.real_tokens_only, options.teacher_memory_gb
     )
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
+        # Not `teacher_pass(batch)`: each replica has its own part of the teacher's graph.
         theirs = outputs_in(batch) or model(inputs, training=False)
         ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
         return objective.compare(theirs, ours, batch)

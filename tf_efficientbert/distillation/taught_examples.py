@@ -22,8 +22,8 @@ class TaughtExamples:
 
     Args:
         examples: EncodedExamples.
-        outputs: model inputs -> {"hidden_states": list of [batch, tokens, width], "logits": [batch,
-            ...]}.
+        outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (or none),
+            "logits": [batch, ...]}.
 
     Attributes:
         lengths: tokens of each example.
@@ -35,7 +35,7 @@ class TaughtExamples:
         with tqdm(total=len(examples), desc="teacher's outputs", unit="example") as bar:
             for indices, batch in evaluation_batches(examples, _BATCH):
                 said = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
-                self._keep(indices, np.stack(said["hidden_states"], axis=2), said["logits"].numpy())
+                self._keep(indices, said["logits"].numpy(), said.get("hidden_states"))
                 bar.update(len(indices))
 
     def __len__(self) -> int:
@@ -43,19 +43,25 @@ class TaughtExamples:
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
         """As `EncodedExamples.padded`, with what `outputs_in` reads; it is 0 at padding."""
-        batch = self._examples.padded(indices, tokens)
+        batch = {**self._examples.padded(indices, tokens), _LOGITS: self._logits[indices]}
+        if self._states is None:
+            return batch
         shape = (*batch["token_ids"].shape, *self._states.shape[1:])
         states = np.zeros(shape, self._states.dtype)
         for row, span in enumerate(map(self._span, indices)):
             states[row, : span.stop - span.start] = self._states[span]
-        return {**batch, _STATES: states, _LOGITS: self._logits[indices]}
+        return {**batch, _STATES: states}
 
-    def _keep(self, indices, states: np.ndarray, logits: np.ndarray) -> None:
-        """`states`: [batch, tokens, layers + 1, width]; real tokens are kept, end to end."""
-        if self._states is None:
-            self._states = np.empty((self._examples.offsets[-1], *states.shape[2:]), states.dtype)
+    def _keep(self, indices, logits: np.ndarray, hidden_states: list | None) -> None:
+        """Real tokens' states are kept, end to end, [all tokens, layers + 1, width]."""
+        if self._logits is None:
             self._logits = np.empty((len(self), *logits.shape[1:]), logits.dtype)
         self._logits[indices] = logits
+        if hidden_states is None:
+            return
+        states = np.stack(hidden_states, axis=2)
+        if self._states is None:
+            self._states = np.empty((self._examples.offsets[-1], *states.shape[2:]), states.dtype)
         for row, span in enumerate(map(self._span, indices)):
             self._states[span] = states[row, : span.stop - span.start]
 
@@ -65,6 +71,7 @@ class TaughtExamples:
 
 def outputs_in(batch: dict) -> dict:
     """What was recorded of a batch's examples, as a teacher gives it; {} where nothing was."""
-    if _STATES not in batch:
+    if _LOGITS not in batch:
         return {}
-    return {"hidden_states": tf.unstack(batch[_STATES], axis=2), "logits": batch[_LOGITS]}
+    states = {"hidden_states": tf.unstack(batch[_STATES], axis=2)} if _STATES in batch else {}
+    return {**states, "logits": batch[_LOGITS]}

@@ -25,9 +25,9 @@ class TeachingOptions:
 
     teacher_memory_gb: float = option(
         2.0,
-        "record what the teacher says of each training example where that takes no more memory, "
-        "instead of asking it again in every epoch; goes with --real_tokens_only and without "
-        "attention loss; 0 for never",
+        "keep what the teacher says of a set of training examples where that takes no more "
+        "memory, instead of asking it again in every epoch; only where losses leave padding out "
+        "and attention scores are not compared; 0 for never",
     )
 
     def __post_init__(self) -> None:
@@ -43,19 +43,20 @@ class TeacherPass:
             them.
         with_attention: whether the attention scores are among the outputs.
         num_outputs: int, the task's; a bare encoder answers with that many logits of zero.
+        with_hidden: whether the hidden states are.
     """
 
-    def __init__(self, model, with_attention: bool, num_outputs: int):
+    def __init__(self, model, with_attention: bool, num_outputs: int, with_hidden: bool = True):
+        names = ["hidden_states"] * with_hidden + ["attention_scores"] * with_attention
+
         def outputs(inputs):
             given = model(inputs, training=False)
-            kept = {"hidden_states": given["hidden_states"]}
-            if with_attention:
-                kept["attention_scores"] = given["attention_scores"]
+            kept = {name: given[name] for name in names}
             size = tf.shape(inputs["token_ids"])[0]
             shape = [size] if num_outputs == 1 else [size, num_outputs]
             return {**kept, "logits": given.get("logits", tf.zeros(shape))}
 
-        self._with_attention = with_attention
+        self._with_hidden, self._with_attention = with_hidden, with_attention
         self._outputs = tf.function(
             outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
         )
@@ -81,10 +82,14 @@ class TeacherPass:
 
         Args:
             epochs: how often the examples are trained on.
-            real_tokens_only: whether the losses leave padding out.
+            real_tokens_only: whether losses of the hidden states leave padding out.
             memory_gb: the most memory, in 10^9 bytes.
+
+        Raises:
+            UserError: there is less memory than that.
         """
-        if not (memory_gb and real_tokens_only and epochs > 1) or self._with_attention:
+        comparable = real_tokens_only or not self._with_hidden
+        if not (memory_gb and comparable and epochs > 1) or self._with_attention:
             return examples
         needed = self._bytes(examples)
         if needed > memory_gb * 1e9:
@@ -94,9 +99,15 @@ class TeacherPass:
                 *(len(examples), needed / 1e9, memory_gb),
             )
             return examples
-        return TaughtExamples(examples, self._outputs)
+        try:
+            return TaughtExamples(examples, self._outputs)
+        except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+            raise UserError(
+                f"there is no memory for what the teacher says of {len(examples):,} examples, "
+                f"{needed / 1e9:.1f} GB: start anew with a lower --teacher_memory_gb"
+            ) from error
 
     def _bytes(self, examples: EncodedExamples) -> int:
-        states = self.specs["hidden_states"]
+        states = self.specs.get("hidden_states", ())
         token = sum(state.shape[-1] * state.dtype.size for state in states)
         return int(np.sum(examples.lengths)) * token

@@ -14,8 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.layers.feed_forward_cell import FeedForwardCell
-from tf_efficientbert.layers.formula import evaluate
+from tf_efficientbert.export.inference_layers import (
+    AbsorbedAttention,
+    Cell,
+    Dense,
+    LayerNorm,
+    constant,
+    kernel_and_bias,
+    output_with_value_bias,
+    scaled_query,
+)
 from tf_efficientbert.layers.self_attention import MASKED_SCORE, SelfAttention
 from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
 from tf_efficientbert.models.heads import ClassificationHead
@@ -56,9 +64,9 @@ class InferenceGraph(tf.Module):
         self._embedding = _Embedding(backbone.embedding, longest, table_bits)
         attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]
         self._attentions = [*attentions, _FirstTokenAttention(backbone.attentions[-1])]
-        self._cells = [_Cell(cell) for cell in backbone.cells]
-        self._pooler = _Dense(*_kernel_and_bias(model.head.pooler))
-        self._classifier = _Dense(*_kernel_and_bias(model.head.classifier))
+        self._cells = [Cell(cell) for cell in backbone.cells]
+        self._pooler = Dense(*kernel_and_bias(model.head.pooler))
+        self._classifier = Dense(*kernel_and_bias(model.head.classifier))
         self._num_outputs = model.head.num_outputs
 
     def __call__(self, token_ids, segment_ids, padding_mask):
@@ -71,36 +79,12 @@ class InferenceGraph(tf.Module):
         return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
 
 
-class _Dense(tf.Module):
-    def __init__(self, kernel, bias=None):
-        super().__init__()
-        self._kernel = _constant(kernel)
-        self._bias = None if bias is None else _constant(bias)
-
-    def __call__(self, x):
-        y = tf.matmul(x, self._kernel)
-        return y if self._bias is None else y + self._bias
-
-
-class _LayerNorm(tf.Module):
-    def __init__(self, layer):
-        super().__init__()
-        self._gamma, self._beta = _constant(layer.gamma), _constant(layer.beta)
-        self._epsilon = layer.epsilon
-
-    def __call__(self, x):
-        # Centred before squaring: the mean of squares less the squared mean would cancel.
-        x -= tf.reduce_mean(x, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(x * x, axis=-1, keepdims=True)
-        return x * tf.math.rsqrt(variance + self._epsilon) * self._gamma + self._beta
-
-
 class _Table(tf.Module):
     """Rows of a table by their numbers."""
 
     def __init__(self, rows):
         super().__init__()
-        self._rows = _constant(rows)
+        self._rows = constant(rows)
 
     def __call__(self, numbers):
         return tf.gather(self._rows, numbers)
@@ -112,7 +96,7 @@ class _Int8Table(tf.Module):
     def __init__(self, rows):
         super().__init__()
         integers, scales = _quantized(rows, largest=127)
-        self._integers, self._scales = tf.Variable(integers), _constant(scales)
+        self._integers, self._scales = tf.Variable(integers), constant(scales)
 
     def __call__(self, numbers):
         integers = tf.gather(self._integers, numbers)
@@ -134,7 +118,7 @@ class _PackedTable(tf.Module):
         integers = np.pad(integers.astype(np.int16), [(0, 0), (0, -self._width % 3)])
         high, middle, low = np.split(integers, 3, axis=-1)
         self._digits = tf.Variable((high * self._RADIX + middle) * self._RADIX + low)
-        self._scales = _constant(scales)
+        self._scales = constant(scales)
 
     def __call__(self, numbers):
         rest, digits = tf.cast(tf.gather(self._digits, numbers), tf.float32), []
@@ -155,10 +139,10 @@ class _Embedding(tf.Module):
         self._rows = len(positions)
         places = np.concatenate([positions + segment for segment in segments])
         self._places = _table(places, table_bits)
-        self._layer_norm = _LayerNorm(layer.layer_norm)
+        self._layer_norm = LayerNorm(layer.layer_norm)
         self._projection = None
         if isinstance(layer, TrigramEmbedding):
-            self._projection = _Dense(*_kernel_and_bias(layer.projection))
+            self._projection = Dense(*kernel_and_bias(layer.projection))
 
     def __call__(self, token_ids, segment_ids):
         x = self._tokens(token_ids)
@@ -176,11 +160,11 @@ class _Attention(tf.Module):
     def __init__(self, layer: SelfAttention):
         super().__init__()
         self._heads, self._head_size = layer.num_heads, layer.head_size
-        self._query = _Dense(*_scaled_query(layer))
-        self._key = _Dense(layer.key.kernel)
-        self._value = _Dense(layer.value.kernel)
-        self._output = _Dense(*_output_with_value_bias(layer))
-        self._layer_norm = _LayerNorm(layer.layer_norm)
+        self._query = Dense(*scaled_query(layer))
+        self._key = Dense(layer.key.kernel)
+        self._value = Dense(layer.value.kernel)
+        self._output = Dense(*output_with_value_bias(layer))
+        self._layer_norm = LayerNorm(layer.layer_norm)
 
     def __call__(self, x, bias):
         query, key, value = (self._split(f(x)) for f in (self._query, self._key, self._value))
@@ -194,20 +178,8 @@ class _Attention(tf.Module):
         return tf.transpose(tf.reshape(x, shape), (0, 2, 1, 3))
 
 
-class _FirstTokenAttention(tf.Module):
+class _FirstTokenAttention(AbsorbedAttention):
     """x [1, tokens, d] to the block's output for the first token, [1, 1, d]."""
-
-    def __init__(self, layer: SelfAttention):
-        super().__init__()
-        heads, size, width = layer.num_heads, layer.head_size, layer.hidden_size
-        self._heads, self._head_size = heads, size
-        self._query = _Dense(*_scaled_query(layer))
-        key = layer.key.kernel.numpy().reshape(width, heads, size)
-        value = layer.value.kernel.numpy().reshape(width, heads, size)
-        self._key_transposed = _constant(key.transpose(1, 2, 0))
-        self._value = _constant(value.transpose(1, 0, 2))
-        self._output = _Dense(*_output_with_value_bias(layer))
-        self._layer_norm = _LayerNorm(layer.layer_norm)
 
     def __call__(self, x, bias):
         heads, size, width = self._heads, self._head_size, x.shape[-1]
@@ -221,34 +193,6 @@ class _FirstTokenAttention(tf.Module):
         return self._layer_norm(first + self._output(context))
 
 
-class _Cell(tf.Module):
-    """The stacked feed-forward networks of a layer."""
-
-    def __init__(self, layer: FeedForwardCell):
-        super().__init__()
-        self._formula = layer.cell.formula
-        self._channel_mismatch, self._exact_gelu = layer.channel_mismatch, layer.exact_gelu
-        self._linear_maps = [
-            {
-                "wb1": (_constant(ffn.kernel_1), _constant(ffn.bias_1)),
-                "wb2": (_constant(ffn.kernel_2), _constant(ffn.bias_2)),
-            }
-            for ffn in layer.feed_forwards
-        ]
-        self._layer_norms = [_LayerNorm(ffn.layer_norm) for ffn in layer.feed_forwards]
-
-    def __call__(self, x):
-        for maps, layer_norm in zip(self._linear_maps, self._layer_norms, strict=True):
-            update = evaluate(self._formula, x, maps, self._channel_mismatch, self._exact_gelu)
-            x = layer_norm(x + update)
-        return x
-
-
-def _constant(weight) -> tf.Variable:
-    # A variable, for the graph of a large model with its weights as constants takes 20 GB.
-    return tf.Variable(np.asarray(weight, np.float32), trainable=False)
-
-
 def _table(rows, bits: int | None) -> tf.Module:
     return {None: _Table, 8: _Int8Table, 5: _PackedTable}[bits](np.asarray(rows, np.float32))
 
@@ -258,18 +202,3 @@ def _quantized(rows: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
     scales = np.abs(rows).max(axis=-1, keepdims=True) / largest
     integers = np.rint(rows / np.where(scales == 0, 1, scales))
     return integers.astype(np.int8), scales
-
-
-def _kernel_and_bias(layer) -> tuple[np.ndarray, np.ndarray]:
-    return layer.kernel.numpy(), layer.bias.numpy()
-
-
-def _scaled_query(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
-    kernel, bias = _kernel_and_bias(layer.query)
-    scale = layer.head_size**-0.5
-    return kernel * scale, bias * scale
-
-
-def _output_with_value_bias(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
-    kernel, bias = _kernel_and_bias(layer.output_projection)
-    return kernel, bias + layer.value.bias.numpy() @ kernel

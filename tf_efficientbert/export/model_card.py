@@ -68,7 +68,8 @@ def _asking(model: TextModel, name: str) -> str:
 
 All but `tokens` need TensorFlow Text's operations in the server. `tokens` takes any width: what the
 mask leaves out, and everything from a second `[CLS]` of a row on, counts as padding, and rows are
-cut at {model.max_tokens} tokens.
+cut at {model.max_tokens} tokens. TF Serving's batching wants one width of all callers: pad to one
+of the lengths above.
 
     curl -d '{{"instances": [{{{instance}}}]}}' \\
         http://localhost:8501/v1/models/{name}:predict"""
@@ -77,7 +78,8 @@ cut at {model.max_tokens} tokens.
 def _outputs(model: TextModel) -> tuple[str, str, str]:
     """Outputs for text, outputs for tokens, and the rows of further signatures."""
     if answers_questions(model):
-        text = "`answer`, `score`, `start`, `end` [batch], the last two in characters"
+        scores = "`score`, `no_answer_score`"
+        text = f"`answer`, {scores}, `start`, `end` [batch], the last two in characters"
         return text, "`start_logits`, `end_logits` [batch, padded tokens]", ""
     if model.task.is_regression:
         row = "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |"

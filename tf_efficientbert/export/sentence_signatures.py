@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_efficientbert.export.serving_graph import ServingGraph
 from tf_efficientbert.export.signature import (
     CLASSIFY,
     REGRESS,
@@ -58,10 +59,11 @@ def sentence_signatures(model: TextModel) -> dict[str, Signature]:
 def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
     """(answers to token ids, answers to texts), each written once for all signatures."""
 
+    graph = ServingGraph(model.model)
+
     @tf.function
     def answer(token_ids, padding_mask, segment_ids):
-        inputs = dict(zip(SERVED_TOKENS, (token_ids, padding_mask, segment_ids), strict=True))
-        logits = model.model(inputs)["logits"]
+        logits = graph(token_ids, segment_ids, padding_mask)
         if model.task.is_regression:
             return {"logits": logits}
         labels = tf.gather(tf.constant(model.labels), tf.argmax(logits, axis=-1))

@@ -1,6 +1,7 @@
 """What every candidate of a search is trained and scored with."""
 
 import dataclasses
+import gc
 import math
 import random
 
@@ -84,6 +85,7 @@ class Material:
             batches_of: (examples, batch size, seed) -> batches.
             evaluate: see `Phase`, on the task.
         """
+        gc.collect()  # an earlier stage's examples, with what the teacher says of them
         training, phases = stage.training, []
         trainings = 1 if stage.shares_weights else stage.candidates
 

@@ -176,7 +176,10 @@ class _Search:
         self._shared = self._load_shared()
         self._material = self._make_material()
         self._budget = self._make_budget()
-        self._space(self._stages[0], None)  # a budget that nothing meets is met now
+        # A budget that nothing meets is met now.
+        for stage in self._stages:
+            self._budget_of(stage)
+        self._space(self._stages[0], None)
         journal = run.path / STUDY
         if options.from_stage > 1 and not journal.exists():
             raise UserError(
@@ -261,9 +264,9 @@ class _Search:
         if stage.searched == ("formula",):
             return FormulaSpace(best)
         if "formula" in stage.searched:
-            space = JointSpace(self._supernet.backbone.architecture, self._budget)
+            space = JointSpace(self._supernet.backbone.architecture, self._budget_of(stage))
         else:
-            space = SizeSpace(best, self._budget)
+            space = SizeSpace(best, self._budget_of(stage))
         draw_within(space, "trial")
         return space
 
@@ -323,6 +326,18 @@ class _Search:
             )
         return Budget(minimum, maximum, *sizes)
 
+    def _budget_of(self, stage: Stage) -> Budget:
+        """The search's, with the bounds that the stage names in their place."""
+        minimum = stage.min_parameters or self._budget.minimum
+        maximum = stage.max_parameters or self._budget.maximum
+        if minimum > maximum:
+            raise UserError(
+                f"--stages={self._options.stages}: stage {stage.name} searches from {minimum:,} to "
+                f"{maximum:,} parameters, which holds none; a bound that the stage does not name "
+                "is that of --min_parameters or --max_parameters"
+            )
+        return dataclasses.replace(self._budget, minimum=minimum, maximum=maximum)
+
     def _load_shared(self) -> EfficientBert:
         """Where weight sharing starts."""
         options, warm = self._options, self._supernet
@@ -379,5 +394,7 @@ class _Search:
 
 
 def _described(stage: Stage) -> dict:
-    """JSON's view of a stage."""
-    return json.loads(json.dumps(dataclasses.asdict(stage)))
+    """JSON's view of a stage, without what is at its default: a study may be older than a field."""
+    at_default = {f.name for f in dataclasses.fields(stage) if getattr(stage, f.name) == f.default}
+    values = dataclasses.asdict(stage)
+    return json.loads(json.dumps({k: v for k, v in values.items() if k not in at_default}))

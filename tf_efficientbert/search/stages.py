@@ -54,6 +54,8 @@ class Stage:
         held_out: share of the task's training set that scores candidates and is not among the
             examples they train on; as raw text it may be in the corpus.
         training: of a candidate or of the shared supernet.
+        min_parameters, max_parameters: what a candidate may have where stack and ratio are
+            searched, counted as `Budget` does; 0 for the search's own bounds.
     """
 
     name: str
@@ -66,6 +68,8 @@ class Stage:
     max_draws: int
     held_out: float
     training: Training
+    min_parameters: int = 0
+    max_parameters: int = 0
 
     @property
     def shares_weights(self) -> bool:
@@ -197,7 +201,8 @@ def _build(kind: type, values, where: str):
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected an object with the keys of {kind.__name__}")
     types = {field.name: field.type for field in dataclasses.fields(kind)}
-    missing, unknown = sorted(set(types) - set(values)), sorted(set(values) - set(types))
+    optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
+    missing, unknown = sorted(set(types) - set(values) - optional), sorted(set(values) - set(types))
     if missing or unknown:
         problems = [f"lacks {', '.join(missing)}"] if missing else []
         problems += [f"has the unknown {', '.join(unknown)}"] if unknown else []
@@ -223,6 +228,8 @@ def _checked(stage: Stage, where: str) -> Stage:
         "exploration": (stage.exploration, 0.0),
         "tuning_rounds": (stage.tuning_rounds, 0),
         "max_draws": (stage.max_draws, 1),
+        "min_parameters": (stage.min_parameters, 0),
+        "max_parameters": (stage.max_parameters, 0),
         "batch_size": (training.batch_size, 1),
         "text_epochs": (training.text_epochs, 0.0),
     }
@@ -238,6 +245,11 @@ def _checked(stage: Stage, where: str) -> Stage:
             raise UserError(f"{where}: {key} is {value}, expected a number from 0 to 1")
     if not training.task_share:
         raise UserError(f"{where}: task_share is 0: the task's training gives the score")
+    if (stage.min_parameters or stage.max_parameters) and "stack" not in stage.searched:
+        raise UserError(
+            f"{where}: min_parameters and max_parameters have no place where only formulas are "
+            "searched: the sizes are those of the stage before"
+        )
     if not 0 < stage.held_out < 1:
         raise UserError(f"{where}: held_out is {stage.held_out}, expected one between 0 and 1")
     return stage

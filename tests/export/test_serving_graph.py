@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.export.exported import PADDED, SLICED, TEACHER
+from tests.models.small_models import (
+    MAX_POSITIONS,
+    random_inputs,
+    small_architecture,
+    small_task_model,
+)
+from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.serving_graph import ServingGraph
+
+_STACKED = ["elu(linear4_2(gelu(linear4_2(x,wb1)),wb2))"]
+_NETWORKS = {
+    "published formulas, slice": lambda: small_task_model(architecture=SLICED),
+    "pad": lambda: small_task_model(architecture=PADDED, seed=1),
+    "one layer": lambda: small_task_model(architecture=small_architecture(_STACKED)),
+    "teacher": lambda: small_task_model("regression", TEACHER, exact_gelu=True),
+    "small epsilon": lambda: small_task_model(architecture=TEACHER, layer_norm_epsilon=1e-12),
+}
+_SPECS = [tf.TensorSpec([None, None], tf.int32)] * 3
+
+
+def _graph(model):
+    return tf.function(ServingGraph(model), input_signature=_SPECS)
+
+
+def _arguments(inputs):
+    return [tf.constant(inputs[name]) for name in MODEL_INPUTS]
+
+
+@pytest.mark.parametrize("lengths", [(16, 1, 7, 2), (3,), (16, 16), (1, 1)])
+@pytest.mark.parametrize("name", _NETWORKS)
+def test_it_says_what_keras_says(name, lengths):
+    model = _NETWORKS[name]()
+    inputs = random_inputs(lengths, MAX_POSITIONS)
+    expected = model(dict(zip(MODEL_INPUTS, _arguments(inputs), strict=True)))["logits"].numpy()
+    ours = _graph(model)(*_arguments(inputs)).numpy()
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+
+
+def test_a_row_is_answered_alike_in_any_batch_and_however_far_it_is_padded():
+    graph = _graph(small_task_model(architecture=SLICED))
+    together = graph(*_arguments(random_inputs((7, 3, 5), MAX_POSITIONS))).numpy()
+    inputs = random_inputs((7, 3, 5), MAX_POSITIONS)
+    for row, length in enumerate((7, 3, 5)):
+        cut = {name: array[row : row + 1, :length] for name, array in inputs.items()}
+        alone = graph(*_arguments(cut)).numpy()
+        np.testing.assert_allclose(together[row : row + 1], alone, rtol=0, atol=1e-5)
+    assert np.ptp(together, axis=0).max() > 0.1
+
+
+def test_a_mask_with_holes_hides_what_is_in_them():
+    model = small_task_model(architecture=SLICED)
+    inputs = random_inputs((9, 9), MAX_POSITIONS)
+    inputs["padding_mask"][0, [2, 5]] = 0
+    expected = model(dict(zip(MODEL_INPUTS, _arguments(inputs), strict=True)))["logits"].numpy()
+    ours = _graph(model)(*_arguments(inputs)).numpy()
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
+    assert np.abs(ours[0] - ours[1]).max() > 1e-3
+
+
+def test_a_row_without_a_real_token_is_answered_with_numbers_and_changes_no_other():
+    graph = _graph(small_task_model(architecture=SLICED))
+    inputs = random_inputs((7, 4), MAX_POSITIONS)
+    before = graph(*_arguments(inputs)).numpy()
+    for name in MODEL_INPUTS:
+        inputs[name][1] = 0
+    after = graph(*_arguments(inputs)).numpy()
+    assert np.isfinite(after).all()
+    np.testing.assert_allclose(after[0], before[0], rtol=0, atol=1e-6)
+
+
+def test_spans_have_no_such_graph():
+    with pytest.raises(UserError, match="only a classification or a regression"):
+        ServingGraph(small_task_model("span"))
