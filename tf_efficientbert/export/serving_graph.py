@@ -24,7 +24,6 @@ from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
 from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 
-
 _ROW_STEP = 32
 
 
