@@ -26,14 +26,18 @@ class Gate(grpc.ServerInterceptor):
     def close(self) -> None:
         self._closed = True
 
+    def wait(self, seconds: float) -> bool:
+        """Waits until no call is running; returns whether that came within `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._running, seconds)
+
     def settle(self, seconds: float) -> None:
         """Waits a moment, `seconds` at most, for running calls to end and late ones to be refused.
 
         Not longer: as long as the server is not stopped, its clients take it for a good one.
         """
         end = time.monotonic() + seconds
-        with self._changed:
-            self._changed.wait_for(lambda: not self._running, min(_PATIENCE_SECONDS, seconds))
+        self.wait(min(_PATIENCE_SECONDS, seconds))
         time.sleep(min(_LATE_SECONDS, max(end - time.monotonic(), 0)))
 
     def intercept_service(self, continuation, handler_call_details):

@@ -22,6 +22,8 @@ from tf_efficientbert.options import option
 
 _log = logging.getLogger("serving")
 
+_SENDING_SECONDS = 1.0  # at most, for answers on their way out
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerOptions:
@@ -165,9 +167,9 @@ class LocalServer:
     def _drain_grpc(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         self._gate.settle(seconds)
-        stopped = self._grpc.stop(2 * seconds)  # set when every call has ended
-        answered = stopped.wait(max(end - time.monotonic(), 0))
-        self._grpc.stop(0).wait()
+        self._grpc.stop(2 * seconds)  # running calls live on
+        answered = self._gate.wait(max(end - time.monotonic(), 0))
+        self._grpc.stop(_SENDING_SECONDS if answered else 0).wait()
         return answered
 
 
