@@ -6,6 +6,7 @@ serving/README.md lists the flags and where this server differs from TF Serving.
 """
 
 import dataclasses
+import gc
 import logging
 import os
 import signal
@@ -40,8 +41,7 @@ class ServerOptions:
     monitoring_config_file: str = option("", "where the metrics are: a MonitoringConfig")
     ssl_config_file: str = option("", "TLS for gRPC: an SSLConfig")
     file_system_poll_wait_seconds: float = option(1.0, "between two looks for new versions")
-    tensorflow_intra_op_parallelism: int = option(0, "threads within an operation; 0: all cores")
-    tensorflow_inter_op_parallelism: int = option(0, "operations at a time; 0: all cores")
+    tensorflow_intra_op_parallelism: int = option(1, "cores that an operation uses; 0: all")
     max_request_bytes: int = option(4 * 1024 * 1024, "the largest request")
     max_concurrent_requests: int = option(256, "gRPC calls, and REST connections, at a time")
     drain_seconds: float = option(30.0, "how long SIGTERM waits for running requests")
@@ -182,19 +182,14 @@ def _model_config(options: ServerOptions):
 
 
 def _loader(options: ServerOptions, batching, metrics):
-    import tensorflow as tf
-
     from serving.servable import Servable
     from serving.warmup import warm_up
 
-    session_config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=options.tensorflow_intra_op_parallelism,
-        inter_op_parallelism_threads=options.tensorflow_inter_op_parallelism,
-    )
+    threads = options.tensorflow_intra_op_parallelism
 
     def load(name: str, version: int, path: Path) -> Servable:
         observe = metrics.rows_of(name)
-        servable = Servable(name, version, path, batching, observe, session_config)
+        servable = Servable(name, version, path, batching, observe, threads)
         try:
             count = warm_up(servable)
         except BaseException:
@@ -217,6 +212,7 @@ def serve(options: ServerOptions) -> int:
     server = LocalServer(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
+    gc.freeze()  # what is imported stays: collecting an unloaded version need not look at it
     return 0 if server.serve() else 1
 
 

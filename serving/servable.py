@@ -53,6 +53,8 @@ class Signature:
             config_pb2.CallableOptions(
                 feed=[spec.tensor for spec in self.inputs.values()],
                 fetch=[spec.tensor for spec in self.outputs.values()],
+                # An encoder's operations wait for each other: the request's own thread runs them.
+                run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
             )
         )
         self._max_rows, self._most_rows = batching.max_rows, batching.max_waiting_rows
@@ -126,7 +128,8 @@ class Servable:
         name, version: of the model.
         path: its folder, MODEL/VERSION.
         batching, observe: see `BatchQueue`.
-        session_config: threads of TensorFlow.
+        intra_op_threads: int, cores that an operation uses; 0 for all. The first servable of a
+            process decides for all that follow.
 
     Raises:
         ServingError: the folder holds no SavedModel that can be loaded; the message says why.
@@ -139,10 +142,11 @@ class Servable:
         path: Path,
         batching: BatchingOptions,
         observe: Callable[[int], None],
-        session_config: tf.compat.v1.ConfigProto | None = None,
+        intra_op_threads: int = 1,
     ):
         self.name, self.version, self.path = name, version, path
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config)
+        config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_threads)
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
         try:
             graph = tf.compat.v1.saved_model.load(self._session, ["serve"], str(path))
             self.signature_defs = {

@@ -24,7 +24,8 @@ from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
 from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 
-_ROW_STEP = 32
+# What may vary in steps: a matrix product is prepared for each size that occurs.
+_ROW_STEP, _COLUMN_STEP = 32, 16
 
 
 class ServingGraph(tf.Module):
@@ -52,12 +53,21 @@ class ServingGraph(tf.Module):
 
     def __call__(self, token_ids, segment_ids, padding_mask):
         """int32 tensors [batch, tokens] to logits [batch, classes], or [batch] for one output."""
-        layout = _Layout(padding_mask)
-        x = self._embedding(token_ids, segment_ids, layout)
+        width = _width(padding_mask)
+        layout = _Layout(padding_mask[:, :width])
+        x = self._embedding(token_ids[:, :width], segment_ids[:, :width], layout)
         for attention, cell in zip(self._attentions, self._cells, strict=True):
             x = cell(attention(x, layout))
         logits = self._classifier(tf.tanh(self._pooler(x)))
         return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+
+
+def _width(padding_mask: tf.Tensor) -> tf.Tensor:
+    """Columns of [batch, tokens] that hold all real tokens, a multiple of so many if there are."""
+    tokens = tf.shape(padding_mask)[1]
+    ends = tf.where(padding_mask != 0, 1 + tf.range(tokens), 1)
+    longest = tf.reduce_max(ends)
+    return tf.minimum(longest + -longest % _COLUMN_STEP, tokens)
 
 
 class _Layout:
@@ -72,13 +82,12 @@ class _Layout:
         first = tf.range(self._tokens) == 0
         real = tf.reshape((padding_mask != 0) | first, [-1])
         rows = tf.where(real)[:, 0]
-        # Filled up with the first token again, which nobody reads: a matrix product is prepared for
-        # each number of rows that occurs, so few numbers should.
+        # Filled up with the first token again, which nobody reads.
         self._rows = tf.pad(rows, [[0, -tf.size(rows) % _ROW_STEP]])
         # Padding stands for the real token before it: any finite value will do, as its score is
         # masked and nobody reads its own answer.
         self._places = tf.cumsum(tf.cast(real, tf.int32)) - 1
-        self.bias = attention_bias(padding_mask)
+        self.bias = attention_bias(padding_mask)[:, 0]  # [batch, 1, tokens]
 
     def pack(self, values: tf.Tensor) -> tf.Tensor:
         """[batch, tokens, ...] to [real tokens, ...]."""
@@ -88,6 +97,19 @@ class _Layout:
         """[real tokens, width] to [batch, tokens, width]."""
         shape = (self._batch, self._tokens, values.shape[-1])
         return tf.reshape(tf.gather(values, self._places), shape)
+
+    def unpack_heads(self, values: tf.Tensor, heads: int) -> tf.Tensor:
+        """[real tokens, heads * size] to [heads, batch, tokens, size]."""
+        size = values.shape[-1] // heads
+        by_head = tf.transpose(tf.reshape(values, (-1, heads, size)), (1, 0, 2))
+        shape = (heads, self._batch, self._tokens, size)
+        return tf.reshape(tf.gather(by_head, self._places, axis=1), shape)
+
+    def pack_heads(self, values: tf.Tensor) -> tf.Tensor:
+        """[heads, batch, tokens, size] to [real tokens, heads * size]."""
+        heads, size = values.shape[0], values.shape[-1]
+        by_head = tf.gather(tf.reshape(values, (heads, -1, size)), self._rows, axis=1)
+        return tf.reshape(tf.transpose(by_head, (1, 0, 2)), (-1, heads * size))
 
     def first(self, values: tf.Tensor) -> tf.Tensor:
         """[real tokens, width] to [batch, width], each row's first token."""
@@ -130,7 +152,7 @@ class _Attention(tf.Module):
 
     def __init__(self, layer: SelfAttention):
         super().__init__()
-        self._heads, self._head_size = layer.num_heads, layer.head_size
+        self._heads = layer.num_heads
         query, bias = scaled_query(layer)
         # One product for all three. The key's bias shifts all scores of a query alike.
         kernels = [query, layer.key.kernel, layer.value.kernel]
@@ -139,15 +161,11 @@ class _Attention(tf.Module):
         self._layer_norm = LayerNorm(layer.layer_norm)
 
     def __call__(self, x, layout: _Layout):
-        projected = layout.unpack(self._projections(x))
-        batch, tokens = tf.unstack(tf.shape(projected)[:2])
-        parts = tf.reshape(projected, (batch, tokens, 3, self._heads, self._head_size))
-        query, key, value = tf.unstack(tf.transpose(parts, (2, 0, 3, 1, 4)))
+        parts = layout.unpack_heads(self._projections(x), 3 * self._heads)
+        query, key, value = tf.split(parts, 3)
         scores = tf.matmul(query, key, transpose_b=True) + layout.bias
         context = tf.matmul(tf.nn.softmax(scores), value)
-        context = tf.transpose(context, (0, 2, 1, 3))
-        context = tf.reshape(context, (batch, tokens, self._heads * self._head_size))
-        return self._layer_norm(x + self._output(layout.pack(context)))
+        return self._layer_norm(x + self._output(layout.pack_heads(context)))
 
 
 class _FirstTokenAttention(AbsorbedAttention):
@@ -157,7 +175,7 @@ class _FirstTokenAttention(AbsorbedAttention):
         first, rows = layout.first(x), layout.unpack(x)
         query = tf.reshape(self._query(first), (-1, self._heads, self._head_size))
         query = tf.einsum("bhs,hsd->bhd", query, self._key_transposed)
-        scores = tf.matmul(query, rows, transpose_b=True) + layout.bias[:, 0]
+        scores = tf.matmul(query, rows, transpose_b=True) + layout.bias
         context = tf.matmul(tf.nn.softmax(scores), rows)
         context = tf.einsum("bhd,hds->bhs", context, self._value)
         context = tf.reshape(context, (-1, self._heads * self._head_size))
