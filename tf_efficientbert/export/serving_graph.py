@@ -66,7 +66,7 @@ def _width(padding_mask: tf.Tensor) -> tf.Tensor:
     """Columns of [batch, tokens] that hold all real tokens, a multiple of so many if there are."""
     tokens = tf.shape(padding_mask)[1]
     ends = tf.where(padding_mask != 0, 1 + tf.range(tokens), 1)
-    longest = tf.reduce_max(ends)
+    longest = tf.maximum(tf.reduce_max(ends), 1)  # of no rows it is the least number there is
     return tf.minimum(longest + -longest % _COLUMN_STEP, tokens)
 
 
