@@ -7,9 +7,9 @@
 --texts has a sentence a line. The server is a process of its own with its default flags, on the
 same cores as this one. Printed:
 
-- the time of the model itself, called in this process on as many threads as the server gives it, and
-  of the same text through the server; the two take turns, and the difference of the medians is the
-  server's overhead;
+- the time of the model itself, called in this process on as many threads as the server gives it,
+  and of the same text through the server; the two take turns, and the difference of the medians is
+  the server's overhead;
 - requests per second and latencies of one client and of many (`serving.load_test`);
 - the first request after a new version was loaded, against the median of those behind it.
 """
