@@ -35,6 +35,7 @@ import numpy as np
 from serving.batching import BatchingOptions
 from serving.grpc_client import GrpcClient
 from serving.load_test import LoadTestOptions, load_test
+from serving.local_server import ServerOptions
 from serving.rest_client import RestClient
 from serving.servable import Servable
 from tf_efficientbert.storage import write_json
@@ -104,7 +105,9 @@ def _ports(process: subprocess.Popen, log: Path) -> tuple[int, int]:
 
 def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dict[str, float]:
     """Medians in milliseconds: "model" and, by protocol, what the server takes more."""
-    signature = Servable(_NAME, 1, version, BatchingOptions(), lambda rows: None).signature("")
+    threads = ServerOptions(model_base_path=str(version.parent)).tensorflow_intra_op_parallelism
+    servable = Servable(_NAME, 1, version, BatchingOptions(), lambda rows: None, threads)
+    signature = servable.signature("")
     clients = {"grpc": GrpcClient(addresses["grpc"], _NAME)}
     clients["rest"] = RestClient(addresses["rest"], _NAME)
     asks = {

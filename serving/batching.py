@@ -8,6 +8,7 @@ between threads, and many share the model's fixed costs.
 
 import collections
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -29,12 +30,13 @@ class BatchingOptions:
     Attributes:
         max_rows: the most rows of a batch (max_batch_size).
         max_waiting_rows: the most rows in the queue (max_enqueued_batches * max_batch_size).
-        slots: batches of one signature that run at a time (num_batch_threads).
+        slots: batches of one signature that run at a time (num_batch_threads); by default as many
+            as there are cores.
     """
 
     max_rows: int = 32
     max_waiting_rows: int = 256
-    slots: int = 2
+    slots: int = dataclasses.field(default_factory=lambda: len(os.sched_getaffinity(0)))
 
 
 class _Request:

@@ -23,7 +23,7 @@ from tf_efficientbert.options import option
 
 _log = logging.getLogger("serving")
 
-_SENDING_SECONDS = 1.0  # at most, for answers on their way out
+_SENDING_SECONDS = 1.0  # at least, for answers on their way out
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,11 @@ class ServerOptions:
         for name in ("file_system_poll_wait_seconds", "rest_api_timeout_in_ms", "drain_seconds"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+        if self.tensorflow_intra_op_parallelism < 0:
+            raise UserError(
+                f"--tensorflow_intra_op_parallelism={self.tensorflow_intra_op_parallelism}: "
+                "expected 0 or more"
+            )
         for name in ("max_request_bytes", "max_concurrent_requests"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
@@ -169,7 +174,8 @@ class LocalServer:
         self._gate.settle(seconds)
         self._grpc.stop(2 * seconds)  # running calls live on
         answered = self._gate.wait(max(end - time.monotonic(), 0))
-        self._grpc.stop(_SENDING_SECONDS if answered else 0).wait()
+        left = max(end - time.monotonic(), _SENDING_SECONDS)
+        self._grpc.stop(left if answered else 0).wait()
         return answered
 
 
@@ -212,6 +218,7 @@ def serve(options: ServerOptions) -> int:
     server = LocalServer(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
+    gc.collect()
     gc.freeze()  # what is imported stays: collecting an unloaded version need not look at it
     return 0 if server.serve() else 1
 

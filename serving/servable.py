@@ -142,7 +142,7 @@ class Servable:
         path: Path,
         batching: BatchingOptions,
         observe: Callable[[int], None],
-        intra_op_threads: int = 1,
+        intra_op_threads: int,
     ):
         self.name, self.version, self.path = name, version, path
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=intra_op_threads)

@@ -69,7 +69,8 @@ def test_teachers_that_were_recorded_teach_the_same(folder, tmp_path, monkeypatc
     monkeypatch.setattr(TeacherPass, "recorded", seen)
     for memory in (0.0, 1.0):
         where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
-        compress(tiny_options(folder, "prune(0.5)", hidden_ratio=hidden_ratio, **where))
+        steps = _STEPS if hidden_ratio else "prune(0.5)"
+        compress(tiny_options(folder, steps, hidden_ratio=hidden_ratio, **where))
         history = json.loads((tmp_path / str(memory) / "history.json").read_text())
         losses.append([record["loss"] for step in history.values() for record in step])
     assert kinds == [EncodedExamples, TaughtExamples]

@@ -4,7 +4,6 @@ import tensorflow as tf
 
 from tests.export.exported import PADDED, SLICED, TEACHER
 from tests.models.small_models import (
-    MAX_POSITIONS,
     random_inputs,
     small_architecture,
     small_task_model,
@@ -13,15 +12,21 @@ from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.serving_graph import ServingGraph
 
+# More columns, and more real tokens, than one step of the graph's sizes.
+_TOKENS = 48
 _STACKED = ["elu(linear4_2(gelu(linear4_2(x,wb1)),wb2))"]
 _NETWORKS = {
-    "published formulas, slice": lambda: small_task_model(architecture=SLICED),
-    "pad": lambda: small_task_model(architecture=PADDED, seed=1),
-    "one layer": lambda: small_task_model(architecture=small_architecture(_STACKED)),
-    "teacher": lambda: small_task_model("regression", TEACHER, exact_gelu=True),
-    "small epsilon": lambda: small_task_model(architecture=TEACHER, layer_norm_epsilon=1e-12),
+    "published formulas, slice": lambda: _model(SLICED),
+    "pad": lambda: _model(PADDED, seed=1),
+    "one layer": lambda: _model(small_architecture(_STACKED)),
+    "teacher": lambda: _model(TEACHER, "regression", exact_gelu=True),
+    "small epsilon": lambda: _model(TEACHER, layer_norm_epsilon=1e-12),
 }
 _SPECS = [tf.TensorSpec([None, None], tf.int32)] * 3
+
+
+def _model(architecture, kind="classification", seed=0, **arguments):
+    return small_task_model(kind, architecture, seed, max_positions=_TOKENS, **arguments)
 
 
 def _graph(model):
@@ -32,11 +37,11 @@ def _arguments(inputs):
     return [tf.constant(inputs[name]) for name in MODEL_INPUTS]
 
 
-@pytest.mark.parametrize("lengths", [(16, 1, 7, 2), (3,), (16, 16), (1, 1)])
+@pytest.mark.parametrize("lengths", [(16, 1, 7, 2), (3,), (40, 17, 33), (48, 48), (1, 1)])
 @pytest.mark.parametrize("name", _NETWORKS)
 def test_it_says_what_keras_says(name, lengths):
     model = _NETWORKS[name]()
-    inputs = random_inputs(lengths, MAX_POSITIONS)
+    inputs = random_inputs(lengths, _TOKENS)
     expected = model(dict(zip(MODEL_INPUTS, _arguments(inputs), strict=True)))["logits"].numpy()
     ours = _graph(model)(*_arguments(inputs)).numpy()
     assert ours.shape == expected.shape
@@ -44,9 +49,9 @@ def test_it_says_what_keras_says(name, lengths):
 
 
 def test_a_row_is_answered_alike_in_any_batch_and_however_far_it_is_padded():
-    graph = _graph(small_task_model(architecture=SLICED))
-    together = graph(*_arguments(random_inputs((7, 3, 5), MAX_POSITIONS))).numpy()
-    inputs = random_inputs((7, 3, 5), MAX_POSITIONS)
+    graph = _graph(_model(SLICED))
+    together = graph(*_arguments(random_inputs((7, 3, 5), _TOKENS))).numpy()
+    inputs = random_inputs((7, 3, 5), _TOKENS)
     for row, length in enumerate((7, 3, 5)):
         cut = {name: array[row : row + 1, :length] for name, array in inputs.items()}
         alone = graph(*_arguments(cut)).numpy()
@@ -55,8 +60,8 @@ def test_a_row_is_answered_alike_in_any_batch_and_however_far_it_is_padded():
 
 
 def test_a_mask_with_holes_hides_what_is_in_them():
-    model = small_task_model(architecture=SLICED)
-    inputs = random_inputs((9, 9), MAX_POSITIONS)
+    model = _model(SLICED)
+    inputs = random_inputs((9, 9), _TOKENS)
     inputs["padding_mask"][0, [2, 5]] = 0
     expected = model(dict(zip(MODEL_INPUTS, _arguments(inputs), strict=True)))["logits"].numpy()
     ours = _graph(model)(*_arguments(inputs)).numpy()
@@ -65,8 +70,8 @@ def test_a_mask_with_holes_hides_what_is_in_them():
 
 
 def test_a_row_without_a_real_token_is_answered_with_numbers_and_changes_no_other():
-    graph = _graph(small_task_model(architecture=SLICED))
-    inputs = random_inputs((7, 4), MAX_POSITIONS)
+    graph = _graph(_model(SLICED))
+    inputs = random_inputs((7, 4), _TOKENS)
     before = graph(*_arguments(inputs)).numpy()
     for name in MODEL_INPUTS:
         inputs[name][1] = 0

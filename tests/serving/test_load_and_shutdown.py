@@ -80,8 +80,14 @@ def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
         assert sum(clients.answers.values()) > 0
 
 
-def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_path):
+@pytest.mark.parametrize("batching", ["", ONE_AT_A_TIME], ids=["soon", "longer than its patience"])
+def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_path, batching):
     flags = ["--model_name=words", f"--model_base_path={base}"]
+    if batching:
+        parameters = tmp_path / "batching_parameters.txt"
+        waiting = "max_enqueued_batches { value: 1 }"
+        parameters.write_text(batching.replace(waiting, waiting.replace("1", "16")))
+        flags.append(f"--batching_parameters_file={parameters}")
     server = ServerProcess(tmp_path / "log", *flags)
     clients = Clients(server, 16, "slow")
     clients.wait_until(lambda answers: answers[1] >= 16)
@@ -130,6 +136,10 @@ def test_a_wrong_option_is_told_by_name(base, tmp_path):
         ({"model_base_path": str(tmp_path / "gone")}, "--model_base_path"),
         ({"model_base_path": str(base), "drain_seconds": 0.0}, "--drain_seconds"),
         ({"model_base_path": str(base), "max_request_bytes": 0}, "--max_request_bytes"),
+        (
+            {"model_base_path": str(base), "tensorflow_intra_op_parallelism": -1},
+            "--tensorflow_intra_op_parallelism=-1",
+        ),
     ]:
         with pytest.raises(UserError, match=flag):
             ServerOptions(**options)

@@ -18,15 +18,16 @@ from tf_efficientbert.export.inference_layers import (
     AbsorbedAttention,
     Cell,
     Dense,
+    Head,
     LayerNorm,
     constant,
     kernel_and_bias,
     output_with_value_bias,
     scaled_query,
+    with_neighbours,
 )
 from tf_efficientbert.layers.self_attention import MASKED_SCORE, SelfAttention
 from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
-from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 
 
@@ -53,8 +54,7 @@ class InferenceGraph(tf.Module):
         table_bits: int | None = None,
     ):
         super().__init__()
-        if not isinstance(getattr(model, "head", None), ClassificationHead):
-            raise UserError("only a classification or a regression can be written as LiteRT file")
+        self._head = Head(model)
         backbone = model.backbone
         if longest > backbone.max_positions:
             raise UserError(
@@ -65,9 +65,6 @@ class InferenceGraph(tf.Module):
         attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]
         self._attentions = [*attentions, _FirstTokenAttention(backbone.attentions[-1])]
         self._cells = [Cell(cell) for cell in backbone.cells]
-        self._pooler = Dense(*kernel_and_bias(model.head.pooler))
-        self._classifier = Dense(*kernel_and_bias(model.head.classifier))
-        self._num_outputs = model.head.num_outputs
 
     def __call__(self, token_ids, segment_ids, padding_mask):
         """int32 tensors [1, tokens] to logits [1, classes], or [1] for one output."""
@@ -75,8 +72,7 @@ class InferenceGraph(tf.Module):
         x = self._embedding(token_ids, segment_ids)
         for attention, cell in zip(self._attentions, self._cells, strict=True):
             x = cell(attention(x, bias))
-        logits = self._classifier(tf.tanh(self._pooler(x[:, 0])))
-        return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+        return self._head(x[:, 0])
 
 
 class _Table(tf.Module):
@@ -147,9 +143,7 @@ class _Embedding(tf.Module):
     def __call__(self, token_ids, segment_ids):
         x = self._tokens(token_ids)
         if self._projection:
-            following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
-            preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
-            x = self._projection(tf.concat([following, x, preceding], axis=-1))
+            x = self._projection(with_neighbours(x))
         places = tf.range(token_ids.shape[1])[None] + segment_ids * self._rows
         return self._layer_norm(x + self._places(places))
 

@@ -7,19 +7,23 @@ folded into the query's weights, the value's bias into the output's.
 import numpy as np
 import tensorflow as tf
 
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.layers.feed_forward_cell import FeedForwardCell
 from tf_efficientbert.layers.formula import evaluate
 from tf_efficientbert.layers.self_attention import SelfAttention
+from tf_efficientbert.models.heads import ClassificationHead
 
 __all__ = [
     "AbsorbedAttention",
     "Cell",
     "Dense",
+    "Head",
     "LayerNorm",
     "constant",
     "kernel_and_bias",
     "output_with_value_bias",
     "scaled_query",
+    "with_neighbours",
 ]
 
 
@@ -74,6 +78,30 @@ class Cell(tf.Module):
         return x
 
 
+class Head(tf.Module):
+    """The first tokens' states [batch, d] to logits [batch, classes], or [batch] for one output.
+
+    Args:
+        model: TaskModel.
+
+    Raises:
+        UserError: it answers something else than a classification or a regression.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        head = getattr(model, "head", None)
+        if not isinstance(head, ClassificationHead):
+            raise UserError("only a classification or a regression has a graph for inference")
+        self._pooler = Dense(*kernel_and_bias(head.pooler))
+        self._classifier = Dense(*kernel_and_bias(head.classifier))
+        self._num_outputs = head.num_outputs
+
+    def __call__(self, first):
+        logits = self._classifier(tf.tanh(self._pooler(first)))
+        return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+
+
 class AbsorbedAttention(tf.Module):
     """The weights of an attention that is asked for the first token alone.
 
@@ -91,6 +119,13 @@ class AbsorbedAttention(tf.Module):
         self._value = constant(value.transpose(1, 0, 2))  # [heads, width, size]
         self._output = Dense(*output_with_value_bias(layer))
         self._layer_norm = LayerNorm(layer.layer_norm)
+
+
+def with_neighbours(x):
+    """[batch, tokens, E] to [batch, tokens, 3E]: the following, the own and the preceding one."""
+    following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
+    preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
+    return tf.concat([following, x, preceding], axis=-1)
 
 
 def constant(weight) -> tf.Variable:

@@ -68,8 +68,8 @@ def _asking(model: TextModel, name: str) -> str:
 
 All but `tokens` need TensorFlow Text's operations in the server. `tokens` takes any width: what the
 mask leaves out, and everything from a second `[CLS]` of a row on, counts as padding, and rows are
-cut at {model.max_tokens} tokens. TF Serving's batching wants one width of all callers: pad to one
-of the lengths above.
+cut at {model.max_tokens} tokens. TF Serving's batching wants one width of all callers: agree on
+one of the lengths above.
 
     curl -d '{{"instances": [{{{instance}}}]}}' \\
         http://localhost:8501/v1/models/{name}:predict"""

@@ -8,20 +8,20 @@ real token, which has no answer.
 
 import tensorflow as tf
 
-from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.inference_layers import (
     AbsorbedAttention,
     Cell,
     Dense,
+    Head,
     LayerNorm,
     constant,
     kernel_and_bias,
     output_with_value_bias,
     scaled_query,
+    with_neighbours,
 )
 from tf_efficientbert.layers.self_attention import SelfAttention, attention_bias
 from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
-from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 
 # What may vary in steps: a matrix product is prepared for each size that occurs.
@@ -40,16 +40,12 @@ class ServingGraph(tf.Module):
 
     def __init__(self, model: TaskModel):
         super().__init__()
-        if not isinstance(model.head, ClassificationHead):
-            raise UserError("only a classification or a regression has a graph for serving")
+        self._head = Head(model)
         backbone = model.backbone
         self._embedding = _Embedding(backbone.embedding)
         attentions = [_Attention(layer) for layer in backbone.attentions[:-1]]
         self._attentions = [*attentions, _FirstTokenAttention(backbone.attentions[-1])]
         self._cells = [Cell(cell) for cell in backbone.cells]
-        self._pooler = Dense(*kernel_and_bias(model.head.pooler))
-        self._classifier = Dense(*kernel_and_bias(model.head.classifier))
-        self._num_outputs = model.head.num_outputs
 
     def __call__(self, token_ids, segment_ids, padding_mask):
         """int32 tensors [batch, tokens] to logits [batch, classes], or [batch] for one output."""
@@ -58,8 +54,7 @@ class ServingGraph(tf.Module):
         x = self._embedding(token_ids[:, :width], segment_ids[:, :width], layout)
         for attention, cell in zip(self._attentions, self._cells, strict=True):
             x = cell(attention(x, layout))
-        logits = self._classifier(tf.tanh(self._pooler(x)))
-        return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+        return self._head(x)
 
 
 def _width(padding_mask: tf.Tensor) -> tf.Tensor:
@@ -136,9 +131,7 @@ class _Embedding(tf.Module):
     def __call__(self, token_ids, segment_ids, layout: _Layout):
         x = tf.gather(self._tokens, token_ids)
         if self._projection:
-            following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
-            preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
-            x = tf.concat([following, x, preceding], axis=-1)
+            x = with_neighbours(x)
         x = layout.pack(x)
         if self._projection:
             x = self._projection(x)

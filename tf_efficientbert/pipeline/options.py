@@ -23,7 +23,7 @@ COMPRESSED = "compressed"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineOptions(TaskOptions, CorpusOptions):
-    """The defaults are the quick start's, which only adds bfloat16: two CPU cores, 25 minutes."""
+    """The defaults are the quick start's, which only adds bfloat16 and rarer checkpoints."""
 
     output_dir: str = option("", "where everything goes; run again on it to go on")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")

@@ -176,10 +176,7 @@ class _Search:
         self._shared = self._load_shared()
         self._material = self._make_material()
         self._budget = self._make_budget()
-        # A budget that nothing meets is met now.
-        for stage in self._stages:
-            self._budget_of(stage)
-        self._space(self._stages[0], None)
+        self._check_budgets()
         journal = run.path / STUDY
         if options.from_stage > 1 and not journal.exists():
             raise UserError(
@@ -325,6 +322,23 @@ class _Search:
                 f"--min_parameters={minimum:,} is above the most a candidate may have, {maximum:,}"
             )
         return Budget(minimum, maximum, *sizes)
+
+    def _check_budgets(self) -> None:
+        """Raises UserError for bounds that no network meets, before any stage is run."""
+        largest = self._supernet.backbone.architecture
+        for stage in self._stages:
+            if "stack" not in stage.searched:
+                continue
+            budget = self._budget_of(stage)
+            try:
+                # Formulas have no parameters: what stage 1 may have, stage 3 may.
+                draw_within(JointSpace(largest, budget), "trial")
+            except SpaceError as error:
+                raise UserError(
+                    f"--stages={self._options.stages}: stage {stage.name} searches from "
+                    f"{budget.minimum:,} to {budget.maximum:,} parameters (--min_parameters and "
+                    f"--max_parameters, where it has no bounds of its own): {error}"
+                ) from error
 
     def _budget_of(self, stage: Stage) -> Budget:
         """The search's, with the bounds that the stage names in their place."""
