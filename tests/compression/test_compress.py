@@ -31,10 +31,27 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(folder, tmp_path_factory):
-    """(folder, result) of a compression that nothing has interrupted."""
+def recorded():
+    """The kind of examples that each compression from now on has trained on."""
+    original, kinds = TeacherPass.recorded, []
+
+    def seen(*arguments):
+        examples = original(*arguments)
+        kinds.append(type(examples))
+        return examples
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TeacherPass, "recorded", seen)
+        yield kinds
+
+
+@pytest.fixture(scope="module")
+def finished(folder, recorded, tmp_path_factory):
+    """(folder, result) of a compression that nothing has interrupted, its teachers recorded."""
     output_dir = tmp_path_factory.mktemp("whole") / "run"
-    return output_dir, compress(tiny_options(folder, _STEPS, output_dir=str(output_dir)))
+    result = compress(tiny_options(folder, _STEPS, output_dir=str(output_dir)))
+    assert recorded[-1] == TaughtExamples
+    return output_dir, result
 
 
 def _assert_pruned(model, sparsity):
@@ -57,24 +74,25 @@ def test_all_that_the_steps_have_made_holds_in_the_model_that_is_saved(folder, f
     assert model.backbone.architecture.cells == cells[1:]
 
 
-@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
-def test_teachers_that_were_recorded_teach_the_same(folder, tmp_path, monkeypatch, hidden_ratio):
-    recorded, kinds, losses = TeacherPass.recorded, [], []
+def _losses(output_dir):
+    history = json.loads((output_dir / "history.json").read_text())
+    return [record["loss"] for step in history.values() for record in step]
 
-    def seen(*arguments):
-        examples = recorded(*arguments)
-        kinds.append(type(examples))
-        return examples
 
-    monkeypatch.setattr(TeacherPass, "recorded", seen)
+def test_teachers_that_were_recorded_teach_as_those_asked_at_every_step(folder, finished, tmp_path):
+    options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
+    compress(options)
+    np.testing.assert_allclose(_losses(finished[0]), _losses(tmp_path), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_without_a_hidden_loss_too(folder, tmp_path, recorded):
     for memory in (0.0, 1.0):
         where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
-        steps = _STEPS if hidden_ratio else "prune(0.5)"
-        compress(tiny_options(folder, steps, hidden_ratio=hidden_ratio, **where))
-        history = json.loads((tmp_path / str(memory) / "history.json").read_text())
-        losses.append([record["loss"] for step in history.values() for record in step])
-    assert kinds == [EncodedExamples, TaughtExamples]
-    np.testing.assert_allclose(*losses, rtol=1e-3)
+        compress(tiny_options(folder, "prune(0.5)", hidden_ratio=0.0, **where))
+    assert recorded[-2:] == [EncodedExamples, TaughtExamples]
+    asked, kept = (_losses(tmp_path / memory) for memory in ("0.0", "1.0"))
+    np.testing.assert_allclose(kept, asked, rtol=1e-3)
 
 
 def test_the_result_says_what_each_step_has_cost_and_saved(folder, finished):

@@ -88,6 +88,7 @@ def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained,
     _assert_same_training(tmp_path, trained / "published")
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):
     for name in ("one", "other"):
         small_text_model(seed=4).save(tmp_path / name)

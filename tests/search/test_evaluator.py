@@ -326,6 +326,7 @@ def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_wei
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
     material, shared, tmp_path, monkeypatch
 ):

@@ -38,7 +38,9 @@ def _evaluate_constantly():
     return {"dev_accuracy": 0.25}
 
 
-@pytest.fixture(scope="module", params=["float32", "bfloat16"])
+@pytest.fixture(
+    scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def uninterrupted(request, tmp_path_factory):
     """(changed options, history, weights)."""
     changes = {"bfloat16": request.param == "bfloat16"}
