@@ -18,6 +18,7 @@ from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.models.text_model import load
 
 _STEPS = "drop(layers=1),prune(0.5),quantize(int8)"
@@ -95,7 +96,7 @@ def test_without_a_hidden_loss_too(folder, tmp_path, recorded):
     np.testing.assert_allclose(kept, asked, rtol=1e-3)
 
 
-def test_the_result_says_what_each_step_has_cost_and_saved(folder, finished):
+def test_the_result_says_what_each_step_has_cost_and_saved(finished, tmp_path):
     output_dir, result = finished
     rows = result["steps"]
     assert [row["step"] for row in rows] == ["as it was", *_STEPS.split(",")]
@@ -117,6 +118,10 @@ def test_the_result_says_what_each_step_has_cost_and_saved(folder, finished):
     weights = [weight.numpy() for weight in load(output_dir / "model").model.weights]
     assert last["parameters"] == sum(weight.size for weight in weights)
     assert last["nonzero_parameters"] == sum(np.count_nonzero(weight) for weight in weights)
+    assert start["int8_bytes"] > dropped["int8_bytes"] == pruned["int8_bytes"]
+    finished_model = load(output_dir / "model")
+    file = export_litert(finished_model, tmp_path, finished_model.max_tokens, ("int8",))["int8"]
+    assert last["int8_bytes"] == pytest.approx(file.stat().st_size, rel=1e-3)
     assert last["zipped_bytes"] == len(zlib.compress(b"".join(w.tobytes() for w in weights)))
 
 

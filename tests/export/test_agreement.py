@@ -9,14 +9,16 @@ def _forms(form, difference=0.0, accuracy=0.9):
     return {"keras": keras, form: {"max_difference": difference, "accuracy": accuracy}}
 
 
-def _require(forms, float_difference=1e-3, int8_loss=1.0):
-    require_agreement(forms, "accuracy", Limits(float_difference, int8_loss))
+def _require(forms, float_difference=1e-3, float16_difference=1e-2, int8_loss=1.0):
+    limits = Limits(float_difference, float16_difference, int8_loss)
+    require_agreement(forms, "accuracy", limits)
 
 
 @pytest.mark.parametrize(
     "forms",
     [
         _forms("saved_model_text", difference=0.99e-3),
+        _forms("litert_float16", difference=0.99e-2),
         _forms("litert_int8", difference=0.5, accuracy=0.8905),
         _forms("litert_int8", difference=0.5, accuracy=0.95),
         _forms("litert_int4", difference=0.5, accuracy=0.5),  # reported, but held to nothing
@@ -26,11 +28,19 @@ def test_what_is_within_the_limits_passes(forms):
     _require(forms)
 
 
-@pytest.mark.parametrize("form", ["saved_model_classify", "litert_float32", "litert_float16"])
+@pytest.mark.parametrize("form", ["saved_model_classify", "litert_float32"])
 def test_a_float_form_may_differ_by_so_much(form):
     with pytest.raises(UserError, match=rf"{form} differs from Keras by 0\.002, more than --max_f"):
         _require(_forms(form, difference=2e-3))
     _require(_forms(form, difference=2e-3), float_difference=0.01)
+
+
+@pytest.mark.parametrize("form", ["litert_float16", "mediapipe_classifier_float16"])
+def test_rounded_weights_may_differ_by_more(form):
+    message = rf"{form} differs from Keras by 0\.02, more than --max_float16_difference=0\.01"
+    with pytest.raises(UserError, match=message):
+        _require(_forms(form, difference=2e-2))
+    _require(_forms(form, difference=2e-2), float16_difference=0.03)
 
 
 @pytest.mark.parametrize("form", ["litert_int8", "litert_int8_static"])

@@ -65,7 +65,10 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
         )
         assert LiteRtModel(path).tokens == MAX_POSITIONS
     assert result["parity_split"] == "dev" and result["seconds"] > 0
+    assert list(result["litert"]) == ["float32", "float16", "int8"]
+    assert "mediapipe" not in result  # which takes no pairs
     assert result["parity"]["litert_float32"]["agreement"] == 1.0
+    assert 0 < result["parity"]["litert_float16"]["max_difference"] < 0.01
     assert export(given) == result  # a finished job says the same again
     assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
 
@@ -103,7 +106,7 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
 
 def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_path):
     model = small_text_model(architecture=_ONE_LAYER)
-    result = export(options(model, precisions="int4, float32", mediapipe="int8", text_in="float32"))
+    result = export(options(model, precisions="int4, float32", text_in="float32"))
     assert list(result["litert"]) == ["int4", "float32"]
     names = {path.name for path in (tmp_path / "export" / "litert").iterdir()}
     files = ("model_int4", "model_float32", "mediapipe_int8", "litert_text_float32")
@@ -115,6 +118,17 @@ def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_pa
     np.testing.assert_allclose(text.logits(examples), expected, rtol=0, atol=1e-5)
     assert result["parity"]["litert_text_float32"]["max_difference"] < 1e-5
     assert result["parity"]["mediapipe_int8"]["agreement"] > 0.8
+
+
+@pytest.mark.parametrize("asked", ["mediapipe", "mediapipe_python"])
+def test_a_file_that_mediapipe_cannot_run_is_not_written(options, asked, tmp_path):
+    python = tmp_path / "python"  # says yes to the question whether it has mediapipe
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    value = {"mediapipe": "int8", "mediapipe_python": str(python)}[asked]
+    model = small_text_model("pair", _ONE_LAYER)
+    with pytest.raises(UserError, match="--mediapipe=.* takes classifications of single texts"):
+        export(options(model, "pair", **{asked: value}))
 
 
 def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
@@ -163,9 +177,9 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "max_int8_loss": -1.0}, "--max_int8_loss=-1.0: expected 0 or more"),
         ({"model": "m", "max_float_difference": float("nan")}, "--max_float_difference=nan"),
         ({"model": "m", "precisions": "float32,int7"}, "--precisions: 'int7' is none of float32"),
-        ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of float32"),
+        ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of auto, none, float"),
         ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
-        ({"model": "m", "mediapipe_python": "p"}, "--mediapipe_python goes with --mediapipe"),
+        ({"model": "m", "mediapipe": "none", "mediapipe_python": "p"}, "and --mediapipe=none"),
         ({"model": "m", "mediapipe": "int8", "mediapipe_python": "/x"}, "/x cannot be run"),
         ({"model": "m", "questions": "q", "text_in": "int8"}, "--text_in=int8 does not go with"),
     ],

@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 
-from tests.export.exported import TEACHER
-from tests.models.small_models import MAX_POSITIONS
-from tests.models.small_text_models import TASKS, small_examples, small_text_model
+from tests.export.exported import SLICED, TEACHER
+from tests.models.small_models import MAX_POSITIONS, small_task_model
+from tests.models.small_text_models import TASKS, VOCABULARY, small_examples, small_text_model
+from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import DEFAULT_PRECISIONS, LiteRtModel, export_litert
+from tf_efficientbert.models.text_model import TextModel
 
 # Of the logits' spread; about twice the largest difference that was measured.
 _INT8_TOLERANCE = 0.1
@@ -42,6 +45,22 @@ def test_a_file_is_written_for_each_precision_and_nothing_else(litert_files, kin
 
 def test_a_file_has_the_length_it_was_written_for(litert_files):
     assert LiteRtModel(litert_files["pair"]["int8"]).lengths == (MAX_POSITIONS,)
+
+
+def test_one_file_holds_short_and_long_texts(tmp_path):
+    network = small_task_model("classification", SLICED, max_positions=384)
+    model = TextModel(network, Tokenizer(VOCABULARY), TASKS["classification"], 384)
+    files = export_litert(model, tmp_path, 384, ("float32", "int8"))
+    counts = (5, 31, 50, 100, 300, 500)
+    texts = tuple(" ".join(f"word{i % 7 + 1}" for i in range(count)) for count in counts)
+    encoded = model.encode(Examples(texts, None, None))
+    expected = model.logits(encoded)
+    for precision, tolerance in (("float32", 1e-5), ("int8", _INT8_TOLERANCE * np.ptp(expected))):
+        litert = LiteRtModel(files[precision])
+        assert litert.lengths == (32, 64, 128, 384)
+        chosen = [litert.length_for(encoded, i) for i in range(len(encoded))]
+        assert chosen == [32, 64, 64, 128, 384, 384]
+        np.testing.assert_allclose(litert.logits(encoded), expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.export.exported import PADDED, TEACHER
+from tests.export.exported import PADDED, SLICED, TEACHER
 from tests.models.small_text_models import small_examples, small_text_model
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.errors import UserError
@@ -26,6 +26,17 @@ def test_text_is_answered_as_by_keras(exported):
     expected = model.logits(model.encode(examples))
     assert np.ptp(expected) > 0.1
     np.testing.assert_allclose(litert.logits(examples), expected, rtol=0, atol=1e-5)
+
+
+# Of the logits' spread; about twice the largest difference that was measured.
+@pytest.mark.parametrize(("precision", "tolerance"), [("float16", 2e-3), ("int8", 0.1)])
+def test_other_precisions_answer_nearly_as_keras_does(tmp_path, precision, tolerance):
+    model = small_text_model("classification", SLICED)
+    path = export_litert_text(model, tmp_path / "text.tflite", model.max_tokens, precision)
+    examples = small_examples(model.task, count=40)
+    expected = model.logits(model.encode(examples))
+    difference = np.abs(LiteRtTextModel(path).logits(examples) - expected).max()
+    assert 0 < difference < tolerance * np.ptp(expected)
 
 
 def test_odd_and_long_text_is_answered_as_by_keras(exported):

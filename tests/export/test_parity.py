@@ -32,7 +32,7 @@ def _parity(model, version, paths, examples):
 
 def test_every_form_is_compared(compared):
     *_, figures = compared
-    litert = ["litert_float32", "litert_int8", "litert_other"]
+    litert = ["litert_float32", "litert_float16", "litert_int8", "litert_other"]
     assert list(figures) == ["keras", *_SERVED, "saved_model_classify", *litert]
 
 

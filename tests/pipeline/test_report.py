@@ -137,9 +137,10 @@ def test_what_each_step_of_compression_cost_and_saved_is_shown():
         {"step": "as it was", "dev_accuracy": 0.86, "nonzero_parameters": 5_234_567, **sizes},
         {"step": "prune(0.5)", "dev_accuracy": 0.852, "nonzero_parameters": 3_100_000, **sizes},
     ]
-    steps = [{**step, "zipped_bytes": 19_400_000} for step in steps]
+    steps = [{**step, "zipped_bytes": 19_400_000, "int8_bytes": 5_500_000} for step in steps]
     text = render({**_REPORT, "compression": steps}, "out").replace("\u00a0", " ")
-    expected = ["prune(0.5)", "85.2 %", "\u22120.8", "5.23 M", "3.10 M", "191 M", "19.4 MB", "41 s"]
+    counts, sizes = ["5.23 M", "3.10 M", "191 M"], ["19.4 MB", "5.5 MB"]
+    expected = ["prune(0.5)", "85.2 %", "\u22120.8", *counts, *sizes, "41 s"]
     assert _row(text, "prune(0.5)") == expected
     assert "compression" not in render(_REPORT, "out")
 

@@ -1,5 +1,6 @@
 """What a client may send: each is answered with a proper status, and the next request is served."""
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -10,7 +11,11 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    predict_pb2,
+)
 
 from serving.client_error import RequestError
 from serving.grpc_client import GrpcClient
@@ -231,15 +236,24 @@ def test_hundreds_of_random_requests_are_each_answered(server):
 
 
 @pytest.mark.slow
-def test_ten_thousand_random_requests_leave_no_memory_behind(server):
-    fuzz(server, 2000, seed=2)  # pools and caches fill up first
+@pytest.mark.parametrize("clients", [1, 8])
+def test_ten_thousand_random_requests_leave_no_memory_behind(server, clients):
+    fuzz(server, 2000, seed=2, clients=clients)  # pools and caches fill up first
     before = resident_megabytes(server.pid)
-    fuzz(server, 10_000, seed=3)
+    fuzz(server, 10_000, seed=3, clients=clients)
     assert resident_megabytes(server.pid) - before < 40
 
 
-def fuzz(server, count: int, seed: int) -> None:
+def fuzz(server, count: int, seed: int, clients: int = 2) -> None:
     """Half over gRPC, half over REST; no answer may be a fault of the server."""
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        shares = [(server, count // clients, f"{seed} {client}") for client in range(clients)]
+        seen = set().union(*pool.map(lambda share: fuzz_alone(*share), shares))
+    assert {"OK", "INVALID_ARGUMENT", 200, 400} <= seen
+
+
+def fuzz_alone(server, count: int, seed: str) -> set:
+    """The statuses that one client saw."""
     draw = random.Random(seed)
     seen = set()
     with grpc.insecure_channel(server.grpc) as channel:
@@ -253,17 +267,17 @@ def fuzz(server, count: int, seed: int) -> None:
     connection = http.client.HTTPConnection(server.rest, timeout=60)
     for _ in range(count // 2):
         path, body = random_post(draw)
-        connection.request("POST", path, body)
+        connection.request("POST" if body else "GET", path, body)
         response = connection.getresponse()
         answer = response.read()
         assert response.status in (200, 400, 404, 429, 501), (path, body, answer)
         json.loads(answer)
         seen.add(response.status)
     connection.close()
-    assert {"OK", "INVALID_ARGUMENT", 200, 400} <= seen
+    return seen
 
 
-METHODS = ("Predict", "Predict", "Predict", "Classify", "GetModelMetadata", "Regress")
+NAMES = ("words", "words", "words", "reviews", "stars", "gone", "")
 SIGNATURES = ("", "tokens", "classify", "pair", "serving_examples", "plus_one", "gone", "\x00")
 SHAPES = ([1], [2], [1, 3], [2, 3], [0], [], [1, 1, 1], [-1], [2**40], [3, 2**20])
 GOOD = (
@@ -275,20 +289,59 @@ GOOD = (
 
 
 def random_message(draw: random.Random) -> tuple[str, bytes]:
+    make, methods = draw.choice(
+        [
+            *[(random_predict, ("PredictionService/Predict",))] * 4,
+            (random_classification, ("PredictionService/Classify", "PredictionService/Regress")),
+            (
+                random_question,
+                ("PredictionService/GetModelMetadata", "ModelService/GetModelStatus"),
+            ),
+        ]
+    )
+    message = make(draw).SerializeToString()
+    if draw.random() < 0.3:  # bytes cut off, or changed
+        message = bytearray(message[: draw.randrange(len(message) + 1)])
+        for _ in range(min(len(message), draw.randrange(4))):
+            message[draw.randrange(len(message))] = draw.randrange(256)
+    return draw.choice(methods), bytes(message)
+
+
+def random_predict(draw: random.Random) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     signature, inputs = draw.choice(GOOD)
-    request.model_spec.name = draw.choice(["words", "words", "words", "reviews", "gone", ""])
+    request.model_spec.name = draw.choice(NAMES)
     request.model_spec.signature_name = signature
     for name, values in inputs.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(values))
     for _ in range(draw.randrange(3)):
         spoil(draw, request)
-    message = request.SerializeToString()
-    if draw.random() < 0.3:  # bytes cut off, or changed
-        message = bytearray(message[: draw.randrange(len(message) + 1)])
-        for _ in range(min(len(message), draw.randrange(4))):
-            message[draw.randrange(len(message))] = draw.randrange(256)
-    return f"PredictionService/{draw.choice(METHODS)}", bytes(message)
+    return request
+
+
+def random_classification(draw: random.Random) -> classification_pb2.ClassificationRequest:
+    """A RegressionRequest has the same fields."""
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = draw.choice(NAMES)
+    request.model_spec.signature_name = draw.choice(SIGNATURES)
+    for _ in range(draw.randrange(4)):
+        feature = request.input.example_list.examples.add().features.feature
+        name = draw.choice(["sentences", "sentences", "second_sentences", "x", ""])
+        for _ in range(draw.choice([0, 1, 1, 1, 2])):
+            feature[name].bytes_list.value.append(draw.randbytes(draw.randrange(20)))
+        if draw.random() < 0.2:
+            feature[name].float_list.value.append(draw.uniform(-1e38, 1e38))
+    return request
+
+
+def random_question(draw: random.Random) -> get_model_metadata_pb2.GetModelMetadataRequest:
+    """A GetModelStatusRequest asks with the same field for the model."""
+    request = get_model_metadata_pb2.GetModelMetadataRequest()
+    request.model_spec.name = draw.choice(NAMES)
+    if draw.random() < 0.5:
+        request.model_spec.version.value = draw.choice([1, 2, -1, 2**62])
+    request.metadata_field.extend(draw.choice([[], ["signature_def"], ["", "gone"]]))
+    return request
 
 
 def spoil(draw: random.Random, request) -> None:
@@ -321,8 +374,13 @@ def random_tensor(draw: random.Random, proto) -> None:
         proto.float_val.extend(draw.uniform(-1e38, 1e38) for _ in range(count))
 
 
-def random_post(draw: random.Random) -> tuple[str, bytes]:
-    model, verb = draw.choice(["words", "words", "reviews", "gone"]), "predict"
+def random_post(draw: random.Random) -> tuple[str, bytes | None]:
+    """A path and a body; without one it is a GET."""
+    model = f"/v1/models/{draw.choice([name for name in NAMES if name])}"
+    if draw.random() < 0.1:
+        version = draw.choice(["", "/versions/1", "/versions/-1", "/versions/x", "/labels/stable"])
+        return f"{model}{version}{draw.choice(['', '/metadata', ':predict', '/%00'])}", None
+    verb = "predict"
     signature, inputs = draw.choice(GOOD)
     columns = {name: np.asarray(values).tolist() for name, values in inputs.items()}
     given = {"signature_name": signature, "inputs": columns}
@@ -331,11 +389,13 @@ def random_post(draw: random.Random) -> tuple[str, bytes]:
         given[what] = random_json(draw, 4)
         if what in ("inputs", "instances") and isinstance(columns, dict) and draw.random() < 0.5:
             given[what] = columns | {draw.choice([*columns]): random_json(draw, 2)}
-        verb = "classify" if what == "examples" else draw.choice(["predict", "predict", "classify"])
+        verb = draw.choice(
+            ["classify", "regress"] if what == "examples" else ["predict", "predict", "classify"]
+        )
     body = json.dumps(given, default=bytes.decode).encode()
     if draw.random() < 0.2:
         body = body[: draw.randrange(len(body))] + draw.randbytes(draw.randrange(5))
-    return f"/v1/models/{model}:{verb}", body
+    return f"{model}:{verb}", body
 
 
 def random_json(draw: random.Random, depth: int):

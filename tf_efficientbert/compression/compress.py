@@ -21,6 +21,7 @@ from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.taught_examples import outputs_in
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.litert_conversion import converted
 from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.text_model import TextModel, load, load_for
@@ -75,10 +76,10 @@ def compress(options: CompressOptions) -> dict:
     full-precision model does in Zhang et al. 2020, TernaryBERT (arXiv 2009.12812). What an earlier
     step has made holds in the later ones: zeros stay, and weights stay quantized.
 
-    Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes": see
-        `_sizes`, "steps": the same of the student as it was and after each step, with "step" and
-        "seconds", "seconds": float}. A finished run returns what it returned then; an interrupted
-        one goes on.
+    Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes",
+        "int8_bytes": see `_sizes`, "steps": the same of the student as it was and after each step,
+        with "step" and "seconds", "seconds": float}. A finished run returns what it returned then;
+        an interrupted one goes on.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -243,7 +244,7 @@ class _Compression:
         if number < len(self.rows):
             return
         with self._as_it_answers():
-            sizes = _sizes(self._student.model)
+            sizes = _sizes(self._student)
         dev = {key: value for key, value in figures.items() if key.startswith("dev_")}
         seconds = self._run.seconds - sum(row["seconds"] for row in self.rows)
         self.rows.append({"step": name, **dev, **sizes, "seconds": seconds})
@@ -255,16 +256,18 @@ def _with_network(student: TextModel, model: TaskModel) -> TextModel:
     return TextModel(model, student.tokenizer, student.task, student.max_tokens)
 
 
-def _sizes(model: TaskModel) -> dict[str, int]:
-    """{"parameters", "nonzero_parameters", "macs" (at 128 tokens), "zipped_bytes"}.
+def _sizes(student: TextModel) -> dict[str, int]:
+    """{"parameters", "nonzero_parameters", "macs" (at 128 tokens), "zipped_bytes", "int8_bytes"}.
 
-    The last are those of the float32 weights, deflated.
+    The last two are those of the float32 weights, deflated, and of the LiteRT file in int8.
     """
-    weights = [weight.numpy() for weight in model.weights]
+    weights = [weight.numpy() for weight in student.model.weights]
     content = b"".join(weight.astype(np.float32).tobytes() for weight in weights)
+    ((_, int8),) = converted(student.model, (student.max_tokens,), ("int8",))
     return {
         "parameters": sum(weight.size for weight in weights),
         "nonzero_parameters": sum(int(np.count_nonzero(weight)) for weight in weights),
-        "macs": model.backbone.architecture.count_macs(),
+        "macs": student.backbone.architecture.count_macs(),
         "zipped_bytes": len(zlib.compress(content)),
+        "int8_bytes": len(int8),
     }

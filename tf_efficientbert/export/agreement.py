@@ -11,15 +11,14 @@ class Limits:
     """What forms may differ by.
 
     Attributes:
-        max_float_difference: the largest difference of a number, of forms that are not quantized.
+        max_float_difference: the largest difference of a number, of forms in float32.
+        max_float16_difference: the same, of forms whose weights are rounded to float16.
         max_int8_loss: points, hundredths of the score, that int8 may lose.
     """
 
     max_float_difference: float
+    max_float16_difference: float
     max_int8_loss: float
-
-
-_QUANTIZED = ("int8", "int4")  # a form says so in its name
 
 
 def require_agreement(
@@ -39,18 +38,20 @@ def require_agreement(
         if "not_finite" in figures:
             faults.append(f"{form} answers {figures['not_finite']} texts with NaN or infinity")
             continue
-        difference = figures["max_difference"]
-        loss = 100 * (forms["keras"][metric] - figures[metric])
-        if "int8" in form and loss > limits.max_int8_loss:
-            faults.append(
-                f"{form} loses {loss:.2f} points of {metric}, more than "
-                f"--max_int8_loss={limits.max_int8_loss:g}"
-            )
-        is_float = not any(word in form for word in _QUANTIZED)
-        if is_float and difference > limits.max_float_difference:
-            faults.append(
-                f"{form} differs from Keras by {difference:.2g}, more than "
-                f"--max_float_difference={limits.max_float_difference:g}"
-            )
+        # A form's name says its precision; one that says none is in float32, int4 is held to none.
+        if "int8" in form:
+            loss = 100 * (forms["keras"][metric] - figures[metric])
+            if loss > limits.max_int8_loss:
+                faults.append(
+                    f"{form} loses {loss:.2f} points of {metric}, more than "
+                    f"--max_int8_loss={limits.max_int8_loss:g}"
+                )
+        elif "int4" not in form:
+            flag = "max_float16_difference" if "float16" in form else "max_float_difference"
+            difference, limit = figures["max_difference"], getattr(limits, flag)
+            if difference > limit:
+                faults.append(
+                    f"{form} differs from Keras by {difference:.2g}, more than --{flag}={limit:g}"
+                )
     if faults:
         raise UserError(f"the exported forms do not agree: {'; '.join(faults)}")

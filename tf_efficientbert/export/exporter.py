@@ -22,7 +22,11 @@ from tf_efficientbert.export.litert import (
 )
 from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, needs_calibration
 from tf_efficientbert.export.litert_text import LiteRtTextModel, export_litert_text
-from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
+from tf_efficientbert.export.mediapipe import (
+    MediaPipeFile,
+    export_mediapipe,
+    mediapipe_refusal,
+)
 from tf_efficientbert.export.mediapipe_process import check_mediapipe, mediapipe_probabilities
 from tf_efficientbert.export.parity import Form, parity, saved_model_forms
 from tf_efficientbert.export.question_parity import SQUAD_METRICS, question_parity
@@ -36,6 +40,7 @@ from tf_efficientbert.training.run_directory import RunDirectory, open_run_direc
 _log = logging.getLogger(__name__)
 
 _THREADS = (1, 2)
+_AUTO, _NONE = "auto", "none"
 _SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
 _LITERT, _MEDIAPIPE, _LITERT_TEXT = "litert", "mediapipe", "litert_text"
 # SavedModel is the only form of a model that answers questions.
@@ -58,7 +63,10 @@ class ExportOptions(TaskOptions):
     )
     latency_runs: int = option(100, "runs behind each median latency")
     max_float_difference: float = option(
-        1e-3, "fail where a float form's numbers differ from Keras by more"
+        1e-3, "fail where a float32 form's numbers differ from Keras by more"
+    )
+    max_float16_difference: float = option(
+        1e-2, "the same of files whose weights are rounded to float16"
     )
     max_int8_loss: float = option(
         1.0, "fail where int8 loses more points of the task's first metric (100 turn it off)"
@@ -66,7 +74,11 @@ class ExportOptions(TaskOptions):
     precisions: str = option(
         ",".join(DEFAULT_PRECISIONS), f"of the LiteRT files, a,b,c of {', '.join(PRECISIONS)}"
     )
-    mediapipe: str = option("", "float32, float16 or int8: also write a file for MediaPipe so")
+    mediapipe: str = option(
+        _AUTO,
+        "precision of the file for MediaPipe: float32, float16, int8, none for no such file, or "
+        "auto, which is int8 for the models that MediaPipe can run and none for others",
+    )
     mediapipe_python: str = option(
         "", "an interpreter with mediapipe, whose TextClassifier is then compared too"
     )
@@ -84,22 +96,22 @@ class ExportOptions(TaskOptions):
             raise UserError("--model is missing: name the folder of a saved model")
         if self.format not in FORMATS:
             raise UserError(f"--format={self.format}: expected one of {', '.join(FORMATS)}")
-        for name in ("max_float_difference", "max_int8_loss"):
+        for name in ("max_float_difference", "max_float16_difference", "max_int8_loss"):
             if not getattr(self, name) >= 0:  # NaN is not
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if self.latency_runs < 1:
             raise UserError(f"--latency_runs={self.latency_runs}: expected a number above 0")
         for flag, names, known in (
             ("precisions", self.litert_precisions, PRECISIONS),
-            ("mediapipe", (self.mediapipe,), ("", *CONVERTER_PRECISIONS)),
+            ("mediapipe", (self.mediapipe,), (_AUTO, _NONE, *CONVERTER_PRECISIONS)),
             ("text_in", (self.text_in,), ("", *CONVERTER_PRECISIONS)),
         ):
             for name in names:
                 if name not in known:
                     listed = ", ".join(filter(None, known))
                     raise UserError(f"--{flag}: {name!r} is none of {listed}")
-        if self.mediapipe_python and not self.mediapipe:
-            raise UserError("--mediapipe_python goes with --mediapipe, the file it is asked about")
+        if self.mediapipe_python and self.mediapipe == _NONE:
+            raise UserError("--mediapipe_python is asked about a file, and --mediapipe=none")
         if self.mediapipe_python:
             check_mediapipe(self.mediapipe_python)
         if self.squad_version not in SQUAD_VERSIONS:
@@ -128,12 +140,24 @@ class ExportOptions(TaskOptions):
     @property
     def limits(self) -> Limits:
         """What exported forms may differ from Keras by."""
-        return Limits(self.max_float_difference, self.max_int8_loss)
+        return Limits(self.max_float_difference, self.max_float16_difference, self.max_int8_loss)
 
     @property
     def calibrates(self) -> bool:
         """Whether LiteRT files need text to be made."""
         return any(map(needs_calibration, self.litert_precisions))
+
+    def mediapipe_precision(self, model: TextModel) -> str | None:
+        """Of the file for MediaPipe, None for no such file.
+
+        Raises UserError where the flags ask for MediaPipe, and it cannot run the model.
+        """
+        refusal = mediapipe_refusal(model)
+        if refusal and (self.mediapipe_python or self.mediapipe not in (_AUTO, _NONE)):
+            raise UserError(f"--mediapipe={self.mediapipe}: {refusal}")
+        if refusal or self.mediapipe == _NONE:
+            return None
+        return "int8" if self.mediapipe == _AUTO else self.mediapipe
 
     @property
     def litert_precisions(self) -> tuple[str, ...]:
@@ -265,11 +289,12 @@ def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[
 def _write_litert(
     model: TextModel, folder: Path, data: TaskData, options: ExportOptions
 ) -> dict[_File, Path]:
+    mediapipe = options.mediapipe_precision(model)
     calibration = model.encode(data.load("dev")) if options.calibrates else None
     paths = export_litert(model, folder, options.max_tokens, options.litert_precisions, calibration)
     files = {(_LITERT, precision): path for precision, path in paths.items()}
     for kind, write, precision in (
-        (_MEDIAPIPE, export_mediapipe, options.mediapipe),
+        (_MEDIAPIPE, export_mediapipe, mediapipe),
         (_LITERT_TEXT, export_litert_text, options.text_in),
     ):
         if precision:
@@ -294,9 +319,14 @@ def _litert_forms(
 
     forms = {"_".join(file): form(file[0], path) for file, path in files.items()}
     if options.mediapipe_python:
-        path = files[_MEDIAPIPE, options.mediapipe]
-        asked = (options.mediapipe_python, path, examples.sentences, model.labels)
-        forms[f"mediapipe_classifier_{options.mediapipe}"] = Form(
+        precision = options.mediapipe_precision(model)
+        asked = (
+            options.mediapipe_python,
+            files[_MEDIAPIPE, precision],
+            examples.sentences,
+            model.labels,
+        )
+        forms[f"mediapipe_classifier_{precision}"] = Form(
             lambda: mediapipe_probabilities(*asked), probabilities=True
         )
     return forms

@@ -19,7 +19,7 @@ from tf_efficientbert.storage import write_file
 
 __all__ = ["DEFAULT_PRECISIONS", "PRECISIONS", "LiteRtModel", "export_litert", "lengths_up_to"]
 
-DEFAULT_PRECISIONS = ("float32", "int8")
+DEFAULT_PRECISIONS = ("float32", "float16", "int8")
 _LENGTHS = (32, 64, 128, 384)
 
 

@@ -42,11 +42,9 @@ def export_mediapipe(
     if precision not in CONVERTER_PRECISIONS:
         known = ", ".join(CONVERTER_PRECISIONS)
         raise UserError(f"precision {precision!r} is none for MediaPipe; known are {known}")
-    task = model.task
-    if task is None or task.pair or task.is_regression:
-        raise UserError("MediaPipe's TextClassifier takes classifications of single texts alone")
-    if not model.tokenizer.lower_case:
-        raise UserError("MediaPipe lower-cases all text, and this model tells cases apart")
+    refusal = mediapipe_refusal(model)
+    if refusal:
+        raise UserError(refusal)
     graph = InferenceGraph(model.model, tokens)
 
     @tf.function(input_signature=input_signature(tokens), autograph=False)
@@ -55,9 +53,19 @@ def export_mediapipe(
 
     with saved(graph, {_SIGNATURE: probabilities}) as folder:
         content = convert(folder, [_SIGNATURE], precision)
-    content = with_metadata(content, task.name, model.tokenizer.vocabulary, model.labels)
+    content = with_metadata(content, model.task.name, model.tokenizer.vocabulary, model.labels)
     write_file(path, content)
     return Path(path)
+
+
+def mediapipe_refusal(model: TextModel) -> str | None:
+    """Why MediaPipe cannot run the model; None where it can."""
+    task = model.task
+    if task is None or task.pair or task.is_regression:
+        return "MediaPipe's TextClassifier takes classifications of single texts alone"
+    if not model.tokenizer.lower_case:
+        return "MediaPipe lower-cases all text, and this model tells cases apart"
+    return None
 
 
 class MediaPipeFile:

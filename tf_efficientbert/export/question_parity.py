@@ -10,9 +10,10 @@ from tqdm import tqdm
 from tf_efficientbert.data.squad import Question
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.parity import KERAS
-from tf_efficientbert.export.question_signatures import question_signatures
-from tf_efficientbert.export.signature import text_names
+from tf_efficientbert.export.question_signatures import found_answers, question_signatures
+from tf_efficientbert.export.signature import SERVED_TOKENS, text_names
 from tf_efficientbert.export.tf_example import as_example
+from tf_efficientbert.export.token_batch import padded_batch
 from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel
 
@@ -24,7 +25,7 @@ _Outputs = dict[str, np.ndarray]
 def question_parity(
     model: TextModel, version: str | Path, questions: Sequence[Question], squad_version: str
 ) -> dict[str, dict]:
-    """Asks the model all of `questions`, as it is and through each signature that takes text.
+    """Asks the model all of `questions`, as it is and through each signature of its SavedModel.
 
     Args:
         model: the Keras model, with a SpanHead.
@@ -33,10 +34,10 @@ def question_parity(
         squad_version: "1.1", or "2.0", where the answer is empty if `no_answer_score` is the
             higher score.
 
-    Returns: by form (keras, saved_model_text, saved_model_examples) the largest and mean difference
-        of the two scores to Keras', the share of answers that are the same and stand in the same
-        place (`agreement`), and `f1` and `exact_match`, as shares; or `not_finite`, see `parity`.
-        The signature that takes tokens is left out: it is the network that the others run.
+    Returns: by form (keras, saved_model_text, saved_model_examples, saved_model_tokens) the largest
+        and mean difference of the two scores to Keras', the share of answers that are the same and
+        stand in the same place (`agreement`), and `f1` and `exact_match`, as shares; or
+        `not_finite`, see `parity`. Spans are found in the logits of `tokens` as in Keras'.
 
     Raises:
         UserError: the Keras model itself answers with NaN or infinity.
@@ -53,10 +54,20 @@ def question_parity(
         serialized = [example.SerializeToString() for example in examples]
         return served["serving_examples"](examples=tf.constant(serialized))
 
+    def of_tokens(question: tf.Tensor, context: tf.Tensor) -> dict[str, tf.Tensor]:
+        token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
+            question, context, model.max_tokens
+        )
+        inputs = zip(
+            SERVED_TOKENS.values(), padded_batch(model, token_ids, segment_ids), strict=True
+        )
+        return found_answers(context, starts, ends, served["tokens"](**dict(inputs)))
+
     forms = {
         KERAS: lambda **texts: own(*texts.values()),
         "saved_model_text": served["serving_default"],
         "saved_model_examples": of_examples,
+        "saved_model_tokens": of_tokens,
     }
     outputs = {form: _asked(ask, names, questions, form) for form, ask in forms.items()}
     if not _is_finite(outputs[KERAS]).all():

@@ -27,17 +27,8 @@ def question_signatures(model: TextModel) -> dict[str, Signature]:
         token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
             questions, contexts, model.max_tokens
         )
-        inputs = padded_batch(model, token_ids, segment_ids)
-        logits = span_logits(*inputs)
-        shape = tf.stack([-1, tf.shape(inputs[0])[1]])
-        starts, ends = (part.to_tensor(-1, shape=shape) for part in (starts, ends))
-        first, last, score, none = best_span(
-            logits["start_logits"], logits["end_logits"], starts >= 0
-        )
-        start = tf.maximum(tf.gather(starts, first, batch_dims=1), 0)
-        end = tf.maximum(tf.gather(ends, last, batch_dims=1), 0)
-        scores = {"score": score, "no_answer_score": none}
-        return {**scores, **_in_characters(contexts, start, end)}
+        logits = span_logits(*padded_batch(model, token_ids, segment_ids))
+        return found_answers(contexts, starts, ends, logits)
 
     def of_text(question, context):
         return answer(question, context)
@@ -56,6 +47,27 @@ def question_signatures(model: TextModel) -> dict[str, Signature]:
         "tokens": Signature(of_tokens, (ids,) * len(SERVED_TOKENS)),
         "serving_examples": Signature(of_examples, (strings,)),
     }
+
+
+def found_answers(
+    contexts: tf.Tensor,
+    starts: tf.RaggedTensor,
+    ends: tf.RaggedTensor,
+    logits: dict[str, tf.Tensor],
+) -> dict[str, tf.Tensor]:
+    """What the signatures that take text answer, from the logits that `tokens` gives.
+
+    Args:
+        contexts: string [batch].
+        starts, ends: int32 [batch, (tokens)], see `Tokenizer.encode_questions`.
+        logits: `start_logits` and `end_logits`, float32 [batch, tokens].
+    """
+    shape = tf.stack([-1, tf.shape(logits["start_logits"])[1]])
+    starts, ends = (part.to_tensor(-1, shape=shape) for part in (starts, ends))
+    first, last, score, none = best_span(logits["start_logits"], logits["end_logits"], starts >= 0)
+    start = tf.maximum(tf.gather(starts, first, batch_dims=1), 0)
+    end = tf.maximum(tf.gather(ends, last, batch_dims=1), 0)
+    return {"score": score, "no_answer_score": none, **_in_characters(contexts, start, end)}
 
 
 def best_span(start_logits: tf.Tensor, end_logits: tf.Tensor, in_context: tf.Tensor):

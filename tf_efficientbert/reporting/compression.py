@@ -7,6 +7,7 @@ from tf_efficientbert.reporting.tables import scrolling, table
 
 _SCORE, _ERROR = "dev_", "_standard_error"
 _COUNTS = ("parameters", "nonzero_parameters", "macs")
+_SIZES = {"zipped float32": "zipped_bytes", "LiteRT int8": "int8_bytes"}
 
 
 def compression_rows(steps: list[dict]) -> list[list[str]]:
@@ -19,7 +20,7 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
     metric = next((key for key in keys if not key.endswith(_ERROR)), _SCORE)
     name = metric.removeprefix(_SCORE)
     head = ["step", f"dev {name.replace('_', ' ')}", "change", "parameters", "not zero", "MACs"]
-    rows = [[*head, "zipped float32", "time"]]
+    rows = [[*head, *_SIZES, "time"]]
     before = None
     for step in steps:
         value, error = finite(step.get(metric)), finite(step.get(f"{metric}{_ERROR}"))
@@ -30,7 +31,7 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
                 formats.score(value, name, error),
                 formats.gap(change, name),
                 *(formats.count(finite(step.get(key))) for key in _COUNTS),
-                formats.megabytes(finite(step.get("zipped_bytes"))),
+                *(formats.megabytes(finite(step.get(key))) for key in _SIZES.values()),
                 formats.duration(finite(step.get("seconds"))),
             ]
         )
