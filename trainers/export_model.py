@@ -8,8 +8,8 @@ A SavedModel that TF Serving is to find under a model's own folder, as its next 
     python -m trainers.export_model --saved_model_dir=models/reviews \\
         --model=runs/student/model --output_dir=runs/export
 
-Forms that do not say what the Keras model says are not delivered: --max_float_difference and
---max_int8_loss are the limits, parity.json is the comparison.
+Forms that do not say what the Keras model says are not delivered: --max_float_difference,
+--max_float16_difference and --max_int8_loss are the limits, parity.json is the comparison.
 
 A model that finds answers in a context is compared on questions:
 

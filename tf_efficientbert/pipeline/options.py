@@ -7,6 +7,7 @@ from tf_efficientbert.compression.compress import CompressOptions
 from tf_efficientbert.compression.steps import check_drops, parse_steps
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import DistillOptions
+from tf_efficientbert.distillation.teacher_pass import TeachingOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, WarmUpOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions
@@ -22,7 +23,7 @@ COMPRESSED = "compressed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PipelineOptions(TaskOptions, CorpusOptions):
+class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     """The defaults are the quick start's, which only adds bfloat16 and rarer checkpoints."""
 
     output_dir: str = option("", "where everything goes; run again on it to go on")
@@ -52,7 +53,8 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     corpus_max_tokens: int = option(64, "where a sentence of the corpus is cut")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        TaskOptions.__post_init__(self)
+        TeachingOptions.__post_init__(self)
         if "," in self.output_dir:
             raise UserError(f"--output_dir={self.output_dir}: leave the comma out")
         # A value that no phase could use is met now, not after the phases before it.
@@ -139,6 +141,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         return SearchOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
+            **self._shared(TeachingOptions),
             **{name: getattr(self, name) for name in names},
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "search"),
@@ -155,6 +158,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
         return DistillOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
+            **self._shared(TeachingOptions),
             **self._training(),
             corpus=self.corpus,
             output_dir=str(self.root / name),
@@ -173,6 +177,7 @@ class PipelineOptions(TaskOptions, CorpusOptions):
     def compressed(self) -> CompressOptions:
         return CompressOptions(
             **self._shared(TaskOptions),
+            **self._shared(TeachingOptions),
             **self._training(),
             output_dir=str(self.root / COMPRESSED),
             model=self._model("searched"),

@@ -71,6 +71,8 @@ class StageSearch:
                 _log.warning("%s ends after %d: %s", self.stage.name, len(self._trials), exhausted)
                 break
         best = best_of(list(self._trials.values()))
+        if best is None and not self._trials:
+            raise SearchError(f"{self.stage.name} found no candidate to try: {exhausted}")
         if best is None:
             raise SearchError(self._failure("every candidate", max(self._trials)))
         self.study.begin(self.stage.name, ended=True)

@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-_WHOLE = 256 * 2**20  # larger files are known by their size alone
-
 
 def fingerprint(value: str) -> str:
     """A digest of what a flag names: files, folders or words, separated by commas.
@@ -24,9 +22,6 @@ def _content(path: Path, word: str) -> str:
 
 
 def _file(path: Path) -> str:
-    size = path.stat().st_size
-    if size > _WHOLE:
-        return f"{size} bytes"
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -21,6 +21,7 @@ _FREE = (
     "from_stage",
     "to_stage",
     "max_float_difference",
+    "max_float16_difference",
     "max_int8_loss",
 )
 _FLAGS = "config.json"
