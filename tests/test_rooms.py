@@ -14,10 +14,10 @@ ROOMS = (
     "metrics",
     "training",
     "distillation",
-    "compression",
     "search",
     "inference",
     "export",
+    "compression",
     "reporting",
     "pipeline",
 )
