@@ -99,7 +99,7 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     # What came later was refused at the door: by gRPC's gate, or because nothing listens any more.
     assert len(clients.errors) == 16
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
-    if not batching:  # where answers take longer, maybe no client comes back in time to see the gate
+    if not batching:  # else perhaps no client comes back in time to see the gate
         assert any("the server is stopping" in error.message for error in clients.errors)
 
 
