@@ -118,8 +118,8 @@ def plan(options: PipelineOptions, data: TaskData) -> str:
         _SECONDS_PER_EXPORT * len(options.models),
     )
     lines.append(
-        f"About {total / 60:.0f} minutes on two CPU cores that multiply bfloat16, twice that on "
-        "others. Kill it when you like: the same command goes on where it was."
+        f"About {total / 60:.0f} minutes on two CPU cores that multiply bfloat16, two or three "
+        "times that on others. Kill it when you like: the same command goes on where it was."
     )
     return "\n".join(lines)
 
