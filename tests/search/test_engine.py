@@ -8,7 +8,7 @@ from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.engine import SearchError, StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, Outcome
 from tf_efficientbert.search.material import seed_of
-from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler
+from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, SpaceExhausted
 from tf_efficientbert.search.space import FormulaSpace, SizeSpace
 from tf_efficientbert.search.stages import RECIPES
 from tf_efficientbert.search.study import COMPLETE, FAILED, Study, Trial
@@ -284,6 +284,18 @@ def test_a_stage_ends_when_its_space_has_no_new_candidate(path, kind, group_size
     assert best.score == max(trial.score for trial in study.trials("sizes"))
     assert study.notes("sizes")["ended"] is True
     assert "sizes ends after 16" in caplog.text
+
+
+def test_a_stage_that_finds_no_candidate_at_all_says_so(path, monkeypatch):
+    sampler = _sampler()
+
+    def ask(*_, **__):
+        raise SpaceExhausted("all draws were too large")
+
+    monkeypatch.setattr(sampler, "ask", ask)
+    message = "sizes found no candidate to try: all draws were too large"
+    with pytest.raises(SearchError, match=message):
+        _search(path, _Scores(), sampler=sampler).run()
 
 
 @pytest.mark.parametrize("group_size", [3, 4])
