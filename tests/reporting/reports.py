@@ -71,7 +71,7 @@ def _stage(name: str, count: int, layers: int) -> dict:
         "ended": True,
         "validation_examples": 500,
         "sampler": "action space",
-        "fits": [{"candidates": 2, "depth": 1, "share": 0.5}],
+        "fits": [{"index": 4, "candidates": 2, "depth": 1, "share": 0.5}],
         "best": max(scores, key=scores.get) if scores else None,
         "training": [],
         "candidates": candidates,

@@ -4,12 +4,12 @@ import matplotlib
 import pytest
 
 from tf_efficientbert.reporting import charts
-from tf_efficientbert.reporting.study import read_stages
+from tf_efficientbert.reporting.study import reported_stages
 
 from .reports import report
 
 SEARCH = report()["search"]["stages"]
-STAGES = read_stages(report())
+STAGES = reported_stages(report())
 
 
 def commands(html: str) -> int:
@@ -37,26 +37,34 @@ def test_dev_score_stands_below_the_loss():
     assert "dev, %" in chart
 
 
-def test_best_so_far_marks_where_the_action_space_was_first_fitted():
-    assert "action space first fitted, after 2" in charts.best_so_far(STAGES[0], 0)
+def test_best_so_far_marks_the_first_candidate_drawn_from_an_action_space():
+    def chart(**fit):
+        given = {**SEARCH[0], "fits": [{"candidates": 2, **fit}]}
+        (stage,) = reported_stages({"search": {"stages": [given]}})
+        return str(charts.best_so_far(stage, 0))
+
+    # A group was at work when the second candidate had its score: two more are random.
+    assert "action space, fitted to 2 candidates" in chart(index=4)
+    assert chart(index=4) != chart(index=2)
+    assert chart() == chart(index=2)  # a report older than the index
 
 
 def test_the_error_of_the_best_score_is_drawn_where_it_is_known():
     chart = charts.best_so_far(STAGES[0], 0)
     assert "one standard error of the best" in chart
-    other = read_stages({"search": {"stages": [{**SEARCH[0], "metric": "perplexity"}]}})
+    other = reported_stages({"search": {"stages": [{**SEARCH[0], "metric": "perplexity"}]}})
     assert "one standard error" not in charts.best_so_far(other[0], 0)
 
 
 def test_a_shared_training_is_cut_where_one_part_ends_and_the_next_begins():
     records = [{"step": step, "loss": float(step)} for step in (1, 3, 4, 6)] + [{"loss": 1.0}, None]
     given = {**SEARCH[0], "training": records, "phases": [["text", 3], ["task", 3]]}
-    (stage,) = read_stages({"search": {"stages": [given]}})
+    (stage,) = reported_stages({"search": {"stages": [given]}})
     assert stage.shared_trainings == {
         "text": [{"step": 1, "loss": 1.0}, {"step": 3, "loss": 3.0}],
         "task": [{"step": 1, "loss": 4.0}, {"step": 3, "loss": 6.0}],
     }
-    (stage,) = read_stages({"search": {"stages": [{**given, "phases": None}]}})
+    (stage,) = reported_stages({"search": {"stages": [{**given, "phases": None}]}})
     assert [record["step"] for record in stage.shared_trainings["training"]] == [1, 3, 4, 6]
 
 
@@ -68,7 +76,7 @@ def test_candidates_curves_tell_the_best_and_the_failed_ones():
 
 @pytest.mark.parametrize("draw", [charts.best_so_far, charts.candidate_losses])
 def test_stage_without_candidates_has_no_chart(draw):
-    (stage,) = read_stages({"search": {"stages": [{"name": "joint"}]}})
+    (stage,) = reported_stages({"search": {"stages": [{"name": "joint"}]}})
     assert draw(stage, 0) is None
 
 

@@ -12,7 +12,8 @@ from tf_efficientbert.search.study import STUDY, Study, Trial
 def _begin(folder, candidates=0):
     folder.mkdir(parents=True)
     study = Study(folder / STUDY)
-    study.begin("joint", planned=3, metric="accuracy", fits=[], training=[])
+    study.begin("joint")
+    study.note("joint", planned=3, metric="accuracy", fits=[], training=[])
     for index in range(candidates):
         study.add(
             "joint",

@@ -49,7 +49,8 @@ def path(tmp_path):
 
 def _filled(path, trials=_TRIALS):
     study = Study(path)
-    study.begin("joint", fits=[])
+    study.begin("joint")
+    study.note("joint", fits=[])
     for trial in trials:
         study.add("joint", trial)
     return study
@@ -68,7 +69,8 @@ def test_a_writer_sees_what_it_added(path):
 def test_stages_are_kept_apart_and_in_their_order(path):
     study = Study(path)
     for number, name in enumerate(("sizes", "joint", "formulas")):
-        study.begin(name, planned=number)
+        study.begin(name)
+        study.note(name, planned=number)
         study.add(name, _trial(0, seed=number))
     read = Study(path, writable=False)
     assert read.stages == ["sizes", "joint", "formulas"]
@@ -82,8 +84,9 @@ def test_a_stage_that_has_not_begun_has_no_trials(path):
 
 def test_notes_are_kept_until_they_are_told_anew(path):
     study = Study(path)
-    study.begin("joint", fits=[], ended=False, metric="accuracy")
-    study.begin("joint", fits=[{"candidates": 6}], ended=True)
+    study.begin("joint")
+    study.note("joint", fits=[], ended=False, metric="accuracy")
+    study.note("joint", fits=[{"candidates": 6}], ended=True)
     expected = {"fits": [{"candidates": 6}], "ended": True, "metric": "accuracy"}
     assert Study(path, writable=False).notes("joint") == expected
 
@@ -125,7 +128,8 @@ def test_where_no_trial_is_complete_there_is_no_best(trials):
 
 def test_the_description_is_json_with_the_best_s_index(path):
     study = _filled(path)
-    study.begin("formulas", planned=4)
+    study.begin("formulas")
+    study.note("formulas", planned=4)
     joint, formulas = described = study.described()
     assert json.loads(json.dumps(described, allow_nan=False)) == described
     assert (joint["name"], joint["fits"], joint["best"]) == ("joint", [], 0)

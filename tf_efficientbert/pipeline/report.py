@@ -8,7 +8,7 @@ from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.reporting.compression import compression_rows
 from tf_efficientbert.reporting.models import gap_sentence
 from tf_efficientbert.reporting.parity import parity_rows
-from tf_efficientbert.reporting.study import Stage, read_stages
+from tf_efficientbert.reporting.study import ReportedStage, reported_stages
 from tf_efficientbert.reporting.tables import text_table
 
 _BEFORE_SCORE = ("model", "parameters", "MACs")
@@ -65,7 +65,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         text_table(_model_rows(report["models"])),
         gap_sentence(report["models"]),
         *_compression(report.get("compression")),
-        *_stages(read_stages(report)),
+        *_stages(reported_stages(report)),
         "Exported forms: score, share of answers that are the Keras model's, largest difference:",
         text_table(parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
@@ -115,7 +115,7 @@ def _compression(steps: list[dict] | None) -> list[str]:
     return ["What each step of compression cost and saved:", text_table(compression_rows(steps))]
 
 
-def _stages(stages: list[Stage]) -> list[str]:
+def _stages(stages: list[ReportedStage]) -> list[str]:
     """A line a stage: how many candidates, the best of them, the time."""
     lines = []
     for stage in stages:

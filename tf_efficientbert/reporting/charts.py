@@ -19,7 +19,7 @@ from tf_efficientbert.reporting.drawing import (
 )
 from tf_efficientbert.reporting.formats import finite
 from tf_efficientbert.reporting.markup import Markup
-from tf_efficientbert.reporting.study import Stage, best_scored
+from tf_efficientbert.reporting.study import ReportedStage, best_scored
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ _DEV = "dev_"
 _TICK_STEPS = (1, 2, 5, 10)
 
 
-def score_against_parameters(stages: Sequence[Stage]) -> Markup | None:
+def score_against_parameters(stages: Sequence[ReportedStage]) -> Markup | None:
     """Every candidate by size and score, one colour a stage; failed ones lie on the bottom."""
     drawn = [
         (position, [c for c in stage.scored if c.parameters is not None])
@@ -74,7 +74,7 @@ def score_against_parameters(stages: Sequence[Stage]) -> Markup | None:
     return figure(title, svg("parameters", label, draw), metric or None, legend)
 
 
-def best_so_far(stage: Stage, position: int) -> Markup | None:
+def best_so_far(stage: ReportedStage, position: int) -> Markup | None:
     """One stage's scores in the order they came, and the best of them so far."""
     if not stage.scored:
         return None
@@ -101,7 +101,7 @@ def best_so_far(stage: Stage, position: int) -> Markup | None:
                 failed, [0.03] * len(failed), "x", color=FAILED, ms=7, mew=1.8, transform=transform
             )
         if stage.fits:
-            axes.axvline(stage.fits[0] - 0.5, color=DARK, lw=1.2, ls=(0, (4, 3)))
+            axes.axvline(stage.fits[0].index - 0.5, color=DARK, lw=1.2, ls=(0, (4, 3)))
         margin = max(0.7, 0.03 * last)
         axes.set(xlabel="candidate", ylabel=_axis(stage.metric), xlim=(-margin, last + margin))
         _whole_ticks(axes)
@@ -113,13 +113,14 @@ def best_so_far(stage: Stage, position: int) -> Markup | None:
     if failed:
         legend.append(("✕", FAILED, "failed"))
     if stage.fits:
-        legend.append(("┆", DARK, f"action space first fitted, after {stage.fits[0]}"))
+        learned_from = formats.plural(stage.fits[0].candidates, "candidate")
+        legend.append(("┆", DARK, f"first drawn from an action space, fitted to {learned_from}"))
     top = formats.score(stage.best.score if stage.best else None, stage.metric)
     label = f"{stage.name}: best score so far by candidate, {top} in the end"
     return figure(f"Best so far: {stage.name}", svg(f"best-{position}", label, draw), None, legend)
 
 
-def candidate_losses(stage: Stage, position: int) -> Markup | None:
+def candidate_losses(stage: ReportedStage, position: int) -> Markup | None:
     """The loss of every candidate's own short training, as thin lines; the best one's thick."""
     curves = [(c, [value for value in c.losses if value is not None]) for c in stage.candidates]
     curves = [(c, values) for c, values in curves if len(values) > 1]

@@ -20,10 +20,10 @@ from tf_efficientbert.reporting.models import (
 )
 from tf_efficientbert.reporting.parity import parity_table
 from tf_efficientbert.reporting.study import (
-    Stage,
+    ReportedStage,
     best_scored,
     read_architecture,
-    read_stages,
+    reported_stages,
 )
 
 _STYLE = Path(__file__).parent / "assets/page.css"
@@ -59,7 +59,7 @@ def page(report: dict) -> str:
         report: what a run wrote as JSON. Every part may be missing: a part that a reader expects
             is then said to be not there yet, any other is left out.
     """
-    stages = read_stages(report)
+    stages = reported_stages(report)
     models = [model for model in (report.get("models") or ()) if isinstance(model, dict)]
     chosen = _chosen(models, stages)
     title = str(report.get("title") or report.get("task") or "report")
@@ -108,7 +108,7 @@ def _headline(
     report: dict,
     title: str,
     models: list[dict],
-    stages: Sequence[Stage],
+    stages: Sequence[ReportedStage],
     chosen: Architecture | None,
 ) -> list[Markup | None]:
     about = [f"task {report['task']}"] if report.get("task") else []
@@ -132,7 +132,7 @@ def _headline(
     ]
 
 
-def _finished(stages: Sequence[Stage]) -> bool:
+def _finished(stages: Sequence[ReportedStage]) -> bool:
     return len(stages) >= _STAGES and all(stage.ended for stage in stages)
 
 
@@ -143,7 +143,7 @@ def _formulas(chosen: Architecture) -> Markup:
 
 
 def _tiles(
-    models: list[dict], stages: Sequence[Stage], chosen: Architecture | None
+    models: list[dict], stages: Sequence[ReportedStage], chosen: Architecture | None
 ) -> list[Markup]:
     tiles = []
     if score := headline_score(models):
@@ -169,7 +169,7 @@ def _tiles(
     return [element("div", element("dt", name), element("dd", value)) for name, value in tiles]
 
 
-def _chosen(models: list[dict], stages: Sequence[Stage]) -> Architecture | None:
+def _chosen(models: list[dict], stages: Sequence[ReportedStage]) -> Architecture | None:
     searched = read_architecture((find(models, SEARCHED) or {}).get("architecture"))
     result = best_scored(stages)
     return searched or (read_architecture(result[1].described) if result else None)
@@ -188,7 +188,7 @@ def _parity(parity: dict) -> list[Markup] | None:
     return [parity_table(parity), element("p", _PARITY, class_="note")]
 
 
-def _stages(stages: Sequence[Stage]) -> list[Markup] | None:
+def _stages(stages: Sequence[ReportedStage]) -> list[Markup] | None:
     if not stages:
         return None
     measures = {
@@ -206,7 +206,7 @@ def _stages(stages: Sequence[Stage]) -> list[Markup] | None:
     ]
 
 
-def _candidate_charts(stages: Sequence[Stage]) -> Markup | None:
+def _candidate_charts(stages: Sequence[ReportedStage]) -> Markup | None:
     drawn = [
         charts.score_against_parameters(stages),
         *(charts.best_so_far(stage, position) for position, stage in enumerate(stages)),
@@ -216,7 +216,7 @@ def _candidate_charts(stages: Sequence[Stage]) -> Markup | None:
     return _grid(drawn)
 
 
-def _trainings(losses: dict, stages: Sequence[Stage]) -> Markup | None:
+def _trainings(losses: dict, stages: Sequence[ReportedStage]) -> Markup | None:
     drawn = []
     for position, (name, records) in enumerate(losses.items()):
         drawn.append(charts.training(str(name), records or (), f"training-{position}"))
@@ -237,7 +237,7 @@ def _confusion(matrices: dict) -> Markup | None:
     return _grid(drawn)
 
 
-def _all_candidates(stages: Sequence[Stage]) -> list[Markup]:
+def _all_candidates(stages: Sequence[ReportedStage]) -> list[Markup]:
     if not stages:
         return []
     note = element("p", _COUNTED, class_="note")

@@ -38,7 +38,16 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ReportedFit:
+    """A fit of the action space to `candidates` of them, first used for candidate `index`."""
+
+    index: int
+    candidates: int
+    depth: int | None
+
+
+@dataclass(frozen=True)
+class ReportedStage:
     """One stage of the search: what it tried, in the order in which it did. More score is better.
 
     `best_index` is the report's own word for its best candidate, None where it has none; `training`
@@ -50,8 +59,7 @@ class Stage:
     planned: int | None
     examples: float | None
     sampler: str
-    fits: tuple[int, ...]
-    depths: tuple[int, ...]
+    fits: tuple[ReportedFit, ...]
     best_index: int | None
     training: Sequence[Any]
     phases: tuple[tuple[str, int], ...]
@@ -102,7 +110,7 @@ class Stage:
         return math.sqrt(score * (1 - score) / self.examples)
 
 
-def read_stages(report: dict) -> list[Stage]:
+def reported_stages(report: dict) -> list[ReportedStage]:
     """The stages of a report's search, first to last; none where it has not begun."""
     return [_stage(part) for part in ((report.get("search") or {}).get("stages") or ())]
 
@@ -117,22 +125,20 @@ def read_architecture(described: Any) -> Architecture | None:
         return None
 
 
-def best_scored(stages: Sequence[Stage]) -> tuple[Stage, Candidate] | None:
+def best_scored(stages: Sequence[ReportedStage]) -> tuple[ReportedStage, Candidate] | None:
     """The last stage that has a best candidate, and that candidate: the search's result so far."""
     return next(((stage, stage.best) for stage in reversed(stages) if stage.best), None)
 
 
-def _stage(part: dict) -> Stage:
-    fits = [fit for fit in (part.get("fits") or ()) if _whole(fit.get("candidates")) is not None]
+def _stage(part: dict) -> ReportedStage:
     examples = finite(part.get("validation_examples"))
-    return Stage(
+    return ReportedStage(
         name=str(part.get("name") or "stage"),
         metric=str(part.get("metric") or "score"),
         planned=_whole(part.get("planned")),
         examples=examples if examples and examples > 0 else None,
         sampler=str(part.get("sampler") or ""),
-        fits=tuple(_whole(fit["candidates"]) for fit in fits),
-        depths=tuple(d for fit in fits if (d := _whole(fit.get("depth"))) is not None),
+        fits=tuple(fit for given in (part.get("fits") or ()) if (fit := _fit(given))),
         best_index=_whole(part.get("best")),
         training=part.get("training") or (),
         phases=tuple((str(name), _whole(steps) or 0) for name, steps in part.get("phases") or ()),
@@ -142,6 +148,17 @@ def _stage(part: dict) -> Stage:
             _candidate(given, position)
             for position, given in enumerate(part.get("candidates") or ())
         ),
+    )
+
+
+def _fit(given: dict) -> ReportedFit | None:
+    candidates, index = _whole(given.get("candidates")), _whole(given.get("index"))
+    if candidates is None:
+        return None
+    return ReportedFit(
+        index=candidates if index is None else index,  # as without groups
+        candidates=candidates,
+        depth=_whole(given.get("depth")),
     )
 
 

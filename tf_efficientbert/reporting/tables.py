@@ -6,7 +6,7 @@ from statistics import median
 from tf_efficientbert.reporting import formats
 from tf_efficientbert.reporting.formats import MISSING, finite
 from tf_efficientbert.reporting.markup import Child, Markup, element
-from tf_efficientbert.reporting.study import Candidate, Stage
+from tf_efficientbert.reporting.study import Candidate, ReportedStage
 
 
 def table(
@@ -48,7 +48,7 @@ def scrolling(content: Markup, label: str) -> Markup:
     return element("div", content, class_="scroll", role="region", tabindex="0", aria_label=label)
 
 
-def stages_table(stages: Sequence[Stage]) -> Markup:
+def stages_table(stages: Sequence[ReportedStage]) -> Markup:
     """What each stage tried and what it gained over its own first candidate and its median."""
     head = ["stage", "best", "over its first", "over its median", "candidates", "time", "drawn by"]
     rows = []
@@ -70,7 +70,7 @@ def stages_table(stages: Sequence[Stage]) -> Markup:
     return scrolling(table(head, rows), "stages")
 
 
-def progress(stage: Stage) -> str:
+def progress(stage: ReportedStage) -> str:
     """How far a stage is: `12 of 12, 1 failed, 2 reused`."""
     done = sum(c.state in ("complete", "failed") for c in stage.candidates)
     parts = [f"{done} of {stage.planned}" if stage.planned else f"{done}"]
@@ -81,7 +81,7 @@ def progress(stage: Stage) -> str:
     return ", ".join(parts + [f"{number} {state}" for state, number in counts.items() if number])
 
 
-def candidates_details(stage: Stage) -> Markup:
+def candidates_details(stage: ReportedStage) -> Markup:
     """Every candidate of a stage, folded away until it is asked for."""
     head = ["candidate", "score", "parameters as searched", "state", "time", "formulas by layer"]
     rows = [_candidate_row(candidate, stage) for candidate in stage.candidates]
@@ -156,7 +156,7 @@ def formula_list(formulas: Sequence[str]) -> Markup:
     return element("ol", [element("li", element("code", text)) for text in formulas])
 
 
-def _candidate_row(candidate: Candidate, stage: Stage) -> list[Child]:
+def _candidate_row(candidate: Candidate, stage: ReportedStage) -> list[Child]:
     state: list[Child] = [element("span", candidate.state, class_=_state_class(candidate))]
     if candidate.reused:
         state.append(" (score of an earlier stage)")
@@ -176,12 +176,13 @@ def _state_class(candidate: Candidate) -> str | None:
     return "failed" if candidate.failed else None
 
 
-def _sampling(stage: Stage) -> str:
+def _sampling(stage: ReportedStage) -> str:
     text = stage.sampler or MISSING
     if stage.fits:
         text += f", fitted {'once' if len(stage.fits) == 1 else f'{len(stage.fits)} times'}"
-    if stage.depths:
-        low, high = min(stage.depths), max(stage.depths)
+    depths = [fit.depth for fit in stage.fits if fit.depth is not None]
+    if depths:
+        low, high = min(depths), max(depths)
         text += f", depth {low}" + (f" to {high}" if high > low else "")
     return text
 

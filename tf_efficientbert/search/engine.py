@@ -75,7 +75,7 @@ class StageSearch:
             raise SearchError(f"{self.stage.name} found no candidate to try: {exhausted}")
         if best is None:
             raise SearchError(self._failure("every candidate", max(self._trials)))
-        self.study.begin(self.stage.name, ended=True)
+        self.study.note(self.stage.name, ended=True)
         return best
 
     def _ask(self, indices: Iterable[int]) -> tuple[dict[int, Architecture], SpaceExhausted | None]:
@@ -97,7 +97,7 @@ class StageSearch:
         if any(index not in self._trials for index in to_train):
             if self._evaluator is None:
                 self._evaluator = self.make_evaluator()
-                self.study.begin(self.stage.name, **self._evaluator.notes)
+                self.study.note(self.stage.name, **self._evaluator.notes)
                 began = time.monotonic()
             outcomes = self._evaluator.evaluate(to_train)
         new = [index for index in group if index not in self._trials]
@@ -141,9 +141,10 @@ class StageSearch:
         if not isinstance(self.sampler, ActionSpaceSampler):
             return
         earlier = self.study.notes(self.stage.name).get("fits", [])
-        noted = {fit["candidates"]: fit for fit in earlier}
-        noted |= {fit.candidates: dataclasses.asdict(fit) for fit in self.sampler.fits}
-        self.study.begin(self.stage.name, fits=[noted[count] for count in sorted(noted)])
+        # A process that goes on fits what an earlier one did: what that one noted stays.
+        noted = {fit.candidates: dataclasses.asdict(fit) for fit in self.sampler.fits}
+        noted |= {fit["candidates"]: fit for fit in earlier}
+        self.study.note(self.stage.name, fits=[noted[count] for count in sorted(noted)])
 
     def _failure(self, who: str, index: int) -> str:
         reason = self._trials[index].reason

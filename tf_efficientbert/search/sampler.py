@@ -20,7 +20,7 @@ _MAX_DRAWS = 20_000
 
 
 class SpaceExhausted(Exception):
-    """All draws gave candidates that were seen before."""
+    """All draws gave candidates that were seen before, or none that meets the budget."""
 
 
 class Sampler(ABC):
@@ -52,8 +52,8 @@ class Sampler(ABC):
 
         Raises:
             ValueError: index is negative, or was asked or told before.
-            SpaceExhausted: no new candidate in max_draws draws.
-            SpaceError: many draws in a row missed the budget.
+            SpaceExhausted: no new candidate in max_draws draws, or many in a row that missed the
+                budget.
         """
         if index < 0 or index in self._asked or index in self._told:
             reason = "negative" if index < 0 else "asked or told before"
@@ -86,20 +86,20 @@ class Sampler(ABC):
         self._seen.add(architecture.canonical())
 
     @abstractmethod
-    def _region(self) -> Callable[[Architecture], bool]:
-        """Tells of a drawn candidate whether it lies where to look next."""
+    def _region(self, index: int) -> Callable[[Architecture], bool]:
+        """Tells of a candidate drawn for `index` whether it lies where to look next."""
 
     def _draw_new(self, index: int) -> Architecture:
-        is_inside = self._region()
+        is_inside = self._region(index)
         outside = None
         missed = 0
         for attempt in range(self.max_draws):
             try:
                 drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
-            except SpaceError:  # a narrow budget is missed for once, an impossible one always
+            except SpaceError as error:  # a narrow budget is missed for once, another always
                 missed += 1
                 if missed == MOST_MISSES:
-                    raise
+                    raise SpaceExhausted(f"no candidate for number {index}: {error}") from error
                 continue
             missed = 0
             if drawn.canonical() in self._seen:
@@ -119,7 +119,7 @@ class Sampler(ABC):
 class RandomSampler(Sampler):
     """The baseline: every candidate is a random draw (arguments as `Sampler`)."""
 
-    def _region(self) -> Callable[[Architecture], bool]:
+    def _region(self, index: int) -> Callable[[Architecture], bool]:
         return lambda architecture: True
 
 
@@ -128,11 +128,13 @@ class Fit:
     """That an action space was fitted.
 
     Args:
+        index: of the candidate that was the first to be drawn with it.
         candidates: number of candidates it learned from.
         depth: depth of the tree, at most.
         share: part of those candidates that lies in the chosen region.
     """
 
+    index: int
     candidates: int
     depth: int
     share: float
@@ -183,7 +185,7 @@ class ActionSpaceSampler(Sampler):
         self._learned: LearnedActionSpace | None = None
         self.fits: list[Fit] = []
 
-    def _region(self) -> Callable[[Architecture], bool]:
+    def _region(self, index: int) -> Callable[[Architecture], bool]:
         scored = sorted(index for index, (_, score) in self._told.items() if score is not None)
         if len(scored) < self._start:
             return lambda architecture: True
@@ -191,10 +193,10 @@ class ActionSpaceSampler(Sampler):
         # Compared are the candidates, not their number: where one of a group is told late, it
         # belongs to the fit from then on, as it would for a process that starts then.
         if scored[:count] != self._fitted_on:
-            self._fit(scored[:count])
+            self._fit(index, scored[:count])
         return lambda architecture: self._learned.contains(self.space.encode(architecture))
 
-    def _fit(self, indices: list[int]) -> None:
+    def _fit(self, index: int, indices: list[int]) -> None:
         told = [self._told[index] for index in indices]
         depth = depth_for(len(told))
         self._learned = LearnedActionSpace.fit(
@@ -206,4 +208,4 @@ class ActionSpaceSampler(Sampler):
             tuning_rounds=self._tuning_rounds,
         )
         self._fitted_on = indices
-        self.fits.append(Fit(len(told), depth, self._learned.share))
+        self.fits.append(Fit(index, len(told), depth, self._learned.share))

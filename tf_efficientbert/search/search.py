@@ -221,7 +221,8 @@ class _Search:
         space = self._space(stage, best)
         sampler = self._sampler(stage, space)
         self._check_recipe(stage)
-        self._study.begin(
+        self._study.begin(stage.name)
+        self._study.note(
             stage.name,
             recipe=_described(stage),
             metric=self.metric,

@@ -46,8 +46,9 @@ class Stage:
         name: what it is called on disk and in reports.
         searched: what it chooses in each layer: "stack", "ratio", "formula".
         candidates: how many distinct ones it tries.
-        random_candidates: how many of them before the learned action space is first fitted.
-        refit_every: candidates between two fits.
+        random_candidates: how many of them must have a score before the learned action space is
+            first fitted; the group at work then is still random.
+        refit_every: candidates with a score between two fits.
         exploration: weight of the action space's upper confidence term; 0 for none.
         tuning_rounds: of the classifiers' parameters, at every fit; 0 for none.
         max_draws: draws inside the action space's region before any will do.

@@ -102,17 +102,20 @@ class Study:
         """The names of the stages that have begun, in their order."""
         return [study.study_name for study in self._storage.get_all_studies()]
 
-    def begin(self, stage: str, **notes) -> None:
-        """Makes room for a stage and keeps `notes`, JSON values, about it."""
+    def begin(self, stage: str) -> None:
+        """Makes room for a stage, where there is none."""
         if stage not in self.stages:
             optuna.create_study(storage=self._storage, study_name=stage, direction="maximize")
+
+    def note(self, stage: str, **notes) -> None:
+        """Keeps `notes`, JSON values, about a stage that has begun."""
         study = self._study(stage)
         for name, value in notes.items():
             if study.user_attrs.get(name) != value:
                 study.set_user_attr(name, value)
 
     def notes(self, stage: str) -> dict:
-        """What `begin` was told last."""
+        """What `note` was told last, by name."""
         return self._study(stage).user_attrs
 
     def add(self, stage: str, trial: Trial) -> None:
