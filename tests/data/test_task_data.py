@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,15 @@ def test_without_options_the_shipped_reviews_are_the_task():
     assert data.task == reviews.TASK and data.score_split == "test"
     for split in ("train", "dev", "test"):
         assert data.load(split).sentences == reviews.load(split).sentences
+
+
+def test_a_glue_job_s_input_is_its_task_s_folder_and_no_other(tmp_path):
+    (tmp_path / "SST-2").mkdir()
+    (field,) = (f for f in dataclasses.fields(TaskOptions) if f.name == "data_dir")
+    for data_dir, task in ((tmp_path, "sst-2"), (tmp_path / "SST-2", "SST-2")):
+        options = TaskOptions(task=task, data_dir=str(data_dir))
+        assert field.metadata["part"](options) == str(tmp_path / "SST-2")
+    assert field.metadata["part"](TaskOptions()) == ""
 
 
 def test_a_limit_takes_the_first_examples_of_each_split():

@@ -331,8 +331,15 @@ def test_a_random_search_fits_nothing_and_leaves_later_stages_undone(options, tm
     (stage,) = _study(tmp_path / "search").described()
     assert stage["sampler"] == "random"
     assert not stage.get("fits")
+    later = dataclasses.replace(first, from_stage=2, to_stage=2)
     with pytest.raises(UserError, match="--from_stage=3: stage 2 has 0 of 2 candidates"):
-        search(dataclasses.replace(first, from_stage=3, to_stage=3))
+        search(dataclasses.replace(later, from_stage=3, to_stage=3))
+    # Killed after its last candidate and before it noted its end, stage 1 counts as ended.
+    journal = tmp_path / "search" / STUDY
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert b'"ended"' in lines[-1]
+    journal.write_bytes(b"".join(lines[:-1]))
+    assert search(later)["candidates"] == {"joint": 2, "formulas": 2}
 
 
 # === What is wrong ===

@@ -252,10 +252,26 @@ def test_three_failures_in_a_row_over_two_groups_stop_the_stage(path):
         _search(path, _Scores(failing=(2, 3, 4))).run()
 
 
-def test_a_stage_that_three_failures_stopped_stops_again_without_trying_anything(path):
-    for evaluator in (_Scores(failing=(1, 2, 3)), None):
-        with pytest.raises(SearchError, match="number 3 is too large"):
-            _search(path, evaluator).run()
+def test_a_stage_that_three_failures_stopped_goes_on_with_the_next_when_it_is_run_again(path):
+    failing = (1, 2, 3, 4, 5, 6, 11)
+    for last in (3, 6):
+        with pytest.raises(SearchError, match=f"number {last} is too large.*start again"):
+            _search(path, _Scores(failing)).run()
+    best = _search(path, _Scores(failing)).run()
+    assert best.index not in failing
+    trials = Study(path, writable=False).trials("sizes")
+    assert [trial.index for trial in trials] == list(range(13))
+    assert [trial.index for trial in trials if trial.state == FAILED] == list(failing)
+
+
+def test_a_stage_that_was_killed_before_it_said_why_it_stops_says_so_when_it_is_run_again(path):
+    with pytest.raises(SearchError):
+        _search(path, _Scores(failing=(1, 2, 3))).run()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))  # what is noted last is that it stopped
+    assert len(Study(path, writable=False).trials("sizes")) == 4
+    with pytest.raises(SearchError, match="number 3 is too large"):
+        _search(path, None).run()
 
 
 def test_two_failures_in_a_row_do_not_stop_the_stage(path):

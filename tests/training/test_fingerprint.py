@@ -57,3 +57,39 @@ def test_a_job_whose_input_has_changed_is_refused_and_one_whose_input_moved_is_n
     model.write_text("other weights")
     with pytest.raises(UserError, match="model was .*model' and its content has changed"):
         _open(tmp_path, model)
+
+
+def test_a_part_of_an_input_is_all_that_a_job_must_find_unchanged(tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Options:
+        output_dir: str = option("", "where")
+        folder: str = input_option("", "what", part=lambda options: f"{options.folder}/read")
+
+    for name in ("read", "unread"):
+        (tmp_path / name).write_text("before")
+    options = Options(output_dir=str(tmp_path / "run"), folder=str(tmp_path))
+    with open_run_directory(options) as run:
+        (run.path / "made").touch()
+    (tmp_path / "unread").write_text("after")
+    with open_run_directory(options):
+        pass
+    (tmp_path / "read").write_text("after")
+    with (
+        pytest.raises(UserError, match="folder was .* and its content has changed"),
+        open_run_directory(options),
+    ):
+        pass
+
+
+def test_a_run_older_than_an_input_s_digest_compares_what_the_flag_says(tmp_path):
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Older:
+        output_dir: str = option("", "where")
+        model: str = option("", "what is read")
+
+    Older.__name__ = _Options.__name__
+    with open_run_directory(Older(output_dir=str(tmp_path / "run"), model="word")) as run:
+        (run.path / "made").touch()
+    _open(tmp_path, "word")
+    with pytest.raises(UserError, match="model was 'word' and is now 'other'"):
+        _open(tmp_path, "other")

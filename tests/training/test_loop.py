@@ -125,7 +125,9 @@ def _restored(folder):
 def test_a_loss_that_is_no_number_ends_the_training_and_the_last_checkpoint_stands(tmp_path, loss):
     with pytest.raises(DivergedError) as caught:
         _train(tmp_path, lambda step: loss if step == 3 else 1.0)
-    assert str(caught.value) == f"count: the loss of step 3 is {loss}; try a lower learning rate"
+    assert (
+        str(caught.value) == f"count: the loss of step 4 of 5 is {loss}; try a lower learning rate"
+    )
     assert isinstance(caught.value, UserError)
     assert _restored(tmp_path) == (3, 111.0)
 

@@ -48,6 +48,16 @@ def test_a_finished_run_keeps_no_checkpoints(tmp_path):
         assert not run.checkpoints.exists()
 
 
+def test_a_run_that_was_killed_before_it_cleaned_up_does_so_when_it_is_opened_again(tmp_path):
+    options = _Options(output_dir=str(tmp_path))
+    _finish(options, accuracy=0.5)
+    left = tmp_path / "checkpoints" / "phase" / "step-00000001"
+    left.mkdir(parents=True)
+    with open_run_directory(options) as run:
+        assert run.result["accuracy"] == 0.5
+        assert not run.checkpoints.exists()
+
+
 def test_seconds_add_up_over_the_processes_of_a_job(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     with open_run_directory(options) as run:

@@ -14,7 +14,7 @@ from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.text_file import line_error, shown
 from tf_efficientbert.errors import UserError
 
-__all__ = ["TASKS", "find_task", "load", "splits"]
+__all__ = ["TASKS", "find_task", "load", "splits", "task_folder"]
 
 _COLA_COLUMNS = ("source", "label", "original_label", "sentence")
 _SENTENCE_PAIR = ("sentence1", "sentence2")
@@ -115,6 +115,17 @@ def splits(task_name: str) -> tuple[str, ...]:
         UserError: there is no such task.
     """
     return tuple(_layout_of(task_name).files)
+
+
+def task_folder(folder: str | Path, task_name: str) -> Path:
+    """The task's own folder, given it or the GLUE root; it need not be there.
+
+    Raises:
+        UserError: there is no such task.
+    """
+    layout = _layout_of(task_name)
+    in_root = Path(folder) / (layout.folder or layout.task.name)
+    return in_root if in_root.is_dir() else Path(folder)
 
 
 def load(folder: str | Path, task_name: str, split: str) -> Examples:

@@ -15,7 +15,13 @@ class TaskOptions:
     """Raises UserError where flags are missing or contradict each other."""
 
     task: str = option("reviews", "reviews (shipped), custom (your files) or a GLUE task's name")
-    data_dir: str = option("", "GLUE: the folder with the tasks' folders in it")
+    data_dir: str = input_option(
+        "",
+        "GLUE: the folder with the tasks' folders in it",
+        part=lambda options: (
+            str(glue.task_folder(options.data_dir, options.task)) if options.data_dir else ""
+        ),
+    )
     train_file: str = input_option("", "custom: .tsv with a header line, or .jsonl")
     dev_file: str = input_option("", "custom: the validation set, in the same form")
     test_file: str = input_option("", "custom: the test set, if there is one")

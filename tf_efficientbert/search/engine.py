@@ -52,12 +52,14 @@ class StageSearch:
     def __post_init__(self) -> None:
         self._trials = {trial.index: trial for trial in self.study.trials(self.stage.name)}
         self._evaluator: Evaluator | None = None
+        self._failures_in_a_row = 0
 
     def run(self) -> Trial:
         """Returns the best trial.
 
         Raises:
-            SearchError: three candidates in a row failed, or all did.
+            SearchError: three candidates in a row failed, after which a new run goes on with the
+                next ones; or all did.
         """
         for start in range(0, self.stage.candidates, self.group_size):
             indices = range(start, min(start + self.group_size, self.stage.candidates))
@@ -132,9 +134,22 @@ class StageSearch:
         for index in indices:
             trial = self._trials[index]
             self.sampler.tell(index, trial.architecture, trial.score)
-            row = [self._trials[i].state for i in range(index + 1)][-_FAILURES_IN_A_ROW:]
-            if row == [FAILED] * _FAILURES_IN_A_ROW:
-                raise SearchError(self._failure(f"{_FAILURES_IN_A_ROW} candidates in a row", index))
+            failed = trial.state == FAILED
+            self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
+            if self._failures_in_a_row == _FAILURES_IN_A_ROW:
+                self._failures_in_a_row = 0
+                self._stop(index)
+
+    def _stop(self, index: int) -> None:
+        """Ends the process after failures in a row, but once: the reason may have been mended."""
+        stops = self.study.notes(self.stage.name).get("stops", [])
+        if index in stops:
+            return
+        self.study.note(self.stage.name, stops=[*stops, index])
+        raise SearchError(
+            f"{self._failure(f'{_FAILURES_IN_A_ROW} candidates in a row', index)} "
+            "Where the reason was a passing one, start again to go on with the next"
+        )
 
     def _note_fits(self) -> None:
         """Asking may have fitted the action space: the study says when."""
@@ -150,7 +165,7 @@ class StageSearch:
         reason = self._trials[index].reason
         return (
             f"{self.stage.name}: {who} failed, the last one, number {index}, because: {reason}. "
-            f"All are in {self.study.path}; start over in another --output_dir"
+            f"All are in {self.study.path}; with other flags, start over in another --output_dir."
         )
 
     def _report(self, each: float) -> None:

@@ -113,7 +113,8 @@ def search(options: SearchOptions) -> dict:
         whose third stage is finished returns what it returned then; an interrupted one goes on.
 
     Raises:
-        SearchError: three candidates in a row failed, or all of a stage.
+        SearchError: three candidates in a row failed, or all of a stage; a new run goes on after
+            the three.
         UserError: for everything that is wrong with flags or files.
     """
     with open_run_directory(options) as run:
@@ -210,12 +211,18 @@ class _Search:
     def _finished(self, number: int, stage: Stage) -> Trial:
         self._check_recipe(stage)
         trials = self._study.trials(stage.name)
-        if not trials or not self._study.notes(stage.name).get("ended"):
+        best = best_of(trials)
+        # A process may have been killed between the last candidate and the note.
+        ended = len(trials) == stage.candidates or (
+            trials and self._study.notes(stage.name).get("ended")
+        )
+        if not ended or not best:
             raise UserError(
                 f"--from_stage={self._options.from_stage}: stage {number} has {len(trials)} of "
-                f"{stage.candidates} candidates in {self._study.path}; run it first"
+                f"{stage.candidates} candidates{'' if best else ', none with a score,'} in "
+                f"{self._study.path}; run it first"
             )
-        return best_of(trials)
+        return best
 
     def _run_stage(self, stage: Stage, best: Architecture | None) -> Trial:
         space = self._space(stage, best)

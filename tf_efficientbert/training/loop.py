@@ -67,7 +67,8 @@ def train(
             for term, value in losses.items():
                 if not math.isfinite(value):
                     raise DivergedError(
-                        f"{name}: the {term} of step {step} is {value}; try a lower learning rate"
+                        f"{name}: the {term} of step {step + 1} of {total_steps} is {value}; try a "
+                        "lower learning rate"
                     )
             step += 1
             record = {"step": step, **losses}

@@ -70,8 +70,12 @@ class RunDirectory:
         if history is not None:
             write_json(self.path / "history.json", history)
         write_json(self._result_path, result)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.forget_checkpoints()
         return result
+
+    def forget_checkpoints(self) -> None:
+        """What a finished job would go on from goes."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -102,7 +106,10 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
         _claim(path, config)
         try:
             with full_disk_named(path):
-                yield RunDirectory(path, result_name)
+                run = RunDirectory(path, result_name)
+                if run.result:  # it may have been killed before it had cleaned up
+                    run.forget_checkpoints()
+                yield run
         except UserError:
             if set(path.iterdir()) - before == {path / _FLAGS}:
                 (path / _FLAGS).unlink()
@@ -115,7 +122,8 @@ def _claim(path: Path, config) -> None:
         if field.name not in _FREE:
             flags[field.name] = getattr(config, field.name)
         if field.metadata.get("is_input"):
-            contents[field.name] = fingerprint(flags[field.name])
+            part = field.metadata.get("part")
+            contents[field.name] = fingerprint(part(config) if part else flags[field.name])
     file = path / _FLAGS
     if not file.exists():
         write_json(file, {"flags": flags, "contents": contents})
@@ -128,12 +136,12 @@ def _claim(path: Path, config) -> None:
         )
     differences = [
         f"{name} was {earlier['flags'].get(name)!r} and is now {flags.get(name)!r}"
-        for name in sorted({*earlier["flags"], *flags} - {*contents})
+        for name in sorted({*earlier["flags"], *flags} - {*earlier["contents"]})
         if earlier["flags"].get(name) != flags.get(name)
     ]
-    for name, content in contents.items():  # wherever it is now
-        if earlier["contents"].get(name) != content:
-            was, now = earlier["flags"].get(name), flags[name]
+    for name, content in earlier["contents"].items():  # wherever it is now
+        if contents.get(name) != content:
+            was, now = earlier["flags"].get(name), flags.get(name)
             changed = "and its content has changed" if was == now else f"and is now {now!r}"
             differences.append(f"{name} was {was!r} {changed}")
     if differences:
