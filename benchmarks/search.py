@@ -78,6 +78,7 @@ def _material(run: Path) -> Material:
         dropout=0.1,
         dtype=precision.dtype,
         seed=0,
+        group_size=_GROUP.value,
         checkpoint_seconds=1e9,
         teacher_memory_gb=0.0,
     )

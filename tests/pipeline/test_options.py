@@ -1,11 +1,14 @@
 import dataclasses
+import json
 
 import pytest
 
+from tests.models.huggingface_folder import CONFIG, write_folder
 from tests.models.small_text_models import TASKS, small_examples, write_examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.pipeline import PipelineOptions
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS
+from tf_efficientbert.search.stages import RECIPES
 
 _TRAINING = {"batch_size": 7, "seed": 3, "bfloat16": True, "checkpoint_seconds": 5.0}
 _TASK = {
@@ -130,6 +133,32 @@ def test_an_export_is_told_of_its_model_and_the_task(options, name):
 def test_what_a_later_phase_would_refuse_is_refused_at_once(given, message):
     with pytest.raises(UserError, match=message):
         PipelineOptions(**given)
+
+
+def _with_teacher(tmp_path, **given):
+    """Options with a teacher of random size, which the sizes that are given must go with."""
+    write_folder(tmp_path / "bert", CONFIG, None)
+    sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8}
+    lengths = {"max_tokens": 11, "corpus_max_tokens": 11}
+    return PipelineOptions(**{**sizes, **lengths, "teacher_dir": str(tmp_path / "bert"), **given})
+
+
+def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
+    _with_teacher(tmp_path).check_teacher()
+    too_wide = CONFIG["hidden_size"] + 1
+    message = f"--embedding_size={too_wide} is over the hidden_size of .*bert, {too_wide - 1}"
+    with pytest.raises(UserError, match=message):
+        _with_teacher(tmp_path, embedding_size=too_wide).check_teacher()
+
+
+def test_bounds_of_a_stage_that_hold_nothing_are_refused_before_any_phase(tmp_path):
+    stages = [dataclasses.asdict(stage) for stage in RECIPES["quick"]]
+    for stage in stages:
+        del stage["searched"]
+    path = tmp_path / "stages.json"
+    path.write_text(json.dumps([*stages[:2], {**stages[2], "max_parameters": 5}]), "utf-8")
+    with pytest.raises(UserError, match="stage sizes searches from .* to 5 parameters"):
+        _with_teacher(tmp_path, stages=str(path)).check_teacher()
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair"])

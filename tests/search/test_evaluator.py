@@ -95,7 +95,8 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
     outcomes = {}
     for memory in (0.0, 1.0):
         material = tiny_material(attention_ratio=0.0, teacher_memory_gb=memory)
-        evaluator = TrainedAlone(material, tiny_stage(), tmp_path / str(memory))
+        stage = dataclasses.replace(tiny_stage(), candidates=5)  # two groups
+        evaluator = TrainedAlone(material, stage, tmp_path / str(memory))
         kinds = {type(phase.batches.examples) for phase in evaluator._phases}
         assert kinds == {TaughtExamples if memory else EncodedExamples}
         outcomes[memory] = evaluator.evaluate({5: _FOUR[5]})[5]

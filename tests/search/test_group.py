@@ -17,6 +17,7 @@ from tests.search.tiny_search import (
 )
 from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.group import train_group
 from tf_efficientbert.search.learner import Learner
@@ -232,6 +233,15 @@ def test_on_text_the_head_learns_nothing(on_text):
         # Weight decay alone: 0.01 times the rate of 0.1.
         decayed = value * (0.999 if weight.name == "kernel" else 1.0)
         np.testing.assert_allclose(weight, decayed, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("group_size", "recorded"), [(4, False), (3, True)])
+def test_a_teacher_is_recorded_where_more_than_one_group_asks_it(group_size, recorded):
+    material = dataclasses.replace(
+        tiny_material(attention_ratio=0.0, teacher_memory_gb=1.0), group_size=group_size
+    )
+    text = material.phases(tiny_stage(text_epochs=1.0))[0]
+    assert isinstance(text.batches.examples, TaughtExamples) == recorded
 
 
 def test_a_part_of_an_epoch_is_a_step_at_least(material):

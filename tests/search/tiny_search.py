@@ -73,6 +73,7 @@ def tiny_material(
         seed=3,
         checkpoint_seconds=1e9,
         teacher_memory_gb=teacher_memory_gb,
+        group_size=4,
     )
 
 

@@ -52,3 +52,12 @@ def connect(request, server):
     yield make
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def still_serving(server):
+    """After the test a good request is answered."""
+    yield
+    client = GrpcClient(server.grpc, "words", retries=0)
+    assert client.predict({"sentences": ["abc"]})["length"].tolist() == [3.0]
+    client.close()

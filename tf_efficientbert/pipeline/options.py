@@ -14,6 +14,8 @@ from tf_efficientbert.export.exporter import ExportOptions
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.search import ARCHITECTURE, SearchOptions
+from tf_efficientbert.search.stage_budgets import check_budgets, search_budget
+from tf_efficientbert.search.stages import read_stages
 from tf_efficientbert.storage import write_file
 from tf_efficientbert.training.fine_tune import FineTuneOptions
 
@@ -78,7 +80,10 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         return (*MODELS, COMPRESSED) if self.compress else MODELS
 
     def check_teacher(self) -> None:
-        """Raises UserError where the teacher's folder does not go with the sizes asked for."""
+        """Raises UserError where the teacher's folder does not go with the sizes asked for.
+
+        Those of the stages are among them.
+        """
         folder = find_teacher(self.teacher_dir)
         config = read_config(folder)
         limits = {
@@ -92,6 +97,14 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
                     f"--{name}={getattr(self, name)} is over the {limit} of {folder}, "
                     f"{config[limit]}"
                 )
+
+        # What the stages may be as large as follows from the teacher's sizes.
+        search, supernet = self.search(), self.supernet().architecture()
+        sizes = tuple(
+            config[name] for name in ("hidden_size", "vocab_size", "max_position_embeddings")
+        )
+        budget = search_budget(search, supernet, sizes)
+        check_budgets(search, read_stages(self.stages), supernet, budget)
 
     def teacher(self) -> FineTuneOptions:
         return FineTuneOptions(

@@ -26,6 +26,7 @@ from tf_efficientbert.search.group import (
     side_by_side,
     train_group,
 )
+from tf_efficientbert.search.kernel_kill import AtWork
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.space import Space, draw_within
@@ -95,6 +96,14 @@ class TrainedAlone(Evaluator):
         return outcomes
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+        at_work = AtWork(self._folder / f"at-work-{'-'.join(map(str, group))}.json")
+        if at_work.was_killed:
+            killed = Outcome(reason=f"{NO_MEMORY}: the kernel ended the process that trained it")
+            return dict.fromkeys(group, killed)
+        with at_work:
+            return self._trained(group)
+
+    def _trained(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         gc.collect()  # earlier networks' graphs refer to themselves, and weights hang on them
         learners, reasons = self._learners(group)
         history = []

@@ -50,6 +50,7 @@ class Material:
         seed: of the search.
         checkpoint_seconds: time between two checkpoints of a training.
         teacher_memory_gb: see `TeachingOptions`.
+        group_size: candidates that share a teacher pass.
     """
 
     task: Task
@@ -64,6 +65,7 @@ class Material:
     seed: int
     checkpoint_seconds: float
     teacher_memory_gb: float
+    group_size: int
 
     def student(self, architecture: Architecture) -> TaskModel:
         """A candidate before its first step; raises ValueError where it cannot inherit."""
@@ -87,7 +89,7 @@ class Material:
         """
         gc.collect()  # an earlier stage's examples, with what the teacher says of them
         training, phases = stage.training, []
-        trainings = 1 if stage.shares_weights else stage.candidates
+        trainings = 1 if stage.shares_weights else math.ceil(stage.candidates / self.group_size)
 
         def batches(name: str, examples: EncodedExamples, teacher: TeacherPass, epochs: float):
             taught = teacher.recorded(

@@ -9,7 +9,6 @@ from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import (
     check_task_teacher,
     check_text_teacher,
-    resolve_architecture,
 )
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
@@ -19,7 +18,6 @@ from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
-from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.engine import StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
 from tf_efficientbert.search.material import Material, seed_of
@@ -32,6 +30,12 @@ from tf_efficientbert.search.space import (
     SpaceError,
     draw_within,
 )
+from tf_efficientbert.search.stage_budgets import (
+    BUDGET_SHARE,
+    check_budgets,
+    search_budget,
+    stage_budget,
+)
 from tf_efficientbert.search.stages import Stage, read_stages
 from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
 from tf_efficientbert.storage import write_file
@@ -42,8 +46,6 @@ __all__ = ["ARCHITECTURE", "SAMPLERS", "SearchOptions", "search"]
 
 SAMPLERS = ("action-space", "random")
 ARCHITECTURE = "architecture.json"  # what the search found
-# Of the paper's 15 to 16 million parameters the lower end is this part of the upper.
-_BUDGET_SHARE = 15 / 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,7 @@ def search(options: SearchOptions) -> dict:
         except SpaceError as error:
             raise UserError(
                 f"--min_parameters={options.min_parameters}, "
-                f"--max_parameters={options.max_parameters} (where 0 stands for {_BUDGET_SHARE} of "
+                f"--max_parameters={options.max_parameters} (where 0 stands for {BUDGET_SHARE} of "
                 f"the maximum, and for the plain student's size): {error}"
             ) from error
         result = {
@@ -176,8 +178,10 @@ class _Search:
         self._text = options.encoded(self._supernet.tokenizer)
         self._shared = self._load_shared()
         self._material = self._make_material()
-        self._budget = self._make_budget()
-        self._check_budgets()
+        warm = self._supernet.backbone
+        sizes = warm.fit_size, warm.vocabulary_size, warm.max_positions
+        self._budget = search_budget(options, warm.architecture, sizes)
+        check_budgets(options, self._stages, warm.architecture, self._budget)
         journal = run.path / STUDY
         if options.from_stage > 1 and not journal.exists():
             raise UserError(
@@ -268,11 +272,11 @@ class _Search:
     def _space(self, stage: Stage, best: Architecture | None) -> Space:
         if stage.searched == ("formula",):
             return FormulaSpace(best)
+        budget = stage_budget(self._options, stage, self._budget)
         if "formula" in stage.searched:
-            space = JointSpace(self._supernet.backbone.architecture, self._budget_of(stage))
-        else:
-            space = SizeSpace(best, self._budget_of(stage))
-        draw_within(space, "trial")
+            return JointSpace(self._supernet.backbone.architecture, budget)
+        space = SizeSpace(best, budget)
+        draw_within(space, "trial")  # a formula may leave fewer ratios than `check_budgets` tried
         return space
 
     def _sampler(self, stage: Stage, space: Space) -> Sampler:
@@ -310,55 +314,6 @@ class _Search:
                 trials = self._study.trials(earlier.name)
                 known |= {trial.architecture.canonical(): trial for trial in trials}
         return known
-
-    def _make_budget(self) -> Budget:
-        options, warm = self._options, self._supernet.backbone
-        sizes = warm.fit_size, warm.vocabulary_size, warm.max_positions
-        maximum = options.max_parameters
-        if not maximum:
-            try:
-                plain = resolve_architecture("plain", warm.architecture)
-            except UserError as error:
-                raise UserError(
-                    "--max_parameters=0 takes the plain student's, and there is none for "
-                    f"--supernet={options.supernet} ({error}): name a number"
-                ) from error
-            maximum = plain.count_parameters(*sizes)
-        minimum = options.min_parameters or round(maximum * _BUDGET_SHARE)
-        if minimum > maximum:
-            raise UserError(
-                f"--min_parameters={minimum:,} is above the most a candidate may have, {maximum:,}"
-            )
-        return Budget(minimum, maximum, *sizes)
-
-    def _check_budgets(self) -> None:
-        """Raises UserError for bounds that no network meets, before any stage is run."""
-        largest = self._supernet.backbone.architecture
-        for stage in self._stages:
-            if "stack" not in stage.searched:
-                continue
-            budget = self._budget_of(stage)
-            try:
-                # Formulas have no parameters: what stage 1 may have, stage 3 may.
-                draw_within(JointSpace(largest, budget), "trial")
-            except SpaceError as error:
-                raise UserError(
-                    f"--stages={self._options.stages}: stage {stage.name} searches from "
-                    f"{budget.minimum:,} to {budget.maximum:,} parameters (--min_parameters and "
-                    f"--max_parameters, where it has no bounds of its own): {error}"
-                ) from error
-
-    def _budget_of(self, stage: Stage) -> Budget:
-        """The search's, with the bounds that the stage names in their place."""
-        minimum = stage.min_parameters or self._budget.minimum
-        maximum = stage.max_parameters or self._budget.maximum
-        if minimum > maximum:
-            raise UserError(
-                f"--stages={self._options.stages}: stage {stage.name} searches from {minimum:,} to "
-                f"{maximum:,} parameters, which holds none; a bound that the stage does not name "
-                "is that of --min_parameters or --max_parameters"
-            )
-        return dataclasses.replace(self._budget, minimum=minimum, maximum=maximum)
 
     def _load_shared(self) -> EfficientBert:
         """Where weight sharing starts."""
@@ -412,6 +367,7 @@ class _Search:
             seed=options.seed,
             checkpoint_seconds=options.checkpoint_seconds,
             teacher_memory_gb=options.teacher_memory_gb,
+            group_size=options.group_size,
         )
 
 
