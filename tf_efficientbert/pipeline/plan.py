@@ -1,5 +1,8 @@
 """What a run will do, and how long that may take."""
 
+import math
+from collections.abc import Collection
+
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.compression.steps import parse_steps
 from tf_efficientbert.data.batching import EncodedExamples, encode
@@ -11,132 +14,161 @@ from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
 
-# Measured on two cores of an Intel Xeon with AMX, in bfloat16: time of a
-# multiply-accumulate in a training step, of one parameter's AdamW update, and of exporting and
-# checking one model.
-_SECONDS_PER_MAC = 1.4e-11
+# Measured on two cores of an Intel Xeon with AMX: time of a multiply-accumulate in a training step,
+# by whether it is one of bfloat16, of one parameter's AdamW update, and of exporting and checking
+# one model.
+_SECONDS_PER_MAC = {True: 1.4e-11, False: 2.8e-11}
 _SECONDS_PER_UPDATE = 2.0e-9
 _SECONDS_PER_EXPORT = 36
 _SECONDS_PER_START = 25  # of a training: reading models and text, tracing the step
 _SECONDS_PER_CANDIDATE = 15  # its start, where it is trained alone: inheriting, tracing
 _SECONDS_PER_SHARED_START = 60  # of the graph that holds all stacks and ratios
+_TOKENS = 128  # of the text whose multiply-accumulates are counted
 
 
-def plan(options: PipelineOptions, data: TaskData) -> str:
+def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = ()) -> str:
     """The phases with their estimated minutes, as text.
+
+    Args:
+        finished: phases, "export_MODEL" of an export, that an earlier process has finished.
 
     Raises:
         UserError: the teacher's folder is missing or unusable.
     """
     folder = find_teacher(options.teacher_dir)
-    config = read_config(folder)
-    teacher = architecture_of(config)
-
-    def parameters(architecture: Architecture) -> int:
-        sizes = config["vocab_size"], config["max_position_embeddings"]
-        return architecture.count_parameters(None, *sizes)
-
     tokenizer = Tokenizer.from_folder(folder)
     warm_up = options.supernet()
     text = warm_up.encoded(tokenizer)
     train = data.load("train")
     task = encode(tokenizer, train.sentences, train.second_sentences, max_tokens=options.max_tokens)
     supernet = warm_up.architecture()
-
-    def seconds(examples, epochs, trained, teacher=None) -> float:
-        steps = len(examples) * epochs / options.batch_size
-        update = steps * parameters(trained) * _SECONDS_PER_UPDATE
-        passes = _passes_seconds(examples, epochs, trained, teacher)
-        return _SECONDS_PER_START + passes + update
+    plain = resolve_architecture("plain", supernet)
+    clock = _Clock(options, read_config(folder))
+    exports = [name for name in options.models if f"export_{name}" not in finished]
+    done = {*finished, *([] if exports else ["export"])}
 
     lines = [f"{options.output_dir}: from text to a searched, distilled and exported student:"]
     total = 0.0
 
-    def phase(name: str, what: str, estimate: float) -> None:
+    def phase(name: str, what: str, seconds: float) -> None:
         nonlocal total
-        total += estimate
-        lines.append(f"  {name:<10} {estimate / 60:4.1f} min  {what}")
+        if name in done:
+            lines.append(f"  {name:<10}     done  {what}")
+            return
+        total += seconds
+        lines.append(f"  {name:<10} {seconds / 60:4.1f} min  {what}")
+
+    def millions(architecture: Architecture) -> str:
+        return f"{clock.parameters(architecture) / 1e6:.2f} M parameters"
 
     phase(
         "teacher",
-        f"fine-tune {folder.name} ({parameters(teacher) / 1e6:.1f} M parameters) on "
-        f"{len(task)} sentences of {data.task.name}",
-        seconds(task, options.teacher_epochs, teacher),
+        f"fine-tune {folder.name} ({millions(clock.teacher)}) on {len(task)} sentences of "
+        f"{data.task.name}",
+        clock.training(task, options.teacher_epochs, clock.teacher),
     )
     phase(
         "supernet",
         f"warm up on {len(text)} sentences of raw text",
-        seconds(text, options.warm_up_epochs, supernet, teacher),
+        clock.training(text, options.warm_up_epochs, supernet)
+        + clock.forward(text, options.warm_up_epochs, clock.teacher),
     )
-    plain = resolve_architecture("plain", supernet)
-
-    def stage_seconds(stage: Stage) -> float:
-        training = stage.training
-        trained, held_out = (1 - stage.held_out), stage.held_out
-        # Passes over the whole text and the whole task that one training comes to.
-        lessons = (
-            (text, training.text_share * training.text_epochs),
-            (task, training.task_share * trained * training.task_epochs),
-        )
-
-        def training_seconds(network: Architecture, teacher_share: float) -> float:
-            updates = sum(len(each) * passes for each, passes in lessons) / training.batch_size
-            return updates * parameters(network) * _SECONDS_PER_UPDATE + sum(
-                _passes_seconds(each, passes, network, teacher, teacher_share)
-                for each, passes in lessons
-            )
-
-        scoring = _passes_seconds(task, held_out / 3, plain, None)  # forward alone
-        if stage.shares_weights:
-            once = _SECONDS_PER_SHARED_START + training_seconds(plain, 1.0)
-            return once + stage.candidates * scoring
-        each = _SECONDS_PER_CANDIDATE + training_seconds(plain, 1 / options.group_size) + scoring
-        return stage.candidates * each
-
     stages = read_stages(options.stages)
     phase(
         "search",
         f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",
-        _SECONDS_PER_START + sum(map(stage_seconds, stages)),
+        _SECONDS_PER_START + sum(clock.stage(stage, text, task, plain) for stage in stages),
     )
     for name in STUDENTS:
         # What is searched for may be as large as the plain one.
         student = plain if name == "searched" else resolve_architecture(name, supernet)
-        at_most = "at most " if name == "searched" else ""
         phase(
             name,
-            f"distil {at_most}{parameters(student) / 1e6:.2f} M parameters on the task",
-            seconds(task, options.student_epochs, student, teacher),
+            f"distil {'at most ' if name == 'searched' else ''}{millions(student)} on the task",
+            clock.distillation(task, options.student_epochs, student),
         )
     if options.compress:
-        steps = len(parse_steps(options.compress))
-        once = seconds(task, options.compress_epochs, plain, teacher)
-        phase(COMPRESSED, f"make the searched one smaller: {options.compress}", steps * once)
+        phase(
+            COMPRESSED,
+            f"make the searched one smaller: {options.compress}",
+            len(parse_steps(options.compress))
+            * clock.distillation(task, options.compress_epochs, plain),
+        )
     phase(
         "export",
-        f"SavedModel and LiteRT of all {len(options.models)}, compared and timed",
-        _SECONDS_PER_EXPORT * len(options.models),
+        f"SavedModel and LiteRT of {', '.join(exports) or 'all'}, compared and timed",
+        _SECONDS_PER_EXPORT * len(exports),
     )
     lines.append(
-        f"About {total / 60:.0f} minutes on two CPU cores that multiply bfloat16, two or three "
-        "times that on others. Kill it when you like: the same command goes on where it was."
+        f"About {total / 60:.0f} minutes{' more' if finished else ''} on two CPU cores that "
+        "multiply bfloat16, two or three times that on others. Kill it when you like: the same "
+        "command goes on where it was."
     )
     return "\n".join(lines)
 
 
-def _passes_seconds(
-    examples: EncodedExamples,
-    epochs: float,
-    trained: Architecture,
-    teacher: Architecture | None,
-    teacher_share: float = 1.0,
-) -> float:
-    """A rough estimate of the forward and backward passes, on two CPU cores.
+class _Clock:
+    """Rough estimates in seconds, for two CPU cores.
 
-    A step passes three times over the trained weights, forward and twice backward, and once over
-    the teacher's, which several candidates may share.
+    Args:
+        config: of the BERT that teaches.
     """
-    macs = 3 * trained.count_macs(128)
-    if teacher:
-        macs += teacher_share * teacher.count_macs(128)
-    return float(examples.lengths.sum()) * epochs / 128 * macs * _SECONDS_PER_MAC
+
+    def __init__(self, options: PipelineOptions, config: dict):
+        self._options = options
+        self._tables = config["vocab_size"], config["max_position_embeddings"]
+        self.teacher = architecture_of(config)
+
+    def parameters(self, network: Architecture) -> int:
+        """Of its encoder."""
+        return network.count_parameters(None, *self._tables)
+
+    def forward(self, examples: EncodedExamples, passes: float, network: Architecture) -> float:
+        """Passes over all examples, of which a part may be one."""
+        macs = network.count_macs(_TOKENS) / _TOKENS * float(examples.lengths.sum()) * passes
+        return macs * _SECONDS_PER_MAC[self._options.bfloat16]
+
+    def training(self, examples: EncodedExamples, epochs: float, network: Architecture) -> float:
+        """A training of its own, without the teacher's passes."""
+        return _SECONDS_PER_START + self._steps(examples, epochs, network, self._options.batch_size)
+
+    def distillation(self, examples: EncodedExamples, epochs: float, student: Architecture):
+        """One on the task, with the teacher's passes."""
+        taught = self._teaching(examples, 1.0, epochs)
+        return self.training(examples, epochs, student) + taught
+
+    def stage(
+        self, stage: Stage, text: EncodedExamples, task: EncodedExamples, largest: Architecture
+    ) -> float:
+        """A stage of the search whose candidates are all as large as one may be."""
+        lesson = stage.training
+        learnt_from = (1 - stage.held_out) * lesson.task_share
+        parts = (
+            (text, lesson.text_share, lesson.text_epochs),
+            (task, learnt_from, lesson.task_epochs),
+        )
+        if stage.shares_weights:
+            seconds, trained, groups = _SECONDS_PER_SHARED_START, 1, 1
+        else:
+            seconds, trained = _SECONDS_PER_CANDIDATE * stage.candidates, stage.candidates
+            groups = math.ceil(stage.candidates / self._options.group_size)
+        for examples, share, epochs in parts:
+            steps = self._steps(examples, share * epochs, largest, lesson.batch_size)
+            seconds += trained * steps + self._teaching(examples, share, groups * epochs)
+        return seconds + stage.candidates * self.forward(task, stage.held_out, largest)
+
+    def _steps(
+        self, examples: EncodedExamples, epochs: float, network: Architecture, batch_size: int
+    ) -> float:
+        # A step passes three times over the weights: forward and twice backward.
+        update = self.parameters(network) * _SECONDS_PER_UPDATE
+        steps = len(examples) * epochs / batch_size
+        return 3 * self.forward(examples, epochs, network) + steps * update
+
+    def _teaching(self, examples: EncodedExamples, share: float, epochs: float) -> float:
+        """The teacher's passes over a share: one where it is recorded (`TeacherPass.recorded`)."""
+        value = 2 if self._options.bfloat16 else 4
+        states = (self.teacher.num_layers + 1) * self.teacher.hidden_size
+        needed = value * states * share * float(examples.lengths.sum())
+        once = needed <= self._options.teacher_memory_gb * 1e9
+        return self.forward(examples, share * (min(epochs, 1.0) if once else epochs), self.teacher)

@@ -51,7 +51,6 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         test = data.load(data.score_split)  # bad files are met now, not after the trainings
         options.check_teacher()
         options.write_own_text()
-        say(plan(options, data))
         phases = {
             "teacher": lambda: fine_tune(options.teacher()),
             "supernet": lambda: warm_up(options.supernet()),
@@ -63,10 +62,12 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 for name in options.models
             },
         }
+        folders = {name: options.root / name.replace("_", "/") for name in phases}
+        finished = [name for name in phases if (folders[name] / "result.json").is_file()]
+        say(plan(options, data, finished))
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
-            finished = (options.root / name.replace("_", "/") / "result.json").is_file()
-            done = ": finished before" if finished else ""
+            done = ": finished before" if name in finished else ""
             say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}{done}")
             results[name] = phase()
         started = time.monotonic()
