@@ -50,12 +50,15 @@ def test_without_options_the_shipped_reviews_are_the_task():
         assert data.load(split).sentences == reviews.load(split).sentences
 
 
-def test_a_glue_job_s_input_is_its_task_s_folder_and_no_other(tmp_path):
+def test_a_glue_job_s_input_is_its_task_s_files_and_no_other(tmp_path):
     (tmp_path / "SST-2").mkdir()
+    for name in ("train.tsv", "dev.tsv", "notes.txt"):
+        (tmp_path / "SST-2" / name).touch()
     (field,) = (f for f in dataclasses.fields(TaskOptions) if f.name == "data_dir")
+    files = [str(tmp_path / "SST-2" / name) for name in ("train.tsv", "dev.tsv")]
     for data_dir, task in ((tmp_path, "sst-2"), (tmp_path / "SST-2", "SST-2")):
         options = TaskOptions(task=task, data_dir=str(data_dir))
-        assert field.metadata["part"](options) == str(tmp_path / "SST-2")
+        assert field.metadata["part"](options) == ",".join([*files, "test.tsv"])
     assert field.metadata["part"](TaskOptions()) == ""
 
 

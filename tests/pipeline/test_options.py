@@ -144,11 +144,11 @@ def _with_teacher(tmp_path, **given):
 
 
 def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
-    _with_teacher(tmp_path).check_teacher()
+    _with_teacher(tmp_path).check_sizes()
     too_wide = CONFIG["hidden_size"] + 1
     message = f"--embedding_size={too_wide} is over the hidden_size of .*bert, {too_wide - 1}"
     with pytest.raises(UserError, match=message):
-        _with_teacher(tmp_path, embedding_size=too_wide).check_teacher()
+        _with_teacher(tmp_path, embedding_size=too_wide).check_sizes()
 
 
 def test_bounds_of_a_stage_that_hold_nothing_are_refused_before_any_phase(tmp_path):
@@ -158,7 +158,7 @@ def test_bounds_of_a_stage_that_hold_nothing_are_refused_before_any_phase(tmp_pa
     path = tmp_path / "stages.json"
     path.write_text(json.dumps([*stages[:2], {**stages[2], "max_parameters": 5}]), "utf-8")
     with pytest.raises(UserError, match="stage sizes searches from .* to 5 parameters"):
-        _with_teacher(tmp_path, stages=str(path)).check_teacher()
+        _with_teacher(tmp_path, stages=str(path)).check_sizes()
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair"])

@@ -92,8 +92,9 @@ def test_what_an_earlier_process_finished_takes_no_more_time(planned):
 
 
 def test_the_sum_is_that_of_the_phases(planned):
-    text = planned(student_epochs=1e5)
+    text = planned(student_epochs=1e5, bfloat16=True)
     total = int(re.search(r"About (\d+) minutes on two CPU cores that multiply bfloat16", text)[1])
+    assert "About" in planned() and "bfloat16" not in planned()
     assert total == pytest.approx(sum(_minutes(text).values()), abs=1)
 
 

@@ -103,6 +103,15 @@ def test_the_head_names_the_columns_and_the_metric():
     assert head[6:] == ["float32 ms (1/2 threads)", "int8 ms (1/2 threads)", "of teacher"]
 
 
+def test_scores_of_the_dev_split_are_called_so_and_shown_alike():
+    report = copy.deepcopy(_REPORT)
+    for model in report["models"]:
+        for name in _scores(0):
+            model[name.replace("test_", "dev_")] = model.pop(name)
+    dev = render({**report, "split": "dev"}, "out")
+    assert dev == render(_REPORT, "out").replace("split test", "split dev")
+
+
 def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
     report = copy.deepcopy(_REPORT)
     for model, score in zip(report["models"], (0.0, -0.5, -0.25, 0.25), strict=True):
@@ -180,7 +189,8 @@ def test_a_model_is_described_as_deployed_with_its_scores_and_files():
     model = small_text_model(architecture=small_architecture())
     keras = {"max_difference": 0.0, "mean_difference": 0.0, "agreement": 1.0, "accuracy": 0.5}
     files = {name: {**figures, "path": "x"} for name, figures in _litert(1000).items()}
-    described = describe_model("mine", model, {"parity": {"keras": keras}, "litert": files})
+    exported = {"parity": {"keras": keras}, "litert": files}
+    described = describe_model("mine", model, exported, "dev")
     architecture = small_architecture()
     head = 24 * 24 + 24 + 24 * 3 + 3
     assert described == {
@@ -188,7 +198,7 @@ def test_a_model_is_described_as_deployed_with_its_scores_and_files():
         "architecture": json.loads(architecture.to_json()),
         "parameters": architecture.count_parameters(None, 40, 16) + head,
         "macs": architecture.count_macs(128),
-        "test_accuracy": 0.5,
+        "dev_accuracy": 0.5,
         "litert": _litert(1000),
     }
 

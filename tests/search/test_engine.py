@@ -149,20 +149,8 @@ def test_the_fits_of_killed_processes_and_of_the_one_that_ends_are_all_noted(fin
     assert fits == ([(4, 4), (8, 6), (12, 10)] if kind == "action-space" else [])
     for journal in _journals_of_killed_processes(whole):
         path.write_bytes(journal)
-        if len(Study(path, writable=False).trials("sizes")) in (4, 8, 12, 13):
-            continue  # the process died as a group ended: the next test
         _search(path, _Scores(failing=(5, 9)), sampler=_sampler(kind)).run()
         assert Study(path, writable=False).notes("sizes").get("fits", []) == expected
-
-
-def test_a_fit_is_noted_though_the_process_died_as_its_group_ended(path, tmp_path):
-    _search(path, _Scores()).run()
-    expected = Study(path, writable=False).notes("sizes")["fits"]
-    other = tmp_path / "other.journal"
-    for journal in _journals_of_killed_processes(path):
-        other.write_bytes(journal)
-        _search(other, _Scores()).run()
-        assert Study(other, writable=False).notes("sizes").get("fits", []) == expected
 
 
 def test_a_finished_stage_gives_its_best_without_an_evaluator(finished):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.tiny_search import tiny_candidate, tiny_material, tiny_stage
-from tf_efficientbert.search import kernel_kill
+from tf_efficientbert.search import evaluator, kernel_kill
 from tf_efficientbert.search.evaluator import TrainedAlone
 from tf_efficientbert.search.kernel_kill import AtWork
 
@@ -18,13 +18,19 @@ _WORK = """
 import os, signal, sys
 from pathlib import Path
 from tf_efficientbert.search.kernel_kill import AtWork
-with AtWork(Path(sys.argv[1])):
+at_work = AtWork(Path(sys.argv[1]))
+print(at_work.was_killed(), flush=True)
+with at_work:
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     kept = []
     while sys.argv[2] == "too-large":
         kept.append(b"1" * 2**24)
 """
+
+
+class _Killed(BaseException):
+    """What no one catches."""
 
 
 @contextlib.contextmanager
@@ -58,24 +64,40 @@ def _work(path, fate, procs="/dev/null"):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_what_the_kernel_killed_for_want_of_memory_is_known_as_such_and_stays_so(
-    tmp_path, monkeypatch
-):
+def test_what_the_kernel_killed_twice_for_want_of_memory_is_known_as_such(tmp_path, monkeypatch):
     path = tmp_path / "made" / "at-work.json"
-    with _little_memory(2**28) as procs:
-        done = _work(path, "too-large", procs)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert AtWork(path).was_killed
-    # Started again, the machine counts from 0.
+    for before in (False, False):
+        with _little_memory(2**28) as procs:
+            done = _work(path, "too-large", procs)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert done.stdout.split() == [str(before)]
+    assert AtWork(path).was_killed()
+    # Started again, the machine counts from 0; and what is known is not forgotten.
     monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "other", "count": 0})
-    assert AtWork(path).was_killed
+    assert AtWork(path).was_killed()
 
 
-def test_what_someone_killed_was_not_short_of_memory(tmp_path):
-    done = _work(tmp_path / "at-work.json", "killed")
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (tmp_path / "at-work.json").exists()
-    assert not AtWork(tmp_path / "at-work.json").was_killed
+def test_what_someone_killed_was_not_short_of_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": 7})
+    path = tmp_path / "at-work.json"
+    for _ in range(3):
+        at_work = AtWork(path)
+        assert not at_work.was_killed()
+        at_work.__enter__()
+    assert _work(path, "killed").returncode == -signal.SIGKILL
+    assert path.exists()
+
+
+def test_one_kill_of_another_process_is_not_taken_for_one_s_own(tmp_path, monkeypatch):
+    count = 0
+    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": count})
+    path = tmp_path / "at-work.json"
+    for kills, known in ((0, False), (3, False), (3, False), (4, True), (4, True)):
+        count = kills
+        at_work = AtWork(path)
+        assert at_work.was_killed() == known
+        if not known:
+            at_work.__enter__()
 
 
 def test_what_ends_by_itself_leaves_nothing_behind(tmp_path):
@@ -96,7 +118,7 @@ def test_where_the_kernel_does_not_count_nothing_is_claimed(tmp_path, monkeypatc
     path = tmp_path / "at-work.json"
     AtWork(path).__enter__()
     assert json.loads(path.read_text())["kills"] is None
-    assert not AtWork(path).was_killed
+    assert not AtWork(path).was_killed()
 
 
 def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone_fails(
@@ -104,13 +126,28 @@ def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone
 ):
     kills = {"boot": "this", "count": 0}
     monkeypatch.setattr(kernel_kill, "_kills", lambda: dict(kills))
-    group = {
-        2: tiny_candidate(),
-        3: tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2),
-    }
-    for indices in ("2-3", "3"):  # by two processes
-        AtWork(tmp_path / f"at-work-{indices}.json").__enter__()
-        kills["count"] += 1
-    outcomes = TrainedAlone(tiny_material(), tiny_stage(), tmp_path).evaluate(group)
+    other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
+    group, material = {2: tiny_candidate(), 3: other}, tiny_material()
+    trained = []
+
+    def train_group(*, learners, own=evaluator.train_group, **arguments):
+        trained.append(tuple(learners))
+        if 3 in learners:
+            kills["count"] += 1
+            raise _Killed
+        return own(learners=learners, **arguments)
+
+    monkeypatch.setattr(evaluator, "train_group", train_group)
+
+    def leave(self, kind, *others, own=AtWork.__exit__):
+        if kind is not _Killed:  # or else the file stays
+            own(self, kind, *others)
+
+    monkeypatch.setattr(AtWork, "__exit__", leave)
+    for _ in range(4):
+        with pytest.raises(_Killed):
+            TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    assert trained == [(2, 3), (2, 3), (2,), (3,), (2,), (3,)]
+    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
     assert outcomes[2].score is not None
-    assert outcomes[3].reason == "out of memory: the kernel ended the process that trained it"
+    assert outcomes[3].reason.startswith("out of memory: the kernel ended the process")

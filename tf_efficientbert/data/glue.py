@@ -14,7 +14,7 @@ from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.text_file import line_error, shown
 from tf_efficientbert.errors import UserError
 
-__all__ = ["TASKS", "find_task", "load", "splits", "task_folder"]
+__all__ = ["TASKS", "find_task", "load", "splits", "task_files"]
 
 _COLA_COLUMNS = ("source", "label", "original_label", "sentence")
 _SENTENCE_PAIR = ("sentence1", "sentence2")
@@ -117,15 +117,17 @@ def splits(task_name: str) -> tuple[str, ...]:
     return tuple(_layout_of(task_name).files)
 
 
-def task_folder(folder: str | Path, task_name: str) -> Path:
-    """The task's own folder, given it or the GLUE root; it need not be there.
+def task_files(folder: str | Path, task_name: str) -> list[str]:
+    """The paths of the files that `load` would read for all splits; of one that is not there the
+    name.
 
     Raises:
         UserError: there is no such task.
     """
     layout = _layout_of(task_name)
-    in_root = Path(folder) / (layout.folder or layout.task.name)
-    return in_root if in_root.is_dir() else Path(folder)
+    found = ((_places(Path(folder), layout, split), name) for split, name in layout.files.items())
+    files = (next((str(p) for p in places if p.is_file()), name) for places, name in found)
+    return list(dict.fromkeys(files))
 
 
 def load(folder: str | Path, task_name: str, split: str) -> Examples:
@@ -167,15 +169,20 @@ def _layout_of(name: str) -> _Layout:
 
 
 def _find_file(folder: Path, layout: _Layout, split: str) -> Path:
-    name = layout.files[split]
-    in_root = folder / (layout.folder or layout.task.name) / name
-    for path in (in_root, folder / name):
+    places = _places(folder, layout, split)
+    for path in places:
         if path.is_file():
             return path
     raise UserError(
-        f"{layout.task.name} {split}: there is neither {in_root} nor {folder / name}; "
+        f"{layout.task.name} {split}: there is neither {places[0]} nor {places[1]}; "
         "give the GLUE folder or the task's folder"
     )
+
+
+def _places(folder: Path, layout: _Layout, split: str) -> tuple[Path, Path]:
+    """Where a split's file is, given the GLUE root or the task's own folder."""
+    name = layout.files[split]
+    return folder / (layout.folder or layout.task.name) / name, folder / name
 
 
 def _check_columns(path: Path, layout: _Layout, split: str, columns: tuple[str, ...]) -> None:

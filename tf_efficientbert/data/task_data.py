@@ -19,7 +19,7 @@ class TaskOptions:
         "",
         "GLUE: the folder with the tasks' folders in it",
         part=lambda options: (
-            str(glue.task_folder(options.data_dir, options.task)) if options.data_dir else ""
+            ",".join(glue.task_files(options.data_dir, options.task)) if options.data_dir else ""
         ),
     )
     train_file: str = input_option("", "custom: .tsv with a header line, or .jsonl")

@@ -79,11 +79,8 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         """The names of all that is made to answer the task."""
         return (*MODELS, COMPRESSED) if self.compress else MODELS
 
-    def check_teacher(self) -> None:
-        """Raises UserError where the teacher's folder does not go with the sizes asked for.
-
-        Those of the stages are among them.
-        """
+    def check_sizes(self) -> None:
+        """Raises UserError for sizes, of the stages too, that do not go with the teacher's."""
         folder = find_teacher(self.teacher_dir)
         config = read_config(folder)
         limits = {

@@ -91,18 +91,21 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
         phase(
             COMPRESSED,
             f"make the searched one smaller: {options.compress}",
-            len(parse_steps(options.compress))
-            * clock.distillation(task, options.compress_epochs, plain),
+            clock.compression(
+                task, options.compress_epochs, len(parse_steps(options.compress)), plain
+            ),
         )
     phase(
         "export",
         f"SavedModel and LiteRT of {', '.join(exports) or 'all'}, compared and timed",
         _SECONDS_PER_EXPORT * len(exports),
     )
+    cores = "two CPU cores"
+    if options.bfloat16:
+        cores += " that multiply bfloat16, two or three times that on others"
     lines.append(
-        f"About {total / 60:.0f} minutes{' more' if finished else ''} on two CPU cores that "
-        "multiply bfloat16, two or three times that on others. Kill it when you like: the same "
-        "command goes on where it was."
+        f"About {total / 60:.0f} minutes{' more' if finished else ''} on {cores}. Kill it when you "
+        "like: the same command goes on where it was."
     )
     return "\n".join(lines)
 
@@ -134,8 +137,18 @@ class _Clock:
 
     def distillation(self, examples: EncodedExamples, epochs: float, student: Architecture):
         """One on the task, with the teacher's passes."""
-        taught = self._teaching(examples, 1.0, epochs)
+        taught = self._teaching(examples, 1.0, epochs, self.teacher)
         return self.training(examples, epochs, student) + taught
+
+    def compression(
+        self, examples: EncodedExamples, epochs: float, steps: int, student: Architecture
+    ) -> float:
+        """Each step a distillation; the teacher and the student as it was teach in all of them."""
+        taught = sum(
+            self._teaching(examples, 1.0, steps * epochs, network)
+            for network in (self.teacher, student)
+        )
+        return steps * self.training(examples, epochs, student) + taught
 
     def stage(
         self, stage: Stage, text: EncodedExamples, task: EncodedExamples, largest: Architecture
@@ -154,7 +167,8 @@ class _Clock:
             groups = math.ceil(stage.candidates / self._options.group_size)
         for examples, share, epochs in parts:
             steps = self._steps(examples, share * epochs, largest, lesson.batch_size)
-            seconds += trained * steps + self._teaching(examples, share, groups * epochs)
+            seconds += trained * steps
+            seconds += self._teaching(examples, share, groups * epochs, self.teacher)
         return seconds + stage.candidates * self.forward(task, stage.held_out, largest)
 
     def _steps(
@@ -165,10 +179,12 @@ class _Clock:
         steps = len(examples) * epochs / batch_size
         return 3 * self.forward(examples, epochs, network) + steps * update
 
-    def _teaching(self, examples: EncodedExamples, share: float, epochs: float) -> float:
-        """The teacher's passes over a share: one where it is recorded (`TeacherPass.recorded`)."""
+    def _teaching(
+        self, examples: EncodedExamples, share: float, epochs: float, teacher: Architecture
+    ) -> float:
+        """A teacher's passes over a share: one where it is recorded (`TeacherPass.recorded`)."""
         value = 2 if self._options.bfloat16 else 4
-        states = (self.teacher.num_layers + 1) * self.teacher.hidden_size
+        states = (teacher.num_layers + 1) * teacher.hidden_size
         needed = value * states * share * float(examples.lengths.sum())
         once = needed <= self._options.teacher_memory_gb * 1e9
-        return self.forward(examples, share * (min(epochs, 1.0) if once else epochs), self.teacher)
+        return self.forward(examples, share * (min(epochs, 1.0) if once else epochs), teacher)

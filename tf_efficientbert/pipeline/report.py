@@ -21,17 +21,17 @@ _AFTER_SCORE = (
 )
 
 
-def describe_model(name: str, model: TextModel, exported: dict) -> dict:
+def describe_model(name: str, model: TextModel, exported: dict, split: str) -> dict:
     """One model's entry in the report.
 
     Returns: {"name", "architecture" (JSON's view), "parameters" (as deployed: encoder and head),
         "macs" (at 128 tokens, of the encoder), "test_accuracy" and
-        "test_accuracy_standard_error" (or the task's own metrics), "litert": {precision: {"bytes",
-        "latency_ms": {threads: median}}}}. The scores are the Keras model's on the split that the
-        report names.
+        "test_accuracy_standard_error" (or the task's own metrics, and "dev_" where that is the
+        split that is scored), "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}.
+        The scores are the Keras model's.
     """
     scores = {
-        f"test_{metric}": value
+        f"{split}_{metric}": value
         for metric, value in exported["parity"]["keras"].items()
         if metric not in ("max_difference", "mean_difference", "agreement")
     }
@@ -62,7 +62,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
     parts = [
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
-        text_table(_model_rows(report["models"])),
+        text_table(_model_rows(report["models"], report["split"])),
         gap_sentence(report["models"]),
         *_compression(report.get("compression")),
         *_stages(reported_stages(report)),
@@ -80,9 +80,9 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
     return "\n".join(parts)
 
 
-def _model_rows(models: list[dict]) -> list[list[str]]:
-    metric = next(key for key in models[0] if key.startswith("test_"))
-    head = [*_BEFORE_SCORE, metric.removeprefix("test_"), *_AFTER_SCORE]
+def _model_rows(models: list[dict], split: str) -> list[list[str]]:
+    metric = next(key for key in models[0] if key.startswith(f"{split}_"))
+    head = [*_BEFORE_SCORE, metric.removeprefix(f"{split}_"), *_AFTER_SCORE]
     return [head, *(_row(model, metric, models[0]) for model in models)]
 
 

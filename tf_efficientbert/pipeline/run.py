@@ -49,7 +49,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             return run.result
         data = TaskData(options)
         test = data.load(data.score_split)  # bad files are met now, not after the trainings
-        options.check_teacher()
+        options.check_sizes()
         options.write_own_text()
         phases = {
             "teacher": lambda: fine_tune(options.teacher()),
@@ -77,7 +77,10 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             "task": data.task.name,
             "split": data.score_split,
             "examples": len(test),
-            "models": [describe_model(n, model, exports[n]) for n, model in models.items()],
+            "models": [
+                describe_model(name, model, exports[name], data.score_split)
+                for name, model in models.items()
+            ],
             "search": {"stages": Study(options.root / "search" / STUDY, False).described()},
             "confusion": {}
             if data.task.is_regression

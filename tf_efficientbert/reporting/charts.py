@@ -145,7 +145,7 @@ def candidate_losses(stage: ReportedStage, position: int) -> Markup | None:
     label = f"{stage.name}: loss of {formats.plural(len(curves), 'candidate')} during training"
     picture = svg(f"losses-{position}", label, draw)
     title = f"Candidates' trainings: {stage.name}"
-    return figure(title, picture, "raw text first, then the task", legend)
+    return figure(title, picture, "raw text, if any, then the task", legend)
 
 
 def training(name: str, records: Sequence[Any], key: str) -> Markup | None:

@@ -97,9 +97,9 @@ class TrainedAlone(Evaluator):
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         at_work = AtWork(self._folder / f"at-work-{'-'.join(map(str, group))}.json")
-        if at_work.was_killed:
-            killed = Outcome(reason=f"{NO_MEMORY}: the kernel ended the process that trained it")
-            return dict.fromkeys(group, killed)
+        if at_work.was_killed():
+            reason = f"{NO_MEMORY}: the kernel ended the process that trained it, twice"
+            return dict.fromkeys(group, Outcome(reason=reason))
         with at_work:
             return self._trained(group)
 

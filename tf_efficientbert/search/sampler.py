@@ -91,15 +91,14 @@ class Sampler(ABC):
 
     def _draw_new(self, index: int) -> Architecture:
         is_inside = self._region(index)
-        outside = None
-        missed = 0
+        outside, missed, miss = None, 0, None
         for attempt in range(self.max_draws):
             try:
                 drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
             except SpaceError as error:  # a narrow budget is missed for once, another always
-                missed += 1
+                miss, missed = error, missed + 1
                 if missed == MOST_MISSES:
-                    raise SpaceExhausted(f"no candidate for number {index}: {error}") from error
+                    break
                 continue
             missed = 0
             if drawn.canonical() in self._seen:
@@ -110,6 +109,8 @@ class Sampler(ABC):
                 outside = drawn
         if outside is not None:
             return outside
+        if missed:
+            raise SpaceExhausted(f"no new candidate for number {index}: {miss}") from miss
         raise SpaceExhausted(
             f"no new candidate in {self.max_draws} draws for candidate {index}: "
             f"{len(self._seen)} distinct ones were seen"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import encode
@@ -20,6 +21,7 @@ from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.engine import StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
+from tf_efficientbert.search.kernel_kill import AtWork
 from tf_efficientbert.search.material import Material, seed_of
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.space import (
@@ -28,11 +30,10 @@ from tf_efficientbert.search.space import (
     SizeSpace,
     Space,
     SpaceError,
-    draw_within,
 )
 from tf_efficientbert.search.stage_budgets import (
-    BUDGET_SHARE,
     check_budgets,
+    check_space,
     search_budget,
     stage_budget,
 )
@@ -43,6 +44,8 @@ from tf_efficientbert.training.options import TrainingOptions, make_deterministi
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
 __all__ = ["ARCHITECTURE", "SAMPLERS", "SearchOptions", "search"]
+
+_log = logging.getLogger(__name__)
 
 SAMPLERS = ("action-space", "random")
 ARCHITECTURE = "architecture.json"  # what the search found
@@ -122,15 +125,19 @@ def search(options: SearchOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
+        at_work = AtWork(run.path / "at-work.json")
+        if at_work.was_killed():
+            _log.warning(
+                "it seems that the kernel has ended this search twice for want of memory; in "
+                "another --output_dir a smaller --group_size, --teacher_memory_gb or batch_size of "
+                "the stages needs less"
+            )
         try:
-            searching = _Search(options, run)
-            best = searching.run()
+            with at_work:
+                searching = _Search(options, run)
+                best = searching.run()
         except SpaceError as error:
-            raise UserError(
-                f"--min_parameters={options.min_parameters}, "
-                f"--max_parameters={options.max_parameters} (where 0 stands for {BUDGET_SHARE} of "
-                f"the maximum, and for the plain student's size): {error}"
-            ) from error
+            raise UserError(f"--stages={options.stages}: too narrow bounds: {error}") from error
         result = {
             "architecture": json.loads(best.architecture.to_json()),
             "parameters": best.parameters,
@@ -220,11 +227,16 @@ class _Search:
         ended = len(trials) == stage.candidates or (
             trials and self._study.notes(stage.name).get("ended")
         )
-        if not ended or not best:
+        where = f"--from_stage={self._options.from_stage}: stage {number}"
+        if not ended:
             raise UserError(
-                f"--from_stage={self._options.from_stage}: stage {number} has {len(trials)} of "
-                f"{stage.candidates} candidates{'' if best else ', none with a score,'} in "
+                f"{where} has {len(trials)} of {stage.candidates} candidates in "
                 f"{self._study.path}; run it first"
+            )
+        if not best:
+            raise UserError(
+                f"{where} has no candidate with a score in {self._study.path}; search in another "
+                "--output_dir"
             )
         return best
 
@@ -276,7 +288,8 @@ class _Search:
         if "formula" in stage.searched:
             return JointSpace(self._supernet.backbone.architecture, budget)
         space = SizeSpace(best, budget)
-        draw_within(space, "trial")  # a formula may leave fewer ratios than `check_budgets` tried
+        # A formula may leave fewer ratios than there were before one was chosen.
+        check_space(self._options, stage, budget, space)
         return space
 
     def _sampler(self, stage: Stage, space: Space) -> Sampler:

@@ -7,13 +7,17 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.distiller import resolve_architecture
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
-from tf_efficientbert.search.space import JointSpace, SpaceError, draw_within
+from tf_efficientbert.search.space import JointSpace, Space, SpaceError, draw_within
 from tf_efficientbert.search.stages import Stage
 
-__all__ = ["BUDGET_SHARE", "check_budgets", "search_budget", "stage_budget"]
+__all__ = ["check_budgets", "check_space", "search_budget", "stage_budget"]
 
 # Of the paper's 15 to 16 million parameters the lower end is this part of the upper.
-BUDGET_SHARE = 15 / 16
+_BUDGET_SHARE = 15 / 16
+_NOT_NAMED = (
+    "a bound that the stage does not name is the search's, without flags from "
+    f"{_BUDGET_SHARE} of the plain student's parameters to all of them"
+)
 
 
 def search_budget(options, supernet: Architecture, sizes: tuple[int, int, int]) -> Budget:
@@ -37,7 +41,7 @@ def search_budget(options, supernet: Architecture, sizes: tuple[int, int, int]) 
                 f"--supernet={options.supernet} ({error}): name a number"
             ) from error
         maximum = plain.count_parameters(*sizes)
-    minimum = options.min_parameters or round(maximum * BUDGET_SHARE)
+    minimum = options.min_parameters or round(maximum * _BUDGET_SHARE)
     if minimum > maximum:
         raise UserError(
             f"--min_parameters={minimum:,} is above the most a candidate may have, {maximum:,}"
@@ -56,8 +60,7 @@ def stage_budget(options, stage: Stage, budget: Budget) -> Budget:
     if minimum > maximum:
         raise UserError(
             f"--stages={options.stages}: stage {stage.name} searches from {minimum:,} to "
-            f"{maximum:,} parameters, which holds none; a bound that the stage does not name "
-            "is that of --min_parameters or --max_parameters"
+            f"{maximum:,} parameters, which holds none; {_NOT_NAMED}"
         )
     return dataclasses.replace(budget, minimum=minimum, maximum=maximum)
 
@@ -65,15 +68,18 @@ def stage_budget(options, stage: Stage, budget: Budget) -> Budget:
 def check_budgets(options, stages: Iterable[Stage], supernet: Architecture, budget: Budget) -> None:
     """Raises UserError for bounds of a stage that no network meets."""
     for stage in stages:
-        if "stack" not in stage.searched:
-            continue
-        own = stage_budget(options, stage, budget)
-        try:
+        if "stack" in stage.searched:
+            own = stage_budget(options, stage, budget)
             # Formulas have no parameters: what stage 1 may have, stage 3 may.
-            draw_within(JointSpace(supernet, own), "trial")
-        except SpaceError as error:
-            raise UserError(
-                f"--stages={options.stages}: stage {stage.name} searches from {own.minimum:,} to "
-                f"{own.maximum:,} parameters (--min_parameters and --max_parameters, where it has "
-                f"no bounds of its own): {error}"
-            ) from error
+            check_space(options, stage, own, JointSpace(supernet, own))
+
+
+def check_space(options, stage: Stage, budget: Budget, space: Space) -> None:
+    """Raises UserError where a stage's `budget` leaves its space empty."""
+    try:
+        draw_within(space, "trial")
+    except SpaceError as error:
+        raise UserError(
+            f"--stages={options.stages}: stage {stage.name} searches from {budget.minimum:,} to "
+            f"{budget.maximum:,} parameters: {error}; {_NOT_NAMED}"
+        ) from error
