@@ -4,6 +4,7 @@ python -m serving.client --server=localhost:8500 --model=reviews --text="What a 
 python -m serving.client --rest --server=localhost:8501 --model=reviews --status
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -30,6 +31,9 @@ class ClientOptions:
     question: str = option("", "a question about --text, of a model that answers them")
     status: bool = option(False, "show the state of the model's versions instead")
     metadata: bool = option(False, "show the model's signatures instead")
+    reload_config: str = option(
+        "", "send this file of models to the server, as config/models.config, instead of asking"
+    )
     rest: bool = option(False, "REST instead of gRPC")
     deadline_seconds: float = option(10.0, "for the call with all its retries")
     retries: int = option(5, "of a call that ends UNAVAILABLE (REST: 503)")
@@ -37,8 +41,12 @@ class ClientOptions:
     ca_file: str = option("", "certificates to trust instead of the system's; implies --tls")
 
     def __post_init__(self) -> None:
-        if not (self.text or self.status or self.metadata):
+        if not (self.text or self.status or self.metadata or self.reload_config):
             raise UserError("--text is missing: what is the model to be asked?")
+        if self.question and self.second_text:
+            raise UserError("--question and --second_text exclude each other")
+        if self.reload_config and self.rest:
+            raise UserError("--reload_config goes over gRPC alone: leave --rest out")
         if self.classify and self.regress:
             raise UserError("--classify and --regress exclude each other")
         if self.version and self.label:
@@ -73,18 +81,21 @@ def make_client(options: ClientOptions):
 
 def ask(options: ClientOptions) -> int:
     """Asks and prints the answer as JSON."""
-    client = make_client(options)
     try:
-        answer = _answer(client, options)
+        with contextlib.closing(make_client(options)) as client:
+            answer = _answer(client, options)
     except RequestError as error:
         raise UserError(f"{options.server}: {error}") from error
-    finally:
-        client.close()
     print(json.dumps(answer, indent=2, default=_plain))
     return 0
 
 
 def _answer(client, options: ClientOptions):
+    if options.reload_config:
+        from serving.config_files import read_models
+
+        client.reload_config(read_models(options.reload_config))
+        return {"reloaded": options.reload_config}
     if options.status:
         return client.status()
     if options.metadata:

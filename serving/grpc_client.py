@@ -59,7 +59,10 @@ class GrpcClient:
         elif label:
             self._spec.version_label = label
         self._deadline, self._retries = deadline_seconds, retries
-        options = [("grpc.max_receive_message_length", max_message_bytes)]
+        options = [
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.lb_policy_name", "round_robin"),  # where a name stands for several servers
+        ]
         if tls or ca_file:
             trusted = Path(ca_file).read_bytes() if ca_file else None
             credentials = grpc.ssl_channel_credentials(root_certificates=trusted)

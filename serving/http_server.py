@@ -27,6 +27,15 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _IDLE_SECONDS
     server: "HttpServer"
 
+    def handle_one_request(self):
+        super().handle_one_request()
+        self.server.set_busy(self.connection, False)
+
+    def parse_request(self):
+        """As the library's; a request begins with its first line."""
+        self.server.set_busy(self.connection, True)
+        return super().parse_request()
+
     def do_POST(self):  # noqa: N802
         body = self._body()
         if body is not None:
@@ -135,6 +144,7 @@ class HttpServer(ThreadingHTTPServer):
         self.draining = False
         self._max_connections = max_connections
         self._connections: set[socket.socket] = set()
+        self._busy: set[socket.socket] = set()  # those that are in the middle of a request
         self._changed = threading.Condition()
 
     def start(self) -> None:
@@ -143,8 +153,9 @@ class HttpServer(ThreadingHTTPServer):
     def drain(self, seconds: float) -> bool:
         """Answers what has arrived, then closes; returns whether all was answered in time.
 
-        Connections that the kernel has taken already count as arrived. An open connection gets
-        one more answer, with "Connection: close", if its request is on the way.
+        Connections that the kernel has taken already count as arrived. A request that has begun to
+        arrive is read to its end and answered with "Connection: close"; other connections are read
+        no further.
         """
         self.draining = True
         self.shutdown()
@@ -152,7 +163,7 @@ class HttpServer(ThreadingHTTPServer):
         self.server_close()
         end = time.monotonic() + seconds
         with self._changed:
-            for connection in self._connections:
+            for connection in self._connections - self._busy:
                 _stop_reading(connection)
             return self._changed.wait_for(
                 lambda: not self._connections, max(end - time.monotonic(), 0)
@@ -167,6 +178,11 @@ class HttpServer(ThreadingHTTPServer):
                 return
             connection.setblocking(True)
             self.process_request(connection, address)
+
+    def set_busy(self, connection: socket.socket, busy: bool) -> None:
+        """Notes whether a request is arriving, or being answered, on the connection."""
+        with self._changed:
+            (self._busy.add if busy else self._busy.discard)(connection)
 
     # === Hooks of socketserver ===
 
@@ -189,6 +205,7 @@ class HttpServer(ThreadingHTTPServer):
         finally:
             with self._changed:
                 self._connections.discard(request)
+                self._busy.discard(request)
                 self._changed.notify_all()
 
     def handle_error(self, request, client_address):

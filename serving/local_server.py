@@ -116,7 +116,7 @@ class LocalServer:
                 metrics,
                 timeout,
                 metrics_path,
-                ready=lambda: not self._stopping.is_set(),
+                ready=lambda: self.loaded.is_set() and not self._stopping.is_set(),
             )
             self._http = HttpServer(
                 service,
@@ -132,14 +132,29 @@ class LocalServer:
         self._stopping.set()
 
     def serve(self) -> bool:
-        """Loads the models and answers until `stop`; returns whether every request was answered."""
-        from serving.status import ServingError
+        """Loads the models and answers until `stop`; returns whether every request was answered.
 
+        Raises:
+            UserError: the config names no model that can be served.
+        """
         self._grpc.start()
         if self._http:
             self._http.start()
         rest = f", REST on {self.rest_port}" if self._http else ""
         _log.info("%s: gRPC on %d%s", self._options.host, self.grpc_port, rest)
+        with ThreadPoolExecutor(1, thread_name_prefix="loading") as pool:
+            # In a thread of its own: SIGTERM is not to wait for a large model.
+            loading = pool.submit(self._keep_loaded)
+            loading.add_done_callback(lambda _: self._stopping.set())
+            self._stopping.wait()
+            if loading.done() and loading.exception():
+                raise loading.exception()
+            return self._drain()
+
+    def _keep_loaded(self) -> None:
+        """Loads what there is and what comes, until the server stops."""
+        from serving.status import ServingError
+
         try:
             self._repository.configure(self._config)
         except ServingError as error:
@@ -153,9 +168,9 @@ class LocalServer:
                 self._repository.poll()
             except Exception:  # whatever it is, what is loaded serves on
                 _log.exception("looking for new versions failed; it is tried again")
-        return self._drain()
 
     def _drain(self) -> bool:
+        self._repository.end_loading()
         seconds = self._options.drain_seconds
         _log.info("stopping: running requests have %g s to finish", seconds)
         self._gate.close()

@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 Load = Callable[[str, int, Path], Servable]
 _State = get_model_status_pb2.ModelVersionStatus.State
+_COMING = (_State.START, _State.LOADING)
 
 
 @dataclasses.dataclass
@@ -39,12 +40,17 @@ class _Model:
     base_path: Path
     policy: Policy
     labels: dict[str, int]
+    coming_labels: dict[str, int] = dataclasses.field(default_factory=dict)  # as versions load
     versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
     readable: bool = True  # whether the base path was, at the last look
 
     @property
     def available(self) -> dict[int, Servable]:
         return {n: v.servable for n, v in self.versions.items() if v.servable is not None}
+
+    def failed_as(self, number: int, found: tuple) -> bool:
+        """Whether the version could not be loaded from the folder as it is now."""
+        return number in self.versions and self.versions[number].failed == found
 
 
 class ModelRepository:
@@ -63,6 +69,7 @@ class ModelRepository:
         self._models: dict[str, _Model] = {}
         self._unused: list[tuple[_Version, Servable]] = []  # let go, and to be closed
         self._configured = False
+        self._ending = False  # nothing more is loaded
         self._closed = False  # nobody polls any more
         self._lock = threading.Lock()  # of what is in `_models`, held only for moments
         self._changing = threading.Lock()  # one change at a time
@@ -87,18 +94,20 @@ class ModelRepository:
                     policy = entry.model_version_policy
                     model = self._models.setdefault(name, _Model(Path(entry.base_path), policy, {}))
                     model.policy = policy
+                    model.coming_labels = dict(entry.version_labels)
             for model in gone:
                 for number in list(model.available):
                     self._unload(model, number)
             self._poll()
             with self._lock:
-                for name, entry in given.items():
-                    labels = dict(entry.version_labels)
-                    missing = sorted(set(labels.values()) - self._models[name].available.keys())
+                for name in given:
+                    model = self._models[name]
+                    labels, model.coming_labels = model.coming_labels, {}
+                    missing = sorted(set(labels.values()) - model.available.keys())
                     if missing:
                         unavailable.append(f"versions {missing} of model {name!r}")
                     else:
-                        self._models[name].labels = labels
+                        model.labels = labels
         if unavailable:
             raise ServingError(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -121,8 +130,9 @@ class ModelRepository:
         """The servable that a request names, held until the block ends.
 
         Raises:
-            ServingError: NOT_FOUND: no such model or version; UNAVAILABLE: its first version is
-                being loaded; INVALID_ARGUMENT: no name, or a label that is not known.
+            ServingError: NOT_FOUND: no such model or version; UNAVAILABLE: the version, or the
+                model's first, is still to be loaded; INVALID_ARGUMENT: no name, or a label that is
+                not known.
         """
         with self._lock:
             version = self._find(spec)
@@ -169,6 +179,10 @@ class ModelRepository:
         with self._lock:
             return sorted(name for name, model in self._models.items() if not model.available)
 
+    def end_loading(self) -> None:
+        """Nothing is loaded any more but what is being loaded now; returns at once."""
+        self._ending = True
+
     def close(self) -> None:
         """Lets everything go, after its last request."""
         with self._changing:
@@ -192,65 +206,83 @@ class ModelRepository:
     def _number(self, model: _Model, spec: model_pb2.ModelSpec) -> int:
         if spec.WhichOneof("version_choice") == "version":
             return spec.version.value
-        if spec.version_label not in model.labels:
-            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-        return model.labels[spec.version_label]
+        for labels in (model.labels, model.coming_labels):
+            if spec.version_label in labels:
+                return labels[spec.version_label]
+        raise invalid(f"Unrecognized servable version label: {spec.version_label}")
 
     def _find(self, spec: model_pb2.ModelSpec) -> _Version:
         model = self._model(spec)
         available = model.available
+        coming = {n for n, v in model.versions.items() if v.state in _COMING}
         if spec.WhichOneof("version_choice"):
             number = self._number(model, spec)
-            if number not in available:
-                raise not_found(
-                    f"Servable not found for request: version {number} of model {spec.name!r} is "
-                    f"not available, only {sorted(available)}"
-                )
-        elif not available:
-            loading = any(v.state == _State.LOADING for v in model.versions.values())
-            raise ServingError(
-                grpc.StatusCode.UNAVAILABLE if loading else grpc.StatusCode.NOT_FOUND,
-                f"Servable not found for request: no version of model {spec.name!r} is "
-                + ("available yet: one is being loaded" if loading else "available"),
-            )
+            if number in available:
+                return model.versions[number]
+            coming &= {number}
+            missing = f"version {number} of model {spec.name!r} is not available"
+        elif available:
+            return model.versions[max(available)]
         else:
-            number = max(available)
-        return model.versions[number]
+            missing = f"no version of model {spec.name!r} is available"
+        if coming:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{missing} yet: it is to be loaded")
+        others = f", only {sorted(available)}" if available else ""
+        raise not_found(f"Servable not found for request: {missing}{others}")
 
     # === Loading and unloading; under `_changing` ===
 
     def _poll(self) -> None:
         self._close_unused()
+        plans = []
         for name, model in list(self._models.items()):
-            try:
-                on_disk = versions_on_disk(model.base_path)
-            except OSError as error:
-                if model.readable:  # it is looked for every second, and reported once
-                    _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
-                model.readable = False
+            on_disk = self._look(name, model)
+            if on_disk is None:
                 continue
-            model.readable = True
             wanted = wanted_versions(model.policy, set(on_disk))
-            for number in sorted(wanted - model.available.keys()):
-                self._try_to_load(name, model, number, on_disk[number])
+            new = {
+                number: on_disk[number]
+                for number in sorted(wanted - model.available.keys())
+                if not model.failed_as(number, fingerprint(on_disk[number]))
+            }
+            for number in new:  # of all models, before the first is loaded: that takes a while
+                self._set(model, number, _Version(_State.START))
+            plans.append((name, model, wanted, new))
+        for name, model, wanted, new in plans:
+            for number, path in new.items():
+                if self._ending:
+                    return
+                self._try_to_load(name, model, number, path)
             available = model.available.keys()
             if not wanted or wanted & available:  # else the old ones are all there is
                 for number in sorted(available - wanted):
                     self._unload(model, number)
 
+    def _look(self, name: str, model: _Model) -> dict[int, Path] | None:
+        """The versions in the base path; None where it cannot be read."""
+        try:
+            on_disk = versions_on_disk(model.base_path)
+        except OSError as error:
+            if model.readable:  # it is looked for every second, and reported once
+                _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
+            model.readable = False
+            return None
+        model.readable = True
+        return on_disk
+
     def _try_to_load(self, name: str, model: _Model, number: int, path: Path) -> None:
-        earlier = model.versions.get(number)
         found = fingerprint(path)
-        if earlier and earlier.failed == found:
-            return
         self._set(model, number, _Version(_State.LOADING))
         _log.info("loading version %d of model %s from %s", number, name, path)
         try:
             version = _Version(_State.AVAILABLE, self._load(name, number, path))
             _log.info("version %d of model %s is available", number, name)
-        except Exception as error:
-            if not isinstance(error, ServingError):
-                error = ServingError(grpc.StatusCode.INTERNAL, f"{path}: {error!r}")
+        except Exception as caught:
+            # Made anew: the one that was caught holds on to the model through its frames.
+            if isinstance(caught, ServingError):
+                error = ServingError(caught.code, caught.message)
+            else:
+                error = ServingError(grpc.StatusCode.INTERNAL, f"{path}: {caught!r}")
             version = _Version(_State.END, error=error, failed=found)
             serving = sorted(model.available) or "none"
             _log.error(

@@ -50,7 +50,13 @@ class RestClient:
             self._path += f"/labels/{urllib.parse.quote(label, safe='')}"
         self._deadline, self._retries = deadline_seconds, retries
         encrypted = tls or bool(ca_file)
-        self._tls = ssl.create_default_context(cafile=ca_file or None) if encrypted else None
+        try:
+            self._tls = ssl.create_default_context(cafile=ca_file or None) if encrypted else None
+            http.client.HTTPConnection(server)  # reads host and port
+        except ssl.SSLError as error:
+            raise RequestError("INVALID_ARGUMENT", f"{ca_file} holds no certificates") from error
+        except http.client.InvalidURL as error:
+            raise RequestError("INVALID_ARGUMENT", f"{server} is no host:port: {error}") from error
         self._local = threading.local()
         self._only_outputs: dict[str, str] = {}
 

@@ -22,6 +22,7 @@ except ImportError:
 __all__ = ["Servable", "Signature"]
 
 DEFAULT_SIGNATURE = "serving_default"
+_MOST_ROWS = 1024  # of a request; beyond a batch's most they are run one batch after the other
 # Inputs that BERT's published graphs name so. A negative id would be taken from the table's end.
 _NEVER_NEGATIVE = ("input_word_ids", "input_mask", "input_type_ids")
 
@@ -57,7 +58,7 @@ class Signature:
                 run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
             )
         )
-        self._max_rows, self._most_rows = batching.max_rows, batching.max_waiting_rows
+        self._max_rows = batching.max_rows
         self._queue = BatchQueue(self._run, batching, observe)
         specs = [*self.inputs.values(), *self.outputs.values()]
         self._batched = bool(self.inputs) and all(spec.batched for spec in specs)
@@ -78,11 +79,8 @@ class Signature:
             if not self._batched:
                 return self._run(inputs)
             rows = self._rows(inputs)
-            if rows > self._most_rows:
-                raise invalid(
-                    f"the request has {rows} rows, at most {self._most_rows} are taken "
-                    "(max_enqueued_batches times max_batch_size)"
-                )
+            if rows > _MOST_ROWS:
+                raise invalid(f"the request has {rows} rows, at most {_MOST_ROWS} are taken")
             if rows <= self._max_rows:
                 return self._queue.run(inputs, rows, deadline)
             parts = [

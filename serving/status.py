@@ -4,7 +4,9 @@ import grpc
 
 __all__ = ["ServingError", "invalid", "not_found", "of_runtime_error"]
 
-_LONGEST = 1000  # a message travels in HTTP/2 headers, which are bounded
+# Bytes of a message. It travels in HTTP/2 headers, which are bounded; what is not ASCII is three times
+# as long there.
+_LONGEST = 1000
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -19,7 +21,7 @@ class ServingError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str):
         super().__init__(message)
         self.code = code
-        self.message = message[:_LONGEST]
+        self.message = message.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")
 
 
 def invalid(message: str) -> ServingError:

@@ -1,7 +1,9 @@
 """Files that are either whole or not there: written beside their place, then renamed into it."""
 
 import contextlib
+import fcntl
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +11,16 @@ from pathlib import Path
 
 from tf_efficientbert.errors import UserError
 
-__all__ = ["full_disk_named", "recover_directory", "replaced_directory", "write_file", "write_json"]
+__all__ = [
+    "alone_at",
+    "full_disk_named",
+    "recover_directory",
+    "replaced_directory",
+    "write_file",
+    "write_json",
+]
+
+_log = logging.getLogger(__name__)
 
 _FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
@@ -53,6 +64,20 @@ def recover_directory(path: str | Path) -> None:
             shutil.rmtree(old)
         else:
             os.rename(old, path)
+
+
+@contextlib.contextmanager
+def alone_at(path: str | Path) -> Iterator[None]:
+    """Waits until no other process is in such a block for `path`, by a lock file beside it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.info("another process is at work in %s: waiting for it", path)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def write_json(path: str | Path, value) -> None:

@@ -12,7 +12,7 @@ from tf_efficientbert.storage import replaced_directory, write_json
 _ASSETS = Path(__file__).parent / "assets"
 _PAGE = ("index.html", "page.css", "page.js")
 _NPM = ("package.json", "package-lock.json")
-_MODEL, _ABOUT = "model.tflite", "model.json"
+_MODEL, _ABOUT, _RUNTIME_FOLDER = "model.tflite", "model.json", "mediapipe"
 
 # MediaPipe takes the second pair where a browser has no SIMD instructions.
 _PACKAGE = Path("node_modules/@mediapipe/tasks-text")
@@ -45,7 +45,7 @@ def build_site(folder: str | Path, model: str | Path, precision: str = "float32"
             shutil.copy(_ASSETS / name, new)
         _add_model(Path(model), precision, new / _MODEL)
         write_json(new / _ABOUT, _described(new / _MODEL, f"--model={model}"))
-        _add_runtime(new / "mediapipe")
+        _add_runtime(new / _RUNTIME_FOLDER)
     return folder
 
 
@@ -53,7 +53,8 @@ def _is_ours(folder: Path) -> bool:
     """Whether nothing is lost when it is replaced."""
     if not folder.is_dir():
         return False
-    return (folder / _PAGE[-1]).is_file() or not any(folder.iterdir())
+    names = {path.name for path in folder.iterdir()}
+    return not names or names == {*_PAGE, _MODEL, _ABOUT, _RUNTIME_FOLDER}
 
 
 def _add_model(model: Path, precision: str, path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -211,6 +212,10 @@ def test_the_command_speaks_grpc_and_classifies(server):
         (["--text=a", "--deadline_seconds=0"], "--deadline_seconds"),
         (["--text=a", "--ca_file=/gone"], "--ca_file=/gone"),
         (["--text=a", "--model=gone"], "NOT_FOUND"),
+        (["--text=a", f"--ca_file={__file__}"], "test_client.py holds no certificates"),
+        (["--text=a", "--server=localhost:abc"], "localhost:abc is no host:port"),
+        (["--question=a", "--text=b", "--second_text=c"], "exclude each other"),
+        (["--reload_config=models.config"], "leave --rest out"),
     ],
 )
 def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
@@ -218,6 +223,23 @@ def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and told in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_command_moves_a_label(tmp_path):
+    for version in (1, 2):
+        save_words(tmp_path / "words", version)
+    config = tmp_path / "models.config"
+    shipped = (Path(__file__).parents[2] / "serving/config/models.config").read_text("utf-8")
+    text = shipped.replace('"reviews"', '"words"').replace("/models/reviews", f"{tmp_path}/words")
+    config.write_text(text)
+    with server_here(model_config_file=str(config)) as server:
+        labelled = GrpcClient(server.grpc, "words", label="stable")
+        assert labelled.predict({"sentences": ["a"]})["version"] == [1]
+        config.write_text(text.replace("value: 1", "value: 2"))
+        done = client_command(f"--server={server.grpc}", f"--reload_config={config}")
+        assert done.returncode == 0, done.stderr
+        assert labelled.predict({"sentences": ["a"]})["version"] == [2]
+        labelled.close()
 
 
 def test_the_load_test_measures_one_client_and_many(server):

@@ -1,15 +1,20 @@
 """Too much work, deadlines, and the end of a server under load."""
 
+import json
 import re
+import socket
+import time
 
 import grpc
 import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
 
 from serving.client_error import RequestError
 from serving.grpc_client import GrpcClient
 from serving.rest_client import RestClient
 from tests.serving.clients import Clients
-from tests.serving.served_models import save_words
+from tests.serving.served_models import save_words, write_warmup
 from tests.serving.server_process import ServerProcess, server_here
 
 ONE_AT_A_TIME = """
@@ -101,6 +106,42 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
     if not batching:  # else perhaps no client comes back in time to see the gate
         assert any("the server is stopping" in error.message for error in clients.errors)
+
+
+def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_stops(base):
+    body = json.dumps({"inputs": ["abcdef"]}).encode()
+    head = f"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        host, port = server.rest.split(":")
+        idle, busy = (socket.create_connection((host, int(port)), timeout=30) for _ in range(2))
+        with idle, busy:
+            busy.sendall(head.encode() + body[:5])
+            time.sleep(0.5)  # it is read
+            server.stop()
+            assert idle.recv(100) == b""  # the server stops
+            busy.sendall(body[5:])
+            answer = busy.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
+
+
+def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loading(tmp_path):
+    path = save_words(tmp_path / "words", 1, warmup=0)
+    request = predict_pb2.PredictRequest()
+    request.inputs["sentences"].CopyFrom(tf.make_tensor_proto([b"warm"] * 8))
+    write_warmup(path, [request])
+    parameters = tmp_path / "batching_parameters.txt"
+    parameters.write_text(ONE_AT_A_TIME)
+    given = {
+        "model_base_path": str(tmp_path / "words"),
+        "batching_parameters_file": str(parameters),
+    }
+    with server_here(model_name="words", **given) as server:
+        client = GrpcClient(server.grpc, "words")
+        answers = client.predict({"sentences": ["a"] * 9})
+        assert answers["version"].tolist() == [1] * 9
+        with pytest.raises(RequestError, match="1025 rows, at most 1024"):
+            client.predict({"sentences": ["a"] * 1025})
+        client.close()
 
 
 def test_a_drain_that_was_too_short_is_told_by_the_exit_status(base, tmp_path):

@@ -1,10 +1,13 @@
 """Versions that come, go and turn out to be broken, under clients that never notice."""
 
+import gc
 import shutil
 import threading
 import time
+import urllib.error
+import urllib.request
+import weakref
 
-import grpc
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -12,6 +15,8 @@ from tensorflow_serving.apis import predict_pb2
 from serving.client_error import RequestError
 from serving.config_files import model_server_config
 from serving.grpc_client import GrpcClient
+from serving.repository import ModelRepository
+from serving.status import invalid
 from serving.versions import Policy, versions_on_disk, wanted_versions
 from tests.serving.clients import Clients
 from tests.serving.served_models import save_words, write_warmup
@@ -291,34 +296,102 @@ def test_a_config_that_cannot_be_served_changes_nothing(here, name, base_path, p
 
 
 def test_the_recorded_requests_have_run_before_the_first_caller_comes(here):
-    import urllib.request
-
     with urllib.request.urlopen(f"http://{here.rest}/monitoring/prometheus/metrics") as page:
         assert b'local_server:batch_rows_count{model_name="words"} 3.0' in page.read()
 
 
-def test_a_server_whose_first_model_is_loading_says_unavailable(tmp_path, saved):
-    shutil.copytree(saved / "1", tmp_path / "words" / "1")
-    with server_here(model_name="words", model_base_path=str(tmp_path / "words")) as server:
-        repository = server._repository
-        load, begun, go = repository._load, threading.Event(), threading.Event()
+class _HeldLoading:
+    """Keeps the server's next load waiting until `go` is set; `begun` tells that it waits."""
 
-        def held_load(*arguments):
-            begun.set()
-            assert go.wait(30)
-            return load(*arguments)
+    def __init__(self, server):
+        self.begun, self.go = threading.Event(), threading.Event()
+        self._load = server._repository._load
+        server._repository._load = self
 
-        repository._load = held_load
-        reload = threading.Thread(
-            target=repository.configure, args=(model_server_config("other", str(saved)),)
-        )
+    def __call__(self, *arguments):
+        self.begun.set()
+        assert self.go.wait(60)
+        return self._load(*arguments)
+
+
+def _code(client):
+    with pytest.raises(RequestError) as error:
+        answering(client)
+    return error.value.code
+
+
+def test_models_that_are_still_to_be_loaded_are_unavailable_by_any_name(base, saved, tmp_path):
+    config = model_server_config("first", str(saved))
+    other = config.model_config_list.config.add()
+    other.CopyFrom(model_server_config("second", str(base)).model_config_list.config[0])
+    other.version_labels["stable"] = 1
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        held = _HeldLoading(server)
+        reload = threading.Thread(target=server._repository.configure, args=(config,))
         reload.start()
-        assert begun.wait(30)
-        with grpc.insecure_channel(server.grpc):
-            client = GrpcClient(server.grpc, "other", retries=0)
-            with pytest.raises(RequestError) as error:
-                answering(client)
-            go.set()
-            reload.join()
-            assert answering(client) == 3
-    assert error.value.code == "UNAVAILABLE"
+        assert held.begun.wait(30)  # of the first model
+        clients = [
+            GrpcClient(server.grpc, model, retries=0, **version)
+            for model, version in (
+                ("first", {}),
+                ("first", {"version": 3}),
+                ("second", {}),
+                ("second", {"version": 1}),
+                ("second", {"label": "stable"}),
+            )
+        ]
+        assert [_code(client) for client in clients] == ["UNAVAILABLE"] * 5
+        unknown = GrpcClient(server.grpc, "second", retries=0, version=8)
+        assert _code(unknown) == "NOT_FOUND"
+        held.go.set()
+        reload.join()
+        assert [answering(client) for client in clients] == [3, 3, 1, 1, 1]
+        for client in (*clients, unknown):
+            client.close()
+
+
+def _readiness(server):
+    try:
+        with urllib.request.urlopen(f"http://{server.rest}/readyz") as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_server_is_ready_when_its_models_were_loaded(here):
+    assert _readiness(here) == 200
+    here.loaded.clear()
+    assert _readiness(here) == 503
+
+
+def test_what_was_made_of_a_version_that_fails_leaves_the_memory(base):
+    class Graph:
+        pass
+
+    made = []
+
+    def load(*_):
+        graph = Graph()
+        made.append(weakref.ref(graph))
+        try:
+            raise KeyError(graph)
+        except KeyError as error:
+            raise invalid("it is broken") from error
+
+    repository = ModelRepository(load)
+    repository.configure(model_server_config("words", str(base)))
+    assert len(made) == 1
+    gc.collect()
+    assert made[0]() is None
+
+
+def test_a_server_that_is_stopped_during_a_load_drains_before_it_ends(here, saved, base):
+    held = _HeldLoading(here)
+    publish(saved / "2", base, 2)
+    assert held.begun.wait(30)
+    clients = Clients(here, 4, "slow")
+    clients.wait_until(lambda answers: answers[1] >= 4)
+    here.stop()
+    clients.join()  # each was answered until it was refused
+    assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
+    held.go.set()

@@ -17,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 import tf_efficientbert as teb
+from serving.web import site as site_module
 from serving.web.serve import PageOptions, page_server
 from serving.web.site import build_site
 from tests.browser import Tab, needs_chromium, tab
@@ -296,6 +297,13 @@ def test_a_file_that_is_no_model_for_mediapipe_is_named(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"no model")
     with pytest.raises(UserError, match=r"--model=.*model.tflite is no file for MediaPipe"):
         build_site(tmp_path / "site", tmp_path / "model.tflite")
+
+
+def test_a_folder_with_a_page_and_more_is_left_alone(tmp_path):
+    sources = shutil.copytree(Path(site_module.__file__).parent / "assets", tmp_path / "assets")
+    with pytest.raises(UserError, match="--output_dir=.*holds other files"):
+        build_site(sources, tmp_path / "model")
+    assert (sources / "package.json").is_file()
 
 
 def test_a_folder_of_other_files_is_left_alone(tmp_path):

@@ -43,12 +43,21 @@ _THREADS = (1, 2)
 _AUTO, _NONE = "auto", "none"
 _SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
 _LITERT, _MEDIAPIPE, _LITERT_TEXT = "litert", "mediapipe", "litert_text"
-# SavedModel is the only form of a model that answers questions.
+# SavedModel is the only form of a model that answers questions; another folder needs no data.
 _WITH_QUESTIONS = {
     *("questions", "squad_version", "model", "output_dir", "saved_model_dir", "limit"),
     "max_float_difference",
 }
-_File = tuple[str, str]  # of what kind it is, and of what precision; joined, the form's name
+_WITH_HUGGINGFACE = {
+    *("format", "model", "output_dir"),
+    *(field.name for field in dataclasses.fields(TaskOptions)),
+}
+_File = tuple[str, str]  # of what kind it is, and of what precision
+_FORM_NAMES = {
+    _LITERT: "litert_{}",
+    _MEDIAPIPE: "mediapipe_file_{}",  # in LiteRT's interpreter; "mediapipe_classifier_{}" is it all
+    _LITERT_TEXT: "litert_text_{}",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,12 +127,16 @@ class ExportOptions(TaskOptions):
             raise UserError(
                 f"--squad_version={self.squad_version}: expected one of {', '.join(SQUAD_VERSIONS)}"
             )
-
         if self.questions:
-            for field in dataclasses.fields(self):
-                given = getattr(self, field.name)
-                if given != field.default and field.name not in _WITH_QUESTIONS:
-                    raise UserError(f"--{field.name}={given} does not go with --questions")
+            self._allow_only(_WITH_QUESTIONS, "--questions")
+        if self.format == _HUGGINGFACE:
+            self._allow_only(_WITH_HUGGINGFACE, f"--format={_HUGGINGFACE}")
+
+    def _allow_only(self, names: set[str], where: str) -> None:
+        for field in dataclasses.fields(self):
+            given = getattr(self, field.name)
+            if given != field.default and field.name not in names:
+                raise UserError(f"--{field.name}={given} does not go with {where}")
 
     def model_folder(self, job: Path) -> Path:
         """Where the SavedModel's versions are; raises UserError where they cannot be."""
@@ -317,7 +330,7 @@ def _litert_forms(
             return Form(lambda: LiteRtTextModel(path, 2).logits(examples))
         return Form(lambda: LiteRtModel(path, 2).logits(encoded))
 
-    forms = {"_".join(file): form(file[0], path) for file, path in files.items()}
+    forms = {_FORM_NAMES[kind].format(p): form(kind, path) for (kind, p), path in files.items()}
     if options.mediapipe_python:
         precision = options.mediapipe_precision(model)
         asked = (

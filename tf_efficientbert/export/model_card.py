@@ -80,7 +80,7 @@ def _outputs(model: TextModel) -> tuple[str, str, str]:
     if answers_questions(model):
         scores = "`score`, `no_answer_score`"
         text = f"`answer`, {scores}, `start`, `end` [batch], the last two in characters"
-        return text, "`start_logits`, `end_logits` [batch, padded tokens]", ""
+        return text, "`start_logits`, `end_logits` [batch, tokens]", ""
     if model.task.is_regression:
         row = "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |"
         return "`logits` [batch]", "`logits` [batch]", row

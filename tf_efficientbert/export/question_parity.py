@@ -10,7 +10,7 @@ from tqdm import tqdm
 from tf_efficientbert.data.squad import Question
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.parity import KERAS
-from tf_efficientbert.export.question_signatures import found_answers, question_signatures
+from tf_efficientbert.export.question_signatures import LONGEST_ANSWER, found_answers
 from tf_efficientbert.export.signature import SERVED_TOKENS, text_names
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.token_batch import padded_batch
@@ -37,7 +37,8 @@ def question_parity(
     Returns: by form (keras, saved_model_text, saved_model_examples, saved_model_tokens) the largest
         and mean difference of the two scores to Keras', the share of answers that are the same and
         stand in the same place (`agreement`), and `f1` and `exact_match`, as shares; or
-        `not_finite`, see `parity`. Spans are found in the logits of `tokens` as in Keras'.
+        `not_finite`, see `parity`. Keras' answers are found in its logits by NumPy, those of
+        `tokens` as in the graph of the other signatures.
 
     Raises:
         UserError: the Keras model itself answers with NaN or infinity.
@@ -45,7 +46,6 @@ def question_parity(
     import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
     served = tf.saved_model.load(str(version)).signatures
-    own = question_signatures(model)["serving_default"].function
     names = text_names(model)
 
     def of_examples(**texts: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -64,7 +64,7 @@ def question_parity(
         return found_answers(context, starts, ends, served["tokens"](**dict(inputs)))
 
     forms = {
-        KERAS: lambda **texts: own(*texts.values()),
+        KERAS: lambda **texts: _answered_directly(model, *texts.values()),
         "saved_model_text": served["serving_default"],
         "saved_model_examples": of_examples,
         "saved_model_tokens": of_tokens,
@@ -89,8 +89,61 @@ def _asked(
         batch = questions[start : start + _BATCH]
         texts = ([each.question for each in batch], [each.context for each in batch])
         answers = ask(**{n: tf.constant(part) for n, part in zip(names, texts, strict=True)})
-        parts.append({name: value.numpy() for name, value in answers.items()})
+        parts.append({name: np.asarray(value) for name, value in answers.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _answered_directly(model: TextModel, questions: tf.Tensor, contexts: tf.Tensor) -> _Outputs:
+    """What the signatures answer, from the Keras model's logits and without their graph."""
+    token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
+        questions, contexts, model.max_tokens
+    )
+    given = {"token_ids": token_ids, "segment_ids": segment_ids}
+    inputs = {name: values.to_tensor() for name, values in given.items()}
+    inputs["padding_mask"] = tf.ones_like(token_ids).to_tensor()
+    logits = model.model(inputs, training=False)
+    logits = [np.asarray(logits[name]) for name in ("start_logits", "end_logits")]
+    rows = zip(*logits, starts.to_list(), ends.to_list(), contexts.numpy().tolist(), strict=True)
+    answers = [_best_answer(*row) for row in rows]
+    return {name: np.array([answer[name] for answer in answers]) for name in answers[0]} | {
+        "answer": np.array([answer["answer"] for answer in answers], object)
+    }
+
+
+def _best_answer(
+    start_logits: np.ndarray,
+    end_logits: np.ndarray,
+    starts: list[int],
+    ends: list[int],
+    context: bytes,
+) -> dict:
+    """See `best_span`; `starts` and `ends` are the tokens' bytes in the context, -1 outside."""
+    places = np.flatnonzero(np.array(starts) >= 0)
+    choices = np.array([0, *places])  # [CLS] stands for no answer
+    first, last = (_softmax(logits[choices]) for logits in (start_logits, end_logits))
+    if not len(places):
+        none = {"score": 0.0, "no_answer_score": first[0] * last[0]}
+        return {**none, "answer": b"", "start": 0, "end": 0}
+    length = places[None, :] - places[:, None]
+    pairs = np.where((length >= 0) & (length < LONGEST_ANSWER), np.outer(first[1:], last[1:]), -1.0)
+    i, j = np.unravel_index(pairs.argmax(), pairs.shape)
+    start, end = starts[places[i]], ends[places[j]]
+    return {
+        "score": pairs[i, j],
+        "no_answer_score": first[0] * last[0],
+        "answer": context[start:end],
+        "start": _characters(context[:start]),
+        "end": _characters(context[:end]),
+    }
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits.astype(np.float64) - logits.max())
+    return exponents / exponents.sum()
+
+
+def _characters(text: bytes) -> int:
+    return len(text.decode("utf-8", "replace"))
 
 
 def _is_finite(outputs: _Outputs) -> np.ndarray:

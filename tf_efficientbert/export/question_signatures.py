@@ -7,7 +7,7 @@ from tf_efficientbert.export.tf_example import parse_texts
 from tf_efficientbert.export.token_batch import padded_batch, received_batch
 from tf_efficientbert.models.text_model import TextModel
 
-_LONGEST_ANSWER = 30  # tokens, as in BERT's own evaluation
+LONGEST_ANSWER = 30  # tokens, as in BERT's own evaluation
 _NEVER = -1e9
 
 
@@ -92,7 +92,7 @@ def best_span(start_logits: tf.Tensor, end_logits: tf.Tensor, in_context: tf.Ten
     none = tf.exp(starts[:, 0] + ends[:, 0])
     starts, ends = (tf.where(in_context, values, _NEVER) for values in (starts, ends))
     pairs = starts[:, :, None] + ends[:, None]
-    in_order = tf.linalg.band_part(tf.ones([tokens, tokens], tf.bool), 0, _LONGEST_ANSWER - 1)
+    in_order = tf.linalg.band_part(tf.ones([tokens, tokens], tf.bool), 0, LONGEST_ANSWER - 1)
     pairs = tf.reshape(tf.where(in_order, pairs, 2 * _NEVER), [-1, tokens * tokens])
     best = tf.argmax(pairs, axis=-1, output_type=tf.int32)
     return best // tokens, best % tokens, tf.exp(tf.reduce_max(pairs, axis=-1)), none

@@ -15,7 +15,7 @@ from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
 from tf_efficientbert.models.text_model import TextModel
-from tf_efficientbert.storage import replaced_directory
+from tf_efficientbert.storage import alone_at, replaced_directory
 
 _BATCH = 64
 _TEXTS = ("sentences", "second_sentences")
@@ -31,8 +31,7 @@ def export_saved_model(
     Raises:
         UserError: the disk is full.
     """
-    version = next_version(folder)
-    with replaced_directory(version) as new:
+    with alone_at(folder), replaced_directory(version := next_version(folder)) as new:
         write_version(model, new, version.parent.name, examples)
     return version
 

@@ -76,7 +76,7 @@ function normalized(text) {
     .normalize("NFKC")
     .normalize("NFD")
     .replace(/\p{Mn}|\p{Default_Ignorable_Code_Point}/gu, "")
-    .replace(/\p{Cc}|\p{Z}/gu, " ");
+    .replace(/\p{Cc}|\p{Cf}|\p{Z}/gu, " ");
 }
 
 function show(categories, milliseconds) {
