@@ -4,8 +4,8 @@ import grpc
 
 __all__ = ["ServingError", "invalid", "not_found", "of_runtime_error"]
 
-# Bytes of a message. It travels in HTTP/2 headers, which are bounded; what is not ASCII is three times
-# as long there.
+# Bytes of a message: HTTP/2 headers, in which it travels, are bounded.
+# What is not ASCII is three times as long there.
 _LONGEST = 1000
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
