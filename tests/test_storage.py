@@ -3,12 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from tests.integration.small_disk import fill, small_disk
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.storage import recover_directory, replaced_directory, write_json
+from tf_efficientbert.storage import alone_at, recover_directory, replaced_directory, write_json
 
 
 def _content(folder):
@@ -165,3 +166,21 @@ def test_on_a_full_disk_the_old_folder_stands_and_the_path_is_named(tmp_path):
 def test_an_error_of_another_kind_is_not_called_a_full_disk(tmp_path):
     with pytest.raises(FileNotFoundError), replaced_directory(tmp_path / "it") as new:
         (new / "nowhere" / "file").write_text("")
+
+
+def test_one_process_at_a_time_is_at_work_at_a_path(tmp_path):
+    path, order = tmp_path / "made" / "models", []
+
+    def work():
+        with alone_at(path):
+            order.append("second")
+
+    with alone_at(path):
+        other = threading.Thread(target=work)
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+        with alone_at(tmp_path / "other"):  # another path has a lock of its own
+            order.append("first")
+    other.join(30)
+    assert order == ["first", "second"]

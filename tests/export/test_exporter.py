@@ -117,7 +117,7 @@ def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_pa
     expected = model.logits(model.encode(examples))
     np.testing.assert_allclose(text.logits(examples), expected, rtol=0, atol=1e-5)
     assert result["parity"]["litert_text_float32"]["max_difference"] < 1e-5
-    assert result["parity"]["mediapipe_int8"]["agreement"] > 0.8
+    assert result["parity"]["mediapipe_file_int8"]["agreement"] > 0.8
 
 
 @pytest.mark.parametrize("asked", ["mediapipe", "mediapipe_python"])

@@ -344,3 +344,11 @@ def test_data_that_is_named_must_be_the_model_s(options, tmp_path):
 def test_an_unknown_format_is_refused(tmp_path):
     with pytest.raises(UserError, match="--format=onnx: expected one of serving, huggingface"):
         ExportOptions(model=str(tmp_path), format="onnx")
+
+
+@pytest.mark.parametrize(
+    "flag", [{"saved_model_dir": "models"}, {"precisions": "int8"}, {"max_int8_loss": 2.0}]
+)
+def test_a_flag_that_a_folder_has_no_use_for_is_refused(options, flag):
+    with pytest.raises(UserError, match=f"--{next(iter(flag))}=.* does not go with --format=hugg"):
+        options(**flag)

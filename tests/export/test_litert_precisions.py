@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from tests.models.small_models import small_architecture, small_task_model
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data import reviews
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.export.flatbuffer import unpack
 from tf_efficientbert.export.litert import PRECISIONS, LiteRtModel, export_litert
+from tf_efficientbert.models import ClassificationHead, EfficientBert, TaskModel
 from tf_efficientbert.models.text_model import TextModel
 
 _MAX_TOKENS = 40
@@ -102,3 +104,17 @@ def test_each_length_can_be_timed(model, files, encoded):
     assert litert.milliseconds(encoded, runs=3) > 0
     short = model.encode(Examples(("good",), None, None))
     assert litert.milliseconds(short, runs=3, tokens=32) > 0
+
+
+@pytest.mark.slow
+def test_the_paper_s_student_with_four_lengths_is_as_small_as_promised(tmp_path):
+    architecture = Architecture.from_preset("efficientbert")
+    network = TaskModel(
+        EfficientBert(architecture), ClassificationHead(architecture.hidden_size, 2)
+    )
+    vocabulary = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]"), *(f"word{n}" for n in range(30522 - 4))]
+    model = TextModel(network, Tokenizer(vocabulary), reviews.TASK, 384)
+    files = export_litert(model, tmp_path, 384, ("int8", "int4"), None)
+    assert files["int8"].stat().st_size <= 17e6
+    assert files["int4"].stat().st_size <= 10e6
+    assert len(LiteRtModel(files["int8"]).lengths) == 4

@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -211,3 +213,20 @@ def test_an_export_that_fails_in_the_middle_leaves_nothing(tmp_path, quick_expor
     with pytest.raises(type(failure)):
         export_saved_model(small_text_model(), tmp_path)
     assert _names(tmp_path) == ["1"]
+
+
+def test_two_exports_into_one_folder_take_numbers_one_after_the_other(tmp_path, monkeypatch):
+    at_work = []
+
+    def write_version(model, version, *_):
+        at_work.append(model)
+        time.sleep(0.2)
+        assert at_work == [model]
+        (version / "model").write_text(model)
+        at_work.clear()
+
+    monkeypatch.setattr(saved_model, "write_version", write_version)
+    with ThreadPoolExecutor(2) as pool:
+        versions = list(pool.map(lambda model: export_saved_model(model, tmp_path / "m"), "ab"))
+    assert {version.name for version in versions} == {"1", "2"}
+    assert [(version / "model").read_text() for version in versions] == ["a", "b"]

@@ -10,6 +10,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.inference_graph import InferenceGraph
 from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, convert, saved
+from tf_efficientbert.export.signature import PAIR_NAMES, text_names
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import write_file
 
@@ -36,8 +37,7 @@ def export_litert_text(
         known = ", ".join(CONVERTER_PRECISIONS)
         raise UserError(f"precision {precision!r} is none for text files; known are {known}")
     graph = InferenceGraph(model.model, tokens)
-    names = ("sentences", "second_sentences")[: 2 if model.task.pair else 1]
-    specs = [tf.TensorSpec([1], tf.string, name=name) for name in names]
+    specs = [tf.TensorSpec([1], tf.string, name=name) for name in text_names(model)]
 
     @tf.function(input_signature=specs, autograph=False)
     def logits(*sentences):
@@ -72,9 +72,10 @@ class LiteRtTextModel:
     def logits(self, examples: Examples) -> np.ndarray:
         """Logits of all examples, one at a time: [examples, classes], or [examples]."""
         texts = [t for t in (examples.sentences, examples.second_sentences) if t is not None]
-        names = ("sentences", "second_sentences")
         results = []
         for row in zip(*texts, strict=True):
-            inputs = {n: np.array([text.encode()]) for n, text in zip(names, row, strict=False)}
+            inputs = {
+                n: np.array([text.encode()]) for n, text in zip(PAIR_NAMES, row, strict=False)
+            }
             results.append(self._run(**inputs)["logits"])
         return np.concatenate(results)

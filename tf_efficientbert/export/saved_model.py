@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_efficientbert.data.batching import EncodedExamples, evaluation_batches
 from tf_efficientbert.data.task import Examples
 from tf_efficientbert.export.model_card import model_card
-from tf_efficientbert.export.signature import PREDICT, SERVED_TOKENS, Signature
+from tf_efficientbert.export.signature import PAIR_NAMES, PREDICT, SERVED_TOKENS, Signature
 from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
@@ -18,7 +18,6 @@ from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import alone_at, replaced_directory
 
 _BATCH = 64
-_TEXTS = ("sentences", "second_sentences")
 
 
 def export_saved_model(
@@ -128,7 +127,7 @@ class ServedModel:
 
         def inputs(batch):
             parts = zip(*batch, strict=True)
-            return {name: list(part) for name, part in zip(_TEXTS, parts, strict=False)}
+            return {name: list(part) for name, part in zip(PAIR_NAMES, parts, strict=False)}
 
         return self._answers("serving_default", rows, inputs, "logits")
 
@@ -171,4 +170,6 @@ class ServedModel:
 
 def _serialized(examples: Examples) -> list[bytes]:
     rows = zip(*examples.texts, strict=True)
-    return [as_example(dict(zip(_TEXTS, row, strict=False))).SerializeToString() for row in rows]
+    return [
+        as_example(dict(zip(PAIR_NAMES, row, strict=False))).SerializeToString() for row in rows
+    ]

@@ -13,6 +13,7 @@ PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
+PAIR_NAMES = ("sentences", "second_sentences")  # of one text, the first
 # Ours by the names that TensorFlow's BERTs are served with.
 SERVED_TOKENS = {
     "token_ids": "input_word_ids",
@@ -45,4 +46,4 @@ def text_names(model: TextModel) -> tuple[str, ...]:
     """The served names of the texts that the model takes."""
     if answers_questions(model):
         return ("question", "context")
-    return ("sentences", "second_sentences")[: 2 if model.task.pair else 1]
+    return PAIR_NAMES[: 2 if model.task.pair else 1]
