@@ -14,14 +14,15 @@ from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
 
-# Measured on two cores of an Intel Xeon with AMX: time of a multiply-accumulate in a training step,
-# by whether it is one of bfloat16, of one parameter's AdamW update, and of exporting and checking
-# one model.
-_SECONDS_PER_MAC = {True: 1.4e-11, False: 2.8e-11}
+# Measured on two cores of an Intel Xeon with AMX: time of a multiply-accumulate, by whether it is
+# one of bfloat16, of one parameter's AdamW update, of what a training step takes besides, and of
+# exporting and checking one model.
+_SECONDS_PER_MAC = {True: 9e-12, False: 1.15e-11}
 _SECONDS_PER_UPDATE = 2.0e-9
+_SECONDS_PER_STEP = 0.14
 _SECONDS_PER_EXPORT = 36
 _SECONDS_PER_START = 25  # of a training: reading models and text, tracing the step
-_SECONDS_PER_CANDIDATE = 15  # its start, where it is trained alone: inheriting, tracing
+_SECONDS_PER_CANDIDATE = 8  # its start, where it is trained alone: inheriting, tracing
 _SECONDS_PER_SHARED_START = 60  # of the graph that holds all stacks and ratios
 _TOKENS = 128  # of the text whose multiply-accumulates are counted
 
@@ -102,7 +103,7 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
     )
     cores = "two CPU cores"
     if options.bfloat16:
-        cores += " that multiply bfloat16, two or three times that on others"
+        cores += " that multiply bfloat16, twice that on others"
     lines.append(
         f"About {total / 60:.0f} minutes{' more' if finished else ''} on {cores}. Kill it when you "
         "like: the same command goes on where it was."
@@ -175,9 +176,9 @@ class _Clock:
         self, examples: EncodedExamples, epochs: float, network: Architecture, batch_size: int
     ) -> float:
         # A step passes three times over the weights: forward and twice backward.
-        update = self.parameters(network) * _SECONDS_PER_UPDATE
+        once = self.parameters(network) * _SECONDS_PER_UPDATE + _SECONDS_PER_STEP
         steps = len(examples) * epochs / batch_size
-        return 3 * self.forward(examples, epochs, network) + steps * update
+        return 3 * self.forward(examples, epochs, network) + steps * once
 
     def _teaching(
         self, examples: EncodedExamples, share: float, epochs: float, teacher: Architecture
