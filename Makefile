@@ -51,7 +51,7 @@ clean:
 # The stamp comes last: a set-up that was stopped half-way is done again. pip compiles on one core;
 # some files are not meant for this Python, which pip forgives as well.
 $(INSTALLED):
-	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3 GB on disk, takes minutes, once."
+	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3.5 GB on disk, takes minutes, once."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
 	@rm -f .venv/installed-*
 	@$(PYTHON) -m venv .venv

@@ -27,7 +27,7 @@ class PredictOptions:
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
         if bool(self.text.strip()) == bool(self.input_file):
-            raise UserError("give either --text or --input_file")
+            raise UserError("give either --text or --input_file, and no text that is empty")
         if self.second_text and self.input_file:
             raise UserError("--second_text goes with --text; in --input_file it is sentence2")
 

@@ -44,7 +44,7 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
     task = encode(tokenizer, train.sentences, train.second_sentences, max_tokens=options.max_tokens)
     supernet = warm_up.architecture()
     plain = resolve_architecture("plain", supernet)
-    clock = _Clock(options, read_config(folder))
+    clock = _Clock(options, read_config(folder), data.task.num_outputs)
     exports = [name for name in options.models if f"export_{name}" not in finished]
     done = {*finished, *([] if exports else ["export"])}
 
@@ -116,16 +116,19 @@ class _Clock:
 
     Args:
         config: of the BERT that teaches.
+        outputs: int, of the task.
     """
 
-    def __init__(self, options: PipelineOptions, config: dict):
-        self._options = options
+    def __init__(self, options: PipelineOptions, config: dict, outputs: int):
+        self._options, self._outputs = options, outputs
         self._tables = config["vocab_size"], config["max_position_embeddings"]
         self.teacher = architecture_of(config)
 
     def parameters(self, network: Architecture) -> int:
-        """Of its encoder."""
-        return network.count_parameters(None, *self._tables)
+        """As deployed, encoder and head."""
+        width = network.hidden_size
+        head = width * (width + 1) + (width + 1) * self._outputs
+        return network.count_parameters(None, *self._tables) + head
 
     def forward(self, examples: EncodedExamples, passes: float, network: Architecture) -> float:
         """Passes over all examples, of which a part may be one."""
