@@ -183,6 +183,8 @@ class HttpServer(ThreadingHTTPServer):
         """Notes whether a request is arriving, or being answered, on the connection."""
         with self._changed:
             (self._busy.add if busy else self._busy.discard)(connection)
+            if self.draining and not busy:  # `drain` found it busy and left it to this
+                _stop_reading(connection)
 
     # === Hooks of socketserver ===
 

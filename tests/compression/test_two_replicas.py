@@ -19,9 +19,11 @@ from pathlib import Path
 import tensorflow as tf
 from tests.compression.tiny_compression import tiny_options
 from tf_efficientbert.compression.compress import compress
+from tf_efficientbert.training.strategy import make_strategy
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+assert make_strategy("mirrored").num_replicas_in_sync == 2
 folder = Path(sys.argv[1])
 for strategy in ("default", "mirrored"):
     job = {"strategy": strategy, "output_dir": str(folder / strategy), "dropout": 0.0}

@@ -124,7 +124,7 @@ def test_the_losses_of_every_training_are_kept_and_the_checkpoints_are_not(finis
         assert [record["step"] for record in history] == list(range(1, count + 1))
         assert "dev_accuracy" in history[-1]
     assert not list(folder.rglob("checkpoints"))
-    assert not [path for path in folder.rglob(".*") if path.suffix != ".lock" != path.name]
+    assert not [path for path in folder.rglob(".*") if not path.name.endswith(".lock")]
 
 
 def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):

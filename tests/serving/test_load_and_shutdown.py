@@ -124,6 +124,25 @@ def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_sto
     assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
 
 
+def test_a_connection_that_was_answered_as_the_drain_began_does_not_hold_it_up(base):
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        client = RestClient(server.rest, "words", retries=0)
+        client.predict({"sentences": ["a"]})
+        http = server._http
+        (connection,) = http._connections
+        http.set_busy(connection, True)  # as between its answer and the note of its end
+        server.stop()
+        while not http.draining:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        http.set_busy(connection, False)
+        started = time.monotonic()
+        while http._connections and time.monotonic() - started < 20:
+            time.sleep(0.01)
+        assert not http._connections
+        client.close()
+
+
 def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loading(tmp_path):
     path = save_words(tmp_path / "words", 1, warmup=0)
     request = predict_pb2.PredictRequest()

@@ -105,9 +105,8 @@ def _answered_directly(model: TextModel, questions: tf.Tensor, contexts: tf.Tens
     logits = [np.asarray(logits[name]) for name in ("start_logits", "end_logits")]
     rows = zip(*logits, starts.to_list(), ends.to_list(), contexts.numpy().tolist(), strict=True)
     answers = [_best_answer(*row) for row in rows]
-    return {name: np.array([answer[name] for answer in answers]) for name in answers[0]} | {
-        "answer": np.array([answer["answer"] for answer in answers], object)
-    }
+    kinds = {"answer": object}  # bytes of any length
+    return {n: np.array([each[n] for each in answers], kinds.get(n)) for n in answers[0]}
 
 
 def _best_answer(

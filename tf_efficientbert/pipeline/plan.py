@@ -139,7 +139,9 @@ class _Clock:
         """A training of its own, without the teacher's passes."""
         return _SECONDS_PER_START + self._steps(examples, epochs, network, self._options.batch_size)
 
-    def distillation(self, examples: EncodedExamples, epochs: float, student: Architecture):
+    def distillation(
+        self, examples: EncodedExamples, epochs: float, student: Architecture
+    ) -> float:
         """One on the task, with the teacher's passes."""
         taught = self._teaching(examples, 1.0, epochs, self.teacher)
         return self.training(examples, epochs, student) + taught

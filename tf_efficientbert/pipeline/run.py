@@ -62,8 +62,11 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 for name in options.models
             },
         }
-        folders = {name: options.root / name.replace("_", "/") for name in phases}
-        finished = [name for name in phases if (folders[name] / "result.json").is_file()]
+        finished = [
+            name
+            for name in phases
+            if (options.root / name.replace("_", "/") / "result.json").is_file()
+        ]
         say(plan(options, data, finished))
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
