@@ -130,6 +130,8 @@ def test_a_connection_that_was_answered_as_the_drain_began_does_not_hold_it_up(b
         client.predict({"sentences": ["a"]})
         http = server._http
         (connection,) = http._connections
+        while connection in http._busy:  # its own thread is about to note the end
+            time.sleep(0.01)
         http.set_busy(connection, True)  # as between its answer and the note of its end
         server.stop()
         while not http.draining:
