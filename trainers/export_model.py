@@ -23,7 +23,24 @@ Or as a Hugging Face folder, runs/export/huggingface:
 """
 
 from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.reporting.parity import form_rows
+from tf_efficientbert.reporting.tables import text_table
 from trainers.job import print_figures, run_job
 
+
+def print_exported(result: dict) -> None:
+    """Where everything is, and how each form answers beside the Keras model."""
+    litert = result.get("litert", {})
+    paths = {f"litert {precision}": file["path"] for precision, file in litert.items()}
+    if "parity" in result:
+        print(
+            f"On the {result['parity_split']} set; differences are from the Keras model's logits, "
+            "or its probabilities where those are what a form answers:"
+        )
+        print(text_table(form_rows(result["parity"], litert)))
+    others = ("litert", "parity", "parity_split")
+    print_figures(paths | {name: value for name, value in result.items() if name not in others})
+
+
 if __name__ == "__main__":
-    run_job(ExportOptions, export, print_figures)
+    run_job(ExportOptions, export, print_exported)

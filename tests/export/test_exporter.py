@@ -20,6 +20,7 @@ from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.litert import LiteRtModel
 from tf_efficientbert.export.litert_text import LiteRtTextModel
 from tf_efficientbert.export.saved_model import ServedModel
+from trainers.export_model import print_exported
 
 _ONE_LAYER = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
 
@@ -48,7 +49,7 @@ def options(tmp_path):
     return options
 
 
-def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
+def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsys):
     model = small_text_model("pair", _ONE_LAYER)
     given = options(model, "pair")
     result = export(given)
@@ -71,6 +72,18 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path):
     assert 0 < result["parity"]["litert_float16"]["max_difference"] < 0.01
     assert export(given) == result  # a finished job says the same again
     assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
+
+    capsys.readouterr()
+    print_exported(result)
+    head, _, keras, *rows = capsys.readouterr().out.splitlines()[1 : 3 + len(result["parity"])]
+    assert "accuracy" in head and "largest difference" in head
+    accuracy = 100 * result["parity"]["keras"]["accuracy"]
+    assert keras.split()[:2] == ["keras", f"{accuracy:.1f}"]
+    assert [row.split("  ")[1] for row in rows] == [
+        form.replace("_", " ") for form in result["parity"] if form != "keras"
+    ]
+    (int8,) = (row for row in rows if "litert int8" in row)
+    assert f"{result['litert']['int8']['bytes'] / 1e6:.1f}" in int8 and int8.endswith(" ms")
 
     kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
     assert kept == {"split": "dev", "examples": 20, "forms": result["parity"]}

@@ -5,6 +5,8 @@ from tf_efficientbert.reporting.formats import finite
 from tf_efficientbert.reporting.markup import Child, Markup, element
 from tf_efficientbert.reporting.tables import scrolling, table
 
+_ERROR = "_standard_error"
+
 
 def parity_table(parity: dict) -> Markup:
     """A row a model, a column an exported form; arguments as `parity_rows`."""
@@ -26,6 +28,36 @@ def parity_rows(parity: dict) -> list[list[str]]:
     """
     head, *rows = _rows(parity)
     return [head, *([name, *map(", ".join, cells)] for name, *cells in rows)]
+
+
+def form_rows(forms: dict, litert: dict) -> list[list[str]]:
+    """A head and a row a form of one model: score, likeness, differences, size, latency.
+
+    Args:
+        forms: {form: figures}, a model's part of `parity_rows`' argument.
+        litert: {precision: {"bytes", "latency_ms": {threads: median}}} of the LiteRT files.
+    """
+    metric = next(filter(formats.is_share, forms.get("keras", {})), "")
+    head = ["form", metric.replace("_", " "), "same answers", "largest difference", "mean"]
+    rows = [[*head, "file", "1 thread", "2 threads"]]
+    for form, figures in forms.items():
+        file = litert.get(form.removeprefix("litert_"), {})
+        latency = file.get("latency_ms", {})
+        numbers = (finite(figures.get(name)) for name in ("max_difference", "mean_difference"))
+        milliseconds = (finite(latency.get(threads)) for threads in ("1", "2"))
+        rows.append(
+            [
+                form.replace("_", " "),
+                formats.score(
+                    finite(figures.get(metric)), metric, finite(figures.get(f"{metric}{_ERROR}"))
+                ),
+                formats.score(finite(figures.get("agreement")), "accuracy"),
+                *(formats.MISSING if n is None else f"{n:.1e}" for n in numbers),
+                formats.megabytes(finite(file.get("bytes"))),
+                *(formats.MISSING if ms is None else f"{ms:.2f} ms" for ms in milliseconds),
+            ]
+        )
+    return rows
 
 
 def _rows(parity: dict) -> list[list]:
