@@ -1,9 +1,13 @@
-"""Requests that wait together are answered together, and nobody waits for company.
+"""Requests that wait together are answered together, and nobody waits for company in vain.
 
-There is no thread of its own: the thread of a request that finds a free slot runs the model at
-once, alone. Those that come meanwhile wait in a bounded queue; when a slot is free again the first
-of them runs the model for as many as fit in a batch. One client alone therefore pays no hand-over
-between threads, and many share the model's fixed costs.
+There is no thread of its own: a request's thread runs the model for itself and for those that are
+in its batch. While the model is idle it does so at once, alone; what comes meanwhile waits in a
+bounded queue. One client alone therefore pays no hand-over between threads, and many share the
+model's fixed costs.
+
+Another batch starts beside one that runs when as many requests wait as that one has merged. Two
+clients thus have a slot each, and thirty-two are not served in crumbs: each slot takes what came
+while the other was at work.
 """
 
 import collections
@@ -11,7 +15,7 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import grpc
 import numpy as np
@@ -71,7 +75,7 @@ class BatchQueue:
         self._lock = threading.Lock()
         self._waiting: collections.deque[_Request] = collections.deque()
         self._waiting_rows = 0
-        self._running = 0
+        self._running: list[int] = []  # how many requests each batch that runs has merged
 
     def run(self, inputs: Arrays, rows: int, deadline: float | None) -> Arrays:
         """The outputs for `inputs`, by name, each with `rows` rows.
@@ -85,32 +89,46 @@ class BatchQueue:
             Exception: what the model raised for this request.
         """
         request = _Request(inputs, rows, deadline)
-        if self._start_or_wait(request):
-            self._lead([request])
-        else:
-            self._await_turn(request)
-            if request.batch:
-                self._lead(request.batch)
+        with self._lock:
+            self._waiting.append(request)
+            self._waiting_rows += rows
+            turns = self._start_batches()
+            if self._waiting_rows > self._options.max_waiting_rows and request in self._waiting:
+                self._leave(request)
+                request.error = _full(self._waiting_rows, rows, self._options.max_waiting_rows)
+                turns.append(request)
+        _give(turns)
+        self._await_turn(request)
+        if request.batch:
+            self._lead(request)
         if request.error:
             raise request.error
         return request.outputs
 
-    def _start_or_wait(self, request: _Request) -> bool:
-        limit = self._options.max_waiting_rows
-        with self._lock:
-            if self._running < self._options.slots:
-                self._running += 1
-                return True
-            if self._waiting_rows + request.rows > limit:
-                raise ServingError(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"the batching queue is full: {self._waiting_rows} rows wait, "
-                    f"{request.rows} more would exceed the limit of {limit} (max_enqueued_batches "
-                    "times max_batch_size); try again later",
-                )
-            self._waiting.append(request)
-            self._waiting_rows += request.rows
-            return False
+    def _start_batches(self) -> list[_Request]:
+        """Takes from the queue what may run now; returns whose turn it is: those that lead the
+        batches, and those that are too late."""
+        turns = []
+        while self._waiting and self._may_start():
+            batch, late = self._next_batch()
+            for request in late:
+                request.error = _late()
+            turns += late
+            if batch:
+                batch[0].batch = batch
+                turns.append(batch[0])
+                self._running.append(len(batch))
+        return turns
+
+    def _may_start(self) -> bool:
+        if not self._running:
+            return True
+        slots = self._options.slots
+        return len(self._running) < slots and len(self._waiting) >= min(self._running)
+
+    def _leave(self, request: _Request) -> None:
+        self._waiting.remove(request)
+        self._waiting_rows -= request.rows
 
     def _await_turn(self, request: _Request) -> None:
         if request.deadline is None:
@@ -123,30 +141,20 @@ class BatchQueue:
             if request.batch:  # a batch depends on it: the others must not pay for its lateness
                 return
             if request in self._waiting:
-                self._waiting.remove(request)
-                self._waiting_rows -= request.rows
+                self._leave(request)
         raise _late()
 
-    def _lead(self, batch: list[_Request]) -> None:
+    def _lead(self, leader: _Request) -> None:
         """Runs a batch, hands the slot on, then wakes those it ran for: in this order."""
+        batch = leader.batch
         try:
             self._answer(batch)
         finally:
-            leader = batch[0]
             with self._lock:
-                following, late = self._next_batch()
-                if following:
-                    following[0].batch = following
-                else:
-                    self._running -= 1
-            if following:
-                following[0].turn.release()
-            for request in late:
-                request.error = _late()
-                request.turn.release()
-            for request in batch:
-                if request is not leader:
-                    request.turn.release()
+                self._running.remove(len(batch))
+                turns = self._start_batches()
+            _give(turns)
+            _give(request for request in batch if request is not leader)
 
     def _next_batch(self) -> tuple[list[_Request], list[_Request]]:
         """Takes the first in the queue, and those behind it that fit into its batch."""
@@ -202,6 +210,19 @@ class BatchQueue:
             end = start + request.rows
             request.outputs = {name: array[start:end] for name, array in outputs.items()}
             start = end
+
+
+def _give(turns: Iterable[_Request]) -> None:
+    for request in turns:
+        request.turn.release()
+
+
+def _full(waiting: int, more: int, limit: int) -> ServingError:
+    return ServingError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"the batching queue is full: {waiting} rows wait, {more} more would exceed the limit of "
+        f"{limit} (max_enqueued_batches times max_batch_size); try again later",
+    )
 
 
 def _late() -> ServingError:

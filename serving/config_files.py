@@ -99,7 +99,7 @@ def model_server_config(name: str, base_path: str) -> model_server_config_pb2.Mo
 def read_batching(path: str) -> BatchingOptions:
     """Reads --batching_parameters_file; what it does not name is at its default.
 
-    batch_timeout_micros and allowed_batch_sizes have no effect: a free slot never waits, and
+    batch_timeout_micros and allowed_batch_sizes have no effect: an idle model never waits, and
     nothing is gained here by rounding a batch up.
 
     Raises:

@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 from serving.client_error import RequestError
 from serving.client_values import as_array
 from serving.retry import with_retries
-from serving.tensors import TensorSpec, from_array, to_array
+from serving.tensors import TensorSpec, fill, to_array
 
 __all__ = ["GrpcClient"]
 
@@ -76,7 +76,7 @@ class GrpcClient:
         """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
         request = predict_pb2.PredictRequest(model_spec=self._named(signature))
         for name, values in inputs.items():
-            request.inputs[name].CopyFrom(from_array(as_array(values)))
+            fill(request.inputs[name], as_array(values))
         response = self._call(self._predictions.Predict, request)
         return {name: _from_proto(name, proto) for name, proto in response.outputs.items()}
 

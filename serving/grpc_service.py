@@ -25,7 +25,7 @@ from serving.repository import ModelRepository
 from serving.request import predict_inputs, serialized_examples
 from serving.servable import DEFAULT_SIGNATURE, Servable
 from serving.status import ServingError, invalid
-from serving.tensors import from_array
+from serving.tensors import fill
 from tf_efficientbert.errors import UserError
 
 __all__ = ["make_server", "model_metadata"]
@@ -51,10 +51,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             chosen = _chosen_outputs(signature, request.output_filter)
             inputs = predict_inputs(signature, request, self._largest)
             outputs = signature.run(inputs, _deadline(context))
-            return predict_pb2.PredictResponse(
-                model_spec=_spec(servable, signature.name),
-                outputs={name: from_array(outputs[name]) for name in chosen},
-            )
+            response = predict_pb2.PredictResponse(model_spec=_spec(servable, signature.name))
+            for name in chosen:
+                fill(response.outputs[name], outputs[name])
+            return response
 
     def Classify(self, request, context):  # noqa: N802
         with (

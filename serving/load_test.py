@@ -88,14 +88,14 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
     import grpc
     from tensorflow_serving.apis import predict_pb2
 
-    from serving.tensors import from_array
+    from serving.tensors import fill
 
     def request(text: str) -> bytes:
         message = predict_pb2.PredictRequest()
         message.model_spec.name = options.model
         message.model_spec.signature_name = options.signature
         array = np.array([text.encode()], dtype=object)
-        message.inputs[options.input].CopyFrom(from_array(array))
+        fill(message.inputs[options.input], array)
         return message.SerializeToString()
 
     @contextlib.asynccontextmanager

@@ -1,3 +1,5 @@
+import collections
+import queue
 import threading
 import time
 
@@ -145,6 +147,46 @@ def test_several_slots_run_several_batches_at_a_time():
     assert [each.answer for each in both] == [[2], [4]]
 
 
+def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_merged():
+    model, started = Model(slots=2), queue.SimpleQueue()
+    gates = collections.defaultdict(threading.Event)  # by a batch's first number
+
+    def run(inputs):
+        numbers = inputs["x"].tolist()
+        started.put(numbers)
+        assert gates[numbers[0]].wait(30)
+        return {"y": 2 * inputs["x"]}
+
+    def asking(*numbers):
+        asked = []
+        for count, number in enumerate(numbers, start=1):
+            asked.append(Asking(model, number))
+            model.waiting(count)
+        return asked
+
+    model.queue._run = run
+    one = Asking(model, 1)
+    assert started.get(timeout=30) == [1]
+    two = Asking(model, 2)  # one waits, and the batch that runs has one
+    assert started.get(timeout=30) == [2]
+    three = asking(3, 4, 5)
+    gates[1].set()
+    assert started.get(timeout=30) == [3, 4, 5]
+    gates[2].set()
+    assert (one.answer, two.answer) == ([2], [4])
+    two_wait = asking(6, 7)
+    assert started.empty()
+    last = Asking(model, 8)
+    assert started.get(timeout=30) == [6, 7, 8]
+    lonely = asking(9)
+    gates[3].set()
+    gates[9].set()
+    gates[6].set()
+    assert [each.answer for each in [*three, *two_wait, last, *lonely]] == [
+        [2 * number] for number in range(3, 10)
+    ]
+
+
 def test_many_threads_each_get_their_own_answers():
     model = Model(max_rows=8, max_waiting_rows=1000, slots=2)
 
@@ -161,4 +203,4 @@ def test_many_threads_each_get_their_own_answers():
         thread.join()
     assert wrong == []
     assert sum(model.batches) == 16 * 200
-    assert model.queue._running == 0
+    assert model.queue._running == []
