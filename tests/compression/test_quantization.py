@@ -1,5 +1,6 @@
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,9 +8,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.models.small_models import random_inputs, small_architecture, small_task_model
 from tests.models.small_text_models import small_text_model
-from tf_efficientbert.compression.quantization import WeightQuantizer
+from tf_efficientbert.compression.quantization import Quantizer, rounded_rows
 from tf_efficientbert.compression.toolkit import toolkit
 from tf_efficientbert.export.litert import export_litert
+from tf_efficientbert.export.litert_conversion import convert, saved
+from tf_efficientbert.layers.linear import rounded_inputs
 
 _PER_CHANNEL = ("kernel", "kernel_1", "kernel_2")
 _QUANTIZED = (*_PER_CHANNEL, "token_table", "segment_table")
@@ -38,27 +41,26 @@ def test_tf_keras_and_child_processes_keep_the_new_keras():
     assert tf.keras.__version__.startswith("3.")
 
 
-def test_within_the_scope_the_model_answers_as_one_with_rounded_weights(model):
-    quantizer, plain = WeightQuantizer(model), _logits(model)
+def test_within_the_scope_the_model_answers_as_one_with_rounded_numbers(model):
+    quantizer, plain = Quantizer(model), _logits(model)
     with quantizer.scope():
         simulated = _logits(model)
-    expected = {weight.path: _rounded(weight) for weight in model.weights}
-    for weight in model.weights:
-        if weight.name in _QUANTIZED:
-            weight.assign(expected[weight.path])
-    np.testing.assert_allclose(simulated, _logits(model), atol=1e-5)
+    with quantizer.rounded(), rounded_inputs(rounded_rows):
+        np.testing.assert_array_equal(simulated, _logits(model))
+    with quantizer.rounded():
+        assert np.abs(simulated - _logits(model)).max() > 1e-3
     assert np.abs(plain - simulated).max() > 1e-3
 
 
 def test_the_gradient_goes_straight_through(model):
-    """d loss / d weight is the one at the rounded weights, for the largest weights too."""
+    """d loss / d weight is the one at the rounded numbers, for the largest weights too."""
     kernel = model.head.classifier.kernel
     table = model.backbone.embedding.segment_table
-    quantizer = WeightQuantizer(model)
+    quantizer = Quantizer(model)
     with tf.GradientTape() as tape, quantizer.scope():
         loss = tf.reduce_sum(_logits(model) ** 2)
     gradients = tape.gradient(loss, [kernel.value, table.value])
-    with tf.GradientTape() as tape, quantizer.rounded():
+    with tf.GradientTape() as tape, quantizer.rounded(), rounded_inputs(rounded_rows):
         outputs = model(random_inputs())
         loss = tf.reduce_sum(outputs["logits"] ** 2)
     expected = tape.gradient(loss, [kernel.value, table.value])
@@ -67,15 +69,39 @@ def test_the_gradient_goes_straight_through(model):
             tf.convert_to_tensor(one), tf.convert_to_tensor(other), 1e-4, 1e-6
         )
         assert np.abs(one).min() > 0
-    with quantizer.rounded():  # the last map by hand
+    with quantizer.rounded(), rounded_inputs(rounded_rows):  # the last map by hand
         outputs = model(random_inputs())
         pooled = np.tanh(
-            outputs["sequence_output"][:, 0].numpy().astype(np.float64)
+            rounded_rows(outputs["sequence_output"][:, 0]).numpy().astype(np.float64)
             @ model.head.pooler.kernel.numpy().astype(np.float64)
             + model.head.pooler.bias.numpy()
         )
+        pooled = rounded_rows(tf.constant(pooled)).numpy()
         logits = pooled @ kernel.numpy().astype(np.float64) + model.head.classifier.bias.numpy()
     np.testing.assert_allclose(gradients[0], pooled.T @ (2 * logits), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 3.0, -3.0])
+def test_inputs_are_rounded_as_litert_rounds_them(shift):
+    """One linear map in an int8 file, of rows that lie about 0, above and below it."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(shift, draws.uniform(0.1, 4, (9, 1)), (9, 64)).astype(np.float32)
+    rows[4], rows[5, 1:] = 0, 0
+    map_ = keras.layers.Dense(96)
+    map_.build((None, 64))
+    map_.bias.assign(draws.normal(size=96))
+    map_.kernel.assign(_rounded(map_.kernel))
+    module = tf.Module()
+    module.weights = [map_.kernel.value, map_.bias.value]
+    signature = [tf.TensorSpec(rows.shape, tf.float32, name="x")]
+    function = tf.function(lambda x: {"y": map_(x)}, input_signature=signature, autograph=False)
+    with saved(module, {"map": function}) as folder:
+        content = convert(folder, ["map"], "int8")
+    y = Interpreter(model_content=content).get_signature_runner("map")(x=rows)["y"]
+    kernel, bias = map_.kernel.numpy().astype(np.float64), map_.bias.numpy()
+    expected = rounded_rows(tf.constant(rows)).numpy().astype(np.float64) @ kernel + bias
+    np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5)
+    assert np.abs(y - map_(rows)).max() > 2e-3
 
 
 def test_rounding_gives_the_grid_keeps_zeros_and_is_undone(model):
@@ -83,7 +109,7 @@ def test_rounding_gives_the_grid_keeps_zeros_and_is_undone(model):
     value = kernel.numpy()
     value[::2], value[:, 3] = 0, 0  # pruned weights, and a channel of them
     kernel.assign(value)
-    quantizer = WeightQuantizer(model)
+    quantizer = Quantizer(model)
     before = {weight.path: weight.numpy() for weight in model.weights}
     with quantizer.rounded():
         for weight in model.weights:
@@ -96,7 +122,7 @@ def test_rounding_gives_the_grid_keeps_zeros_and_is_undone(model):
 
 
 def test_ranges_follow_the_weights(model):
-    quantizer = WeightQuantizer(model)
+    quantizer = Quantizer(model)
     for weight in model.weights:
         weight.assign(weight * 1.7)
     quantizer.follow()
@@ -120,7 +146,7 @@ def test_rounded_weights_that_inference_takes_as_they_are_stand_in_the_int8_file
     ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"] * 2
     sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}
     model = small_text_model(architecture=small_architecture(ordinary, **sizes))
-    WeightQuantizer(model.model).round()
+    Quantizer(model.model).round()
     held = list(_int8_weights(export_litert(model, tmp_path, model.max_tokens)["int8"]))
     # The others are folded into their neighbours, and rounded there once more.
     untouched = ("token_table", "projection/kernel", "kernel_2", "pooler/kernel")

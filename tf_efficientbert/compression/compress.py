@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tf_efficientbert.compression.dropping import layer_influence, without_layers
 from tf_efficientbert.compression.pruning import Pruner
-from tf_efficientbert.compression.quantization import WeightQuantizer
+from tf_efficientbert.compression.quantization import Quantizer
 from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, check_drops, parse_steps
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.task import Examples
@@ -126,7 +126,7 @@ class _Compression:
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         self._student = _with_network(student, model)
         self._layers = tuple(range(student.backbone.architecture.num_layers))
-        self._quantizer: WeightQuantizer | None = None
+        self._quantizer: Quantizer | None = None
         self._quantizes = False
         self._train: EncodedExamples = student.encode(train)
         # All steps train on the same examples.
@@ -157,7 +157,7 @@ class _Compression:
                 step if isinstance(step, Prune) else None,
                 count_steps(options, batches),
             )
-            quantizer = self._quantizer = WeightQuantizer(model) if self._quantizes else None
+            quantizer = self._quantizer = Quantizer(model) if self._quantizes else None
 
         def after_step(steps_taken):
             pruner.after_step(steps_taken)
@@ -198,7 +198,7 @@ class _Compression:
             theirs = {**theirs, "hidden_states": states}
         return theirs
 
-    def _loss_fn(self, model: TaskModel, quantizer: WeightQuantizer | None):
+    def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):
         objective = Objective(
             hidden_ratio=self._options.hidden_ratio,
             attention_ratio=0.0,

@@ -1,4 +1,4 @@
-"""Quantization-aware training: a student learns with weights rounded as LiteRT rounds them."""
+"""Quantization-aware training: a student learns with numbers rounded as LiteRT rounds them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,19 +8,38 @@ import tensorflow as tf
 
 from tf_efficientbert.compression.pruning import linear_maps
 from tf_efficientbert.compression.toolkit import toolkit
+from tf_efficientbert.layers.linear import rounded_inputs
 from tf_efficientbert.models.task_model import TaskModel
 
 # What LiteRT's converter quantizes by one range for the whole of it.
 _TABLES = ("token_table", "segment_table")
+_SMALLEST, _LARGEST = -128.0, 127.0
 
 
-class WeightQuantizer:
-    """Rounds a model's weights as LiteRT's dynamic-range int8 does, by TFMOT's quantizer.
+def rounded_rows(x: tf.Tensor) -> tf.Tensor:
+    """x [..., d] as LiteRT quantizes what goes into a linear map of int8 weights.
 
-    Symmetric, from -127 to 127: a linear map with a range for each output channel, an embedding
-    table with one. Activations stay as they are: LiteRT finds their ranges as they come. The graph
-    that is exported folds some weights into others, which are then rounded again: the query's, the
-    first kernels of cells, key and value of the last layer, the segment table; see
+    Each row has a range of its own, from its smallest to its largest number and with 0 in it, in
+    256 steps; it is found as the row comes, so there is none to learn. The gradient goes straight
+    through.
+    """
+    full = tf.cast(x, tf.float32)
+    low = tf.minimum(tf.reduce_min(full, axis=-1, keepdims=True), 0.0)
+    high = tf.maximum(tf.reduce_max(full, axis=-1, keepdims=True), 0.0)
+    step = tf.where(high > low, (high - low) / (_LARGEST - _SMALLEST), 1.0)
+    zero = tf.round(tf.clip_by_value(_SMALLEST - low / step, _SMALLEST, _LARGEST))
+    integers = tf.clip_by_value(tf.round(full / step) + zero, _SMALLEST, _LARGEST)
+    rounded = tf.cast((integers - zero) * step, x.dtype)
+    return x + tf.stop_gradient(rounded - x)
+
+
+class Quantizer:
+    """Rounds a model's numbers as LiteRT's dynamic-range int8 does.
+
+    Weights by TFMOT's quantizer, symmetric, from -127 to 127: a linear map with a range for each
+    output channel, an embedding table with one. What goes into a linear map by `rounded_rows`. The
+    graph that is exported folds some weights into others, which are then rounded again: the
+    query's, the first kernels of cells, key and value of the last layer, the segment table; see
     `InferenceGraph`.
 
     The training keeps full weights. The forward pass rounds them, and the gradient goes straight
@@ -57,14 +76,16 @@ class WeightQuantizer:
         """Takes the ranges of the weights as they are now."""
         self._rounded(renew=True)
 
-    def scope(self) -> keras.StatelessScope:
-        """Within it the model computes with rounded weights."""
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Within it the model computes with rounded weights, and rounded inputs of its maps."""
         pairs = []
         for weight, rounded in zip(self._weights, self._rounded(), strict=True):
             full = tf.convert_to_tensor(weight.value)
             # Exactly `rounded`: the two are within a factor of two of each other, or it is 0.
             pairs.append((weight, full + tf.stop_gradient(rounded - full)))
-        return keras.StatelessScope(state_mapping=pairs)
+        with keras.StatelessScope(state_mapping=pairs), rounded_inputs(rounded_rows):
+            yield
 
     def round(self) -> None:
         """Rounds the weights themselves."""

@@ -32,7 +32,7 @@ class Prune:
 
 @dataclasses.dataclass(frozen=True)
 class Quantize:
-    """Training on weights rounded to int8, as LiteRT rounds them."""
+    """Training on weights and inputs of linear maps rounded to int8, as LiteRT rounds them."""
 
     precision: str = PRECISION
 

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from tf_efficientbert.architecture.expression import Expression
+from tf_efficientbert.layers.linear import linear_input
 
 
 def _swish(x):
@@ -48,7 +49,7 @@ def evaluate(expression: Expression, x, linear_maps, channel_mismatch: str, exac
         operand, weights = arguments
         kernel, bias = linear_maps[weights.name]
         value = evaluate(operand, x, linear_maps, channel_mismatch, exact_gelu)
-        return ops.matmul(value, kernel) + bias
+        return ops.matmul(linear_input(value), kernel) + bias
     values = [evaluate(a, x, linear_maps, channel_mismatch, exact_gelu) for a in arguments]
     if name in _BINARY:
         return _BINARY[name](*_same_width(*values, channel_mismatch, _PADDING[name]))

@@ -5,6 +5,7 @@ from keras import ops
 
 from tf_efficientbert.layers.dropout import Dropout, fold_in
 from tf_efficientbert.layers.layer_norm import layer_norm
+from tf_efficientbert.layers.linear import Linear
 
 MASKED_SCORE = -10000.0
 
@@ -39,7 +40,7 @@ class SelfAttention(keras.layers.Layer):
 
         def projection(name):
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-            return keras.layers.Dense(
+            return Linear(
                 hidden_size, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
             )
 

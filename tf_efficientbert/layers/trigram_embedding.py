@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from tf_efficientbert.layers.bert_embedding import BertEmbedding
+from tf_efficientbert.layers.linear import Linear
 
 PADDING_ID = 0
 
@@ -26,7 +27,7 @@ class TrigramEmbedding(BertEmbedding):
     def __init__(self, embedding_size: int = 128, **kwargs):
         super().__init__(**kwargs)
         self.embedding_size = embedding_size
-        self.projection = keras.layers.Dense(
+        self.projection = Linear(
             self.hidden_size,
             kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
             dtype=self.dtype_policy,

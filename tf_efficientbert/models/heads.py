@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from tf_efficientbert.layers.dropout import Dropout
+from tf_efficientbert.layers.linear import Linear
 
 
 def _dense(units, name, dtype):
     initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-    return keras.layers.Dense(units, kernel_initializer=initializer, dtype=dtype, name=name)
+    return Linear(units, kernel_initializer=initializer, dtype=dtype, name=name)
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
