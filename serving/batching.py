@@ -1,13 +1,13 @@
-"""Requests that wait together are answered together, and nobody waits for company in vain.
+"""Requests that wait together are answered together, and nobody waits while the model is idle.
 
 There is no thread of its own: a request's thread runs the model for itself and for those that are
 in its batch. While the model is idle it does so at once, alone; what comes meanwhile waits in a
 bounded queue. One client alone therefore pays no hand-over between threads, and many share the
 model's fixed costs.
 
-Another batch starts beside one that runs when as many requests wait as that one has merged. Two
-clients thus have a slot each, and thirty-two are not served in crumbs: each slot takes what came
-while the other was at work.
+Another batch starts beside those that run when as many requests wait as the smallest of these has
+merged, or enough rows for a full batch. Two clients thus have a slot each, and thirty-two on two
+slots are not served in crumbs: each takes what came while the other was at work.
 """
 
 import collections
@@ -123,8 +123,10 @@ class BatchQueue:
     def _may_start(self) -> bool:
         if not self._running:
             return True
-        slots = self._options.slots
-        return len(self._running) < slots and len(self._waiting) >= min(self._running)
+        worth_it = (
+            len(self._waiting) >= min(self._running) or self._waiting_rows >= self._options.max_rows
+        )
+        return worth_it and len(self._running) < self._options.slots
 
     def _leave(self, request: _Request) -> None:
         self._waiting.remove(request)
@@ -146,7 +148,7 @@ class BatchQueue:
 
     def _lead(self, leader: _Request) -> None:
         """Runs a batch, hands the slot on, then wakes those it ran for: in this order."""
-        batch = leader.batch
+        batch, leader.batch = leader.batch, None  # it is in the batch: a cycle would outlive it
         try:
             self._answer(batch)
         finally:

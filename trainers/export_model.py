@@ -35,7 +35,7 @@ def print_exported(result: dict) -> None:
     if "parity" in result:
         print(
             f"On the {result['parity_split']} set; differences are from the Keras model's logits, "
-            "or its probabilities where those are what a form answers:"
+            "or its probabilities where those are what a form answers; times are of one text:"
         )
         print(text_table(form_rows(result["parity"], litert)))
     others = ("litert", "parity", "parity_split")

@@ -11,6 +11,7 @@ from tf_efficientbert.layers import (
     SelfAttention,
     TrigramEmbedding,
 )
+from tf_efficientbert.layers.linear import Linear
 
 _TABLES = {"vocabulary_size": 9, "hidden_size": 8, "max_positions": 5, "num_segments": 3}
 _COMMON = {"dropout": 0.3, "layer_norm_epsilon": 1e-7}
@@ -22,6 +23,7 @@ _LAYERS = [
     (Dropout, {"rate": 0.3}),
     (BertEmbedding, {**_TABLES, **_COMMON}),
     (TrigramEmbedding, {"embedding_size": 4, **_TABLES, **_COMMON}),
+    (Linear, {"units": 7, "use_bias": False}),
     (SelfAttention, {"hidden_size": 8, "num_heads": 2, **_COMMON}),
     (FeedForward, {"inner_width": 6, **_FFN, **_COMMON}),
     (FeedForwardCell, {"cell": _CELL, "ffn_width": 16, **_FFN, **_COMMON}),

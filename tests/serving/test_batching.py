@@ -1,4 +1,3 @@
-import collections
 import queue
 import threading
 import time
@@ -33,7 +32,9 @@ class Model:
 
     def waiting(self, rows):
         """Returns when so many rows are in the queue."""
+        end = time.monotonic() + 30
         while self.queue._waiting_rows != rows:
+            assert time.monotonic() < end
             time.sleep(0.001)
 
 
@@ -147,43 +148,67 @@ def test_several_slots_run_several_batches_at_a_time():
     assert [each.answer for each in both] == [[2], [4]]
 
 
-def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_merged():
-    model, started = Model(slots=2), queue.SimpleQueue()
-    gates = collections.defaultdict(threading.Event)  # by a batch's first number
+def beside_three() -> tuple[Model, list[Asking]]:
+    """A model of two slots whose one runs a batch of 3, 4 and 5, and whose other is free."""
+    model = Model(slots=2, max_rows=4)
+    model.begun = queue.SimpleQueue()
+    model.gates = {number: threading.Event() for number in range(1, 10)}  # by the first number
 
     def run(inputs):
         numbers = inputs["x"].tolist()
-        started.put(numbers)
-        assert gates[numbers[0]].wait(30)
+        model.begun.put(numbers)
+        assert model.gates[numbers[0]].wait(30)
         return {"y": 2 * inputs["x"]}
 
-    def asking(*numbers):
-        asked = []
-        for count, number in enumerate(numbers, start=1):
-            asked.append(Asking(model, number))
-            model.waiting(count)
-        return asked
-
     model.queue._run = run
-    one = Asking(model, 1)
-    assert started.get(timeout=30) == [1]
-    two = Asking(model, 2)  # one waits, and the batch that runs has one
-    assert started.get(timeout=30) == [2]
-    three = asking(3, 4, 5)
-    gates[1].set()
-    assert started.get(timeout=30) == [3, 4, 5]
-    gates[2].set()
-    assert (one.answer, two.answer) == ([2], [4])
-    two_wait = asking(6, 7)
-    assert started.empty()
-    last = Asking(model, 8)
-    assert started.get(timeout=30) == [6, 7, 8]
-    lonely = asking(9)
-    gates[3].set()
-    gates[9].set()
-    gates[6].set()
-    assert [each.answer for each in [*three, *two_wait, last, *lonely]] == [
-        [2 * number] for number in range(3, 10)
+    pair = []
+    for number in (1, 2):  # one waits, and the batch beside it has one
+        pair.append(Asking(model, number))
+        assert model.begun.get(timeout=30) == [number]
+    three = []
+    for count, number in enumerate((3, 4, 5), start=1):
+        three.append(Asking(model, number))
+        model.waiting(count)
+    for number in (1, 2):
+        model.gates[number].set()
+    assert model.begun.get(timeout=30) == [3, 4, 5]
+    assert [each.answer for each in pair] == [[2], [4]]
+    return model, three
+
+
+def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_merged():
+    model, three = beside_three()
+    waiting = [Asking(model, 6)]
+    model.waiting(1)
+    waiting.append(Asking(model, 7))
+    model.waiting(2)
+    assert model.begun.empty()
+    waiting.append(Asking(model, 8))
+    assert model.begun.get(timeout=30) == [6, 7, 8]
+    waiting.append(Asking(model, 9))
+    model.waiting(1)
+    model.gates[3].set()
+    assert [each.answer for each in three] == [[6], [8], [10]]
+    assert model.begun.empty()
+    model.gates[6].set()
+    assert model.begun.get(timeout=30) == [9]
+    model.gates[9].set()
+    assert [each.answer for each in waiting] == [[12], [14], [16], [18]]
+
+
+def test_rows_that_fill_a_batch_wait_for_no_more_requests():
+    model, three = beside_three()
+    first = Asking(model, 6, 7)
+    model.waiting(2)
+    assert model.begun.empty()
+    second = Asking(model, 8, 9)
+    assert model.begun.get(timeout=30) == [6, 7, 8, 9]
+    for gate in model.gates.values():
+        gate.set()
+    assert [each.answer for each in (*three, first, second)] == [
+        *([2 * number] for number in (3, 4, 5)),
+        [12, 14],
+        [16, 18],
     ]
 
 

@@ -40,7 +40,8 @@ class Quantizer:
     output channel, an embedding table with one. What goes into a linear map by `rounded_rows`. The
     graph that is exported folds some weights into others, which are then rounded again: the
     query's, the first kernels of cells, key and value of the last layer, the segment table; see
-    `InferenceGraph`.
+    `InferenceGraph`. A map of fewer than 1,024 weights, such as a small classifier, stays in float
+    in the file, and so does what goes into the last layer's key and value.
 
     The training keeps full weights. The forward pass rounds them, and the gradient goes straight
     through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient is 0

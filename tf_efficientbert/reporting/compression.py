@@ -5,7 +5,7 @@ from tf_efficientbert.reporting.formats import finite
 from tf_efficientbert.reporting.markup import Markup
 from tf_efficientbert.reporting.tables import scrolling, table
 
-_SCORE, _ERROR = "dev_", "_standard_error"
+_SCORE = "dev_"
 _COUNTS = ("parameters", "nonzero_parameters", "macs")
 _SIZES = {"zipped float32": "zipped_bytes", "LiteRT int8": "int8_bytes"}
 
@@ -17,13 +17,13 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
         steps: see `compression.compress`; the first is the model before any.
     """
     keys = [key for step in steps for key in step if key.startswith(_SCORE)]
-    metric = next((key for key in keys if not key.endswith(_ERROR)), _SCORE)
+    metric = next((key for key in keys if not key.endswith(formats.ERROR)), _SCORE)
     name = metric.removeprefix(_SCORE)
     head = ["step", f"dev {name.replace('_', ' ')}", "change", "parameters", "not zero", "MACs"]
     rows = [[*head, *_SIZES, "time"]]
     before = None
     for step in steps:
-        value, error = finite(step.get(metric)), finite(step.get(f"{metric}{_ERROR}"))
+        value, error = finite(step.get(metric)), finite(step.get(f"{metric}{formats.ERROR}"))
         change = None if value is None or before is None else value - before
         rows.append(
             [

@@ -5,8 +5,6 @@ from tf_efficientbert.reporting.formats import finite
 from tf_efficientbert.reporting.markup import Child, Markup, element
 from tf_efficientbert.reporting.tables import scrolling, table
 
-_ERROR = "_standard_error"
-
 
 def parity_table(parity: dict) -> Markup:
     """A row a model, a column an exported form; arguments as `parity_rows`."""
@@ -38,19 +36,18 @@ def form_rows(forms: dict, litert: dict) -> list[list[str]]:
         litert: {precision: {"bytes", "latency_ms": {threads: median}}} of the LiteRT files.
     """
     metric = next(filter(formats.is_share, forms.get("keras", {})), "")
-    head = ["form", metric.replace("_", " "), "same answers", "largest difference", "mean"]
-    rows = [[*head, "file", "1 thread", "2 threads"]]
+    head = ["form", metric.replace("_", " "), "same answers", "largest difference"]
+    rows = [[*head, "mean difference", "file", "1 thread", "2 threads"]]
     for form, figures in forms.items():
         file = litert.get(form.removeprefix("litert_"), {})
         latency = file.get("latency_ms", {})
         numbers = (finite(figures.get(name)) for name in ("max_difference", "mean_difference"))
         milliseconds = (finite(latency.get(threads)) for threads in ("1", "2"))
+        error = finite(figures.get(f"{metric}{formats.ERROR}"))
         rows.append(
             [
                 form.replace("_", " "),
-                formats.score(
-                    finite(figures.get(metric)), metric, finite(figures.get(f"{metric}{_ERROR}"))
-                ),
+                formats.score(finite(figures.get(metric)), metric, error),
                 formats.score(finite(figures.get("agreement")), "accuracy"),
                 *(formats.MISSING if n is None else f"{n:.1e}" for n in numbers),
                 formats.megabytes(finite(file.get("bytes"))),
