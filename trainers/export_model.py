@@ -16,10 +16,10 @@ A model that finds answers in a context is compared on questions:
     python -m trainers.export_model --questions=dev-v1.1.json \\
         --model=runs/squad/model --output_dir=runs/export
 
-Or as a Hugging Face folder, runs/export/huggingface:
+Or as a Hugging Face folder, runs/hub/huggingface:
 
     python -m trainers.export_model --format=huggingface \\
-        --model=runs/student/model --output_dir=runs/export
+        --model=runs/student/model --output_dir=runs/hub
 """
 
 from tf_efficientbert.export.exporter import ExportOptions, export

@@ -65,6 +65,7 @@ def _assert_same_answers(ours: TextModel, theirs: TextModel) -> None:
 def test_a_model_that_is_exported_and_loaded_answers_the_same(exported, kind):
     model, folder = exported[kind]
     assert sorted(path.name for path in folder.iterdir()) == _FILES
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
     loaded = load(folder)
     _assert_same_answers(loaded, model)
     assert (loaded.task, loaded.max_tokens) == (model.task, model.max_tokens)

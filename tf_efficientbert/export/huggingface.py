@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.huggingface_card import huggingface_card
@@ -35,7 +35,8 @@ def export_huggingface(model: TextModel, folder: str | Path) -> dict:
     # By this transformers knows that the matrices are PyTorch's.
     metadata = {"format": "pt"} if opens else None
     with replaced_directory(folder) as new:
-        save_file(state_dict(weight_slots(network)), new / WEIGHTS, metadata)
+        # Not by `save_file`, whose file only its owner may read.
+        (new / WEIGHTS).write_bytes(save(state_dict(weight_slots(network)), metadata))
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
         model.tokenizer.save(
             new, tokenizer_class="BertTokenizer", model_max_length=model.max_tokens
