@@ -148,7 +148,7 @@ class BatchQueue:
 
     def _lead(self, leader: _Request) -> None:
         """Runs a batch, hands the slot on, then wakes those it ran for: in this order."""
-        batch, leader.batch = leader.batch, None  # it is in the batch: a cycle would outlive it
+        batch, leader.batch = leader.batch, None  # or each would hold the other
         try:
             self._answer(batch)
         finally:

@@ -17,13 +17,16 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
         steps: see `compression.compress`; the first is the model before any.
     """
     keys = [key for step in steps for key in step if key.startswith(_SCORE)]
-    metric = next((key for key in keys if not key.endswith(formats.ERROR)), _SCORE)
+    metric = next((key for key in keys if not key.endswith(formats.STANDARD_ERROR)), _SCORE)
     name = metric.removeprefix(_SCORE)
     head = ["step", f"dev {name.replace('_', ' ')}", "change", "parameters", "not zero", "MACs"]
     rows = [[*head, *_SIZES, "time"]]
     before = None
     for step in steps:
-        value, error = finite(step.get(metric)), finite(step.get(f"{metric}{formats.ERROR}"))
+        value, error = (
+            finite(step.get(metric)),
+            finite(step.get(f"{metric}{formats.STANDARD_ERROR}")),
+        )
         change = None if value is None or before is None else value - before
         rows.append(
             [

@@ -7,7 +7,7 @@ _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 _ERROR = f"{_SPACE}±{_SPACE}"
 # Scores between 0 (or -1) and 1, which are read in percent.
 _SHARES = ("accuracy", "f1", "matthews", "pearson", "spearman", "exact_match")
-ERROR = "_standard_error"  # ends the key of a score's standard error
+STANDARD_ERROR = "_standard_error"  # ends the key of a score's standard error
 _LARGEST = 1e100  # what is drawn is averaged and scaled, and must not overflow
 
 

@@ -76,14 +76,14 @@ def find(models: list[dict], name: str) -> dict | None:
 
 def _metrics(models: list[dict]) -> list[str]:
     keys = (key for model in models for key in model)
-    scores = (k for k in keys if k.startswith(_SPLITS) and not k.endswith(formats.ERROR))
+    scores = (k for k in keys if k.startswith(_SPLITS) and not k.endswith(formats.STANDARD_ERROR))
     return list(dict.fromkeys(score.split("_", 1)[1] for score in scores))
 
 
 def _score(model: dict, metric: str) -> tuple[float | None, float | None]:
     keys = (f"{split}{metric}" for split in _SPLITS)
     key = next((key for key in keys if key in model), "")
-    value, error = finite(model.get(key)), finite(model.get(f"{key}{formats.ERROR}"))
+    value, error = finite(model.get(key)), finite(model.get(f"{key}{formats.STANDARD_ERROR}"))
     # SQuAD's scores come in per cent.
     if value is not None and formats.is_share(metric) and value > 1:
         return value / 100, None if error is None else error / 100

@@ -43,7 +43,7 @@ def form_rows(forms: dict, litert: dict) -> list[list[str]]:
         latency = file.get("latency_ms", {})
         numbers = (finite(figures.get(name)) for name in ("max_difference", "mean_difference"))
         milliseconds = (finite(latency.get(threads)) for threads in ("1", "2"))
-        error = finite(figures.get(f"{metric}{formats.ERROR}"))
+        error = finite(figures.get(f"{metric}{formats.STANDARD_ERROR}"))
         rows.append(
             [
                 form.replace("_", " "),
