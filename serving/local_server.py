@@ -24,6 +24,9 @@ from tf_efficientbert.options import option
 _log = logging.getLogger("serving")
 
 _SENDING_SECONDS = 1.0  # at least, for answers on their way out
+# The kernel may hand a signal to a thread that happens to be starting another one. Python's handler
+# runs in the main thread all the same, but nothing wakes that one: it has to look.
+_SIGNAL_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,7 +149,8 @@ class LocalServer:
             # In a thread of its own: SIGTERM is not to wait for a large model.
             loading = pool.submit(self._keep_loaded)
             loading.add_done_callback(lambda _: self._stopping.set())
-            self._stopping.wait()
+            while not self._stopping.wait(_SIGNAL_SECONDS):
+                pass
             if loading.done() and loading.exception():
                 raise loading.exception()
             return self._drain()

@@ -1,6 +1,8 @@
 """A local server: as a process of its own, or in this one where only its answers matter."""
 
 import contextlib
+import ctypes
+import os
 import re
 import signal
 import subprocess
@@ -40,6 +42,12 @@ class ServerProcess:
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self._process.send_signal(number)
+
+    def terminate_by_a_thread(self) -> None:
+        """SIGTERM, taken in by the thread that was started last, not by the main one."""
+        threads = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]
+        if ctypes.CDLL(None, use_errno=True).tgkill(self.pid, max(threads), signal.SIGTERM):
+            raise OSError(ctypes.get_errno(), "tgkill")
 
     def wait(self) -> int:
         """Waits for the end; returns the exit status."""

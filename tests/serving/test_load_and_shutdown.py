@@ -108,6 +108,13 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
         assert any("the server is stopping" in error.message for error in clients.errors)
 
 
+def test_a_signal_that_another_thread_takes_in_stops_the_server_too(base, tmp_path):
+    """As the kernel may do it while threads are started: then nothing wakes the main thread."""
+    server = ServerProcess(tmp_path / "log", "--model_name=words", f"--model_base_path={base}")
+    server.terminate_by_a_thread()
+    assert server.wait() == 0
+
+
 def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_stops(base):
     body = json.dumps({"inputs": ["abcdef"]}).encode()
     head = f"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
