@@ -5,6 +5,7 @@ HTTP here, and a handler that runs in the connection's own thread adds no hand-o
 """
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -28,13 +29,18 @@ class _Handler(BaseHTTPRequestHandler):
     server: "HttpServer"
 
     def handle_one_request(self):
-        super().handle_one_request()
-        self.server.set_busy(self.connection, False)
+        """As the library's, but a server that stops does not wait for a request to begin."""
+        if self._begins():
+            super().handle_one_request()
+        else:
+            self.close_connection = True
 
-    def parse_request(self):
-        """As the library's; a request begins with its first line."""
-        self.server.set_busy(self.connection, True)
-        return super().parse_request()
+    def _begins(self) -> bool:
+        """Waits for the first byte of a request; whether it came."""
+        self.connection.settimeout(0)
+        read_already = self.rfile.peek(1)  # behind the request before
+        self.connection.settimeout(self.timeout)
+        return bool(read_already) or self.server.wait_for_byte(self.connection, self.timeout)
 
     def do_POST(self):  # noqa: N802
         body = self._body()
@@ -144,8 +150,9 @@ class HttpServer(ThreadingHTTPServer):
         self.draining = False
         self._max_connections = max_connections
         self._connections: set[socket.socket] = set()
-        self._busy: set[socket.socket] = set()  # those that are in the middle of a request
         self._changed = threading.Condition()
+        # Once the second is closed, the first is at its end for everybody who waits for it.
+        self._end_of_service, self._not_yet = socket.socketpair()
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
@@ -153,21 +160,20 @@ class HttpServer(ThreadingHTTPServer):
     def drain(self, seconds: float) -> bool:
         """Answers what has arrived, then closes; returns whether all was answered in time.
 
-        Connections that the kernel has taken already count as arrived. A request that has begun to
-        arrive is read to its end and answered with "Connection: close"; other connections are read
-        no further.
+        Connections that the kernel has taken already count as arrived. A request of which a byte
+        has arrived is read to its end and answered with "Connection: close"; other connections are
+        closed.
         """
         self.draining = True
         self.shutdown()
         self._take_arrived()
         self.server_close()
-        end = time.monotonic() + seconds
+        self._not_yet.close()
         with self._changed:
-            for connection in self._connections - self._busy:
-                _stop_reading(connection)
-            return self._changed.wait_for(
-                lambda: not self._connections, max(end - time.monotonic(), 0)
-            )
+            answered = self._changed.wait_for(lambda: not self._connections, seconds)
+        if answered:  # else some still look at it
+            self._end_of_service.close()
+        return answered
 
     def _take_arrived(self) -> None:
         self.socket.setblocking(False)
@@ -179,12 +185,13 @@ class HttpServer(ThreadingHTTPServer):
             connection.setblocking(True)
             self.process_request(connection, address)
 
-    def set_busy(self, connection: socket.socket, busy: bool) -> None:
-        """Notes whether a request is arriving, or being answered, on the connection."""
-        with self._changed:
-            (self._busy.add if busy else self._busy.discard)(connection)
-            if self.draining and not busy:  # `drain` found it busy and left it to this
-                _stop_reading(connection)
+    def wait_for_byte(self, connection: socket.socket, seconds: float) -> bool:
+        """Waits until there is something to read, or the server stops; whether there is."""
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        poller.register(self._end_of_service, select.POLLIN)
+        ready = dict(poller.poll(1000 * seconds))
+        return connection.fileno() in ready
 
     # === Hooks of socketserver ===
 
@@ -207,17 +214,10 @@ class HttpServer(ThreadingHTTPServer):
         finally:
             with self._changed:
                 self._connections.discard(request)
-                self._busy.discard(request)
                 self._changed.notify_all()
 
     def handle_error(self, request, client_address):
         pass  # a client that went away; what a request does wrong is answered
-
-
-def _stop_reading(connection: socket.socket) -> None:
-    """What has arrived can still be read; after it the handler sees the end."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RD)
 
 
 def _refuse(connection: socket.socket, most: int) -> None:

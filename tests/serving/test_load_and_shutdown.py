@@ -131,25 +131,42 @@ def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_sto
     assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
 
 
-def test_a_connection_that_was_answered_as_the_drain_began_does_not_hold_it_up(base):
+def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_stops(base):
+    body = json.dumps({"inputs": ["abcdef"]}).encode()
+    head = f"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
     with server_here(model_name="words", model_base_path=str(base)) as server:
+        server._http.shutdown()  # nobody accepts connections any more
+        host, port = server.rest.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as late:
+            late.sendall(head.encode())
+            server.stop()
+            while not server._http.draining:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            late.sendall(body)
+            assert late.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(base):
+    with server_here(model_name="words", model_base_path=str(base), drain_seconds=60) as server:
         client = RestClient(server.rest, "words", retries=0)
         client.predict({"sentences": ["a"]})
-        http = server._http
-        (connection,) = http._connections
-        while connection in http._busy:  # its own thread is about to note the end
-            time.sleep(0.01)
-        http.set_busy(connection, True)  # as between its answer and the note of its end
         server.stop()
-        while not http.draining:
-            time.sleep(0.01)
-        time.sleep(0.2)
-        http.set_busy(connection, False)
         started = time.monotonic()
-        while http._connections and time.monotonic() - started < 20:
+        while server._http._connections and time.monotonic() - started < 20:
             time.sleep(0.01)
-        assert not http._connections
+        assert not server._http._connections
         client.close()
+
+
+def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):
+    get = b"GET /v1/models/words HTTP/1.1\r\n\r\n"
+    with server_here(model_name="words", model_base_path=str(base)) as server:
+        host, port = server.rest.split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(2 * get + get.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            answers = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answers.count(b"HTTP/1.1 200") == 3
 
 
 def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loading(tmp_path):
