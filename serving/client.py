@@ -42,7 +42,7 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         if not (self.text or self.status or self.metadata or self.reload_config):
-            raise UserError("--text is missing: what is the model to be asked?")
+            raise UserError("--text is missing or empty: what is the model to be asked?")
         if self.question and self.second_text:
             raise UserError("--question and --second_text exclude each other")
         if self.reload_config and self.rest:

@@ -42,7 +42,7 @@ class _Model:
     labels: dict[str, int]
     coming_labels: dict[str, int] = dataclasses.field(default_factory=dict)  # as versions load
     versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
-    readable: bool = True  # whether the base path was, at the last look
+    complaint: str = ""  # about the base path, at the last look
 
     @property
     def available(self) -> dict[int, Servable]:
@@ -260,14 +260,16 @@ class ModelRepository:
 
     def _look(self, name: str, model: _Model) -> dict[int, Path] | None:
         """The versions in the base path; None where it cannot be read."""
+        on_disk, complaint = None, ""
         try:
             on_disk = versions_on_disk(model.base_path)
+            if not on_disk:
+                complaint = f"{model.base_path} has no folder that is named by a version's number"
         except OSError as error:
-            if model.readable:  # it is looked for every second, and reported once
-                _log.warning("model %s: %s cannot be read: %s", name, model.base_path, error)
-            model.readable = False
-            return None
-        model.readable = True
+            complaint = f"{model.base_path} cannot be read: {error}"
+        if complaint and complaint != model.complaint:  # found every second, reported once
+            _log.warning("model %s: %s", name, complaint)
+        model.complaint = complaint
         return on_disk
 
     def _try_to_load(self, name: str, model: _Model, number: int, path: Path) -> None:

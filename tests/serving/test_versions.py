@@ -120,6 +120,20 @@ def test_no_request_fails_while_the_version_that_answers_is_taken_back(here, sav
     wait_for_status(here.client, 2, "END")
 
 
+def test_a_base_path_with_nothing_to_serve_is_reported_once(tmp_path, caplog):
+    base = tmp_path / "words"
+    (base / "saved_model").mkdir(parents=True)
+    repository = ModelRepository(load=None)
+    repository.configure(model_server_config("words", str(base)))
+    repository.poll()
+    shutil.rmtree(base)
+    repository.poll()
+    repository.poll()
+    empty, gone = (record.getMessage() for record in caplog.records)
+    assert empty == f"model words: {base} has no folder that is named by a version's number"
+    assert gone.startswith(f"model words: {base} cannot be read:")
+
+
 def test_of_several_versions_that_answer_one_can_be_removed(saved, base):
     config = model_server_config("words", str(base))
     config.model_config_list.config[0].model_version_policy.all.SetInParent()
