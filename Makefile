@@ -26,7 +26,7 @@ run: $(INSTALLED)
 	$(BIN)/python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags $(FLAGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -13,6 +13,7 @@ from serving.client_error import RequestError
 from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
+from tf_efficientbert.quiet_tensorflow import import_tensorflow
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,8 +65,7 @@ def make_client(options: ClientOptions):
     if options.rest:
         from serving.rest_client import RestClient as Client
     else:
-        # Importing the protocol's messages imports TensorFlow, which logs to the terminal.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import_tensorflow()  # which the protocol's messages do, not as quietly
         from serving.grpc_client import GrpcClient as Client
     return Client(
         options.server,

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import os
 import re
 import time
 import urllib.parse
@@ -25,6 +24,7 @@ import numpy as np
 from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
+from tf_efficientbert.quiet_tensorflow import import_tensorflow
 from tf_efficientbert.storage import write_json
 
 _PATIENCE = 30  # seconds
@@ -84,7 +84,7 @@ def load_test(options: LoadTestOptions) -> list[dict]:
 
 
 def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()  # which the protocol's messages do, not as quietly
     import grpc
     from tensorflow_serving.apis import predict_pb2
 

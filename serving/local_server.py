@@ -20,6 +20,7 @@ from serving.batching import BatchingOptions
 from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
+from tf_efficientbert.quiet_tensorflow import import_tensorflow
 
 _log = logging.getLogger("serving")
 
@@ -228,7 +229,8 @@ def _loader(options: ServerOptions, batching, metrics):
 
 def serve(options: ServerOptions) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its errors belong into a server's log
+    import_tensorflow()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _log.addHandler(handler)

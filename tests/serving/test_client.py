@@ -192,7 +192,7 @@ def client_command(*flags: str) -> subprocess.CompletedProcess:
 
 def test_the_command_prints_the_answer(server):
     done = client_command("--rest", f"--server={server.rest}", "--model=words", "--text=abcdef")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["label"] == ["good"]
 
 
@@ -200,7 +200,7 @@ def test_the_command_speaks_grpc_and_classifies(server):
     done = client_command(
         f"--server={server.grpc}", "--model=words", "--text=abcdefgh", "--classify"
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     (row,) = json.loads(done.stdout)
     assert [label for label, _ in row] == ["bad", "good"]
 
@@ -237,7 +237,7 @@ def test_the_command_moves_a_label(tmp_path):
         assert labelled.predict({"sentences": ["a"]})["version"] == [1]
         config.write_text(text.replace("value: 1", "value: 2"))
         done = client_command(f"--server={server.grpc}", f"--reload_config={config}")
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
         assert labelled.predict({"sentences": ["a"]})["version"] == [2]
         labelled.close()
 

@@ -1,0 +1,120 @@
+"""Flags from a dataclass of options, in processes of their own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_COMMAND = '''"""Bakes one loaf.
+
+python -m bake --grams=500
+"""
+import dataclasses
+from tf_efficientbert.command import run_command
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import option
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    grams: int = option(500, "weight of the loaf")
+    salt: float = option(0.02, "share of the flour")
+    flour: str = option("rye", "what it is made of")
+    steam: bool = option(False, "whether the oven steams")
+
+    def __post_init__(self):
+        if self.grams < 1:
+            raise UserError(f"--grams={self.grams}: expected a number above 0")
+
+
+def bake(options):
+    if options.flour == "sand":
+        raise UserError("--flour=sand cannot be baked")
+    if options.flour == "smoke":
+        raise KeyboardInterrupt
+    print(options)
+    return 3 if options.flour == "wet" else None
+
+
+if __name__ == "__main__":
+    run_command(Options, bake, "taken out of the oven")
+'''
+
+
+@pytest.fixture(scope="module")
+def bake(tmp_path_factory):
+    """Runs the command with these arguments."""
+    path = tmp_path_factory.mktemp("commands") / "bake.py"
+    path.write_text(_COMMAND, "utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+    def bake(*arguments):
+        command = [sys.executable, str(path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+
+    return bake
+
+
+def test_flags_become_options_of_their_types(bake):
+    done = bake("--grams=750", "--salt=1e-2", "--flour=spelt", "--steam")
+    assert done.returncode == 0
+    expected = "Options(grams=750, salt=0.01, flour='spelt', steam=True)"
+    assert done.stdout == f"{expected}\n"
+
+
+def test_flags_that_are_not_given_have_the_options_defaults(bake):
+    done = bake("--nosteam", "--flour=")
+    assert "Options(grams=500, salt=0.02, flour='', steam=False)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--grams=0", "error: --grams=0: expected a number above 0\n"),
+        ("--flour=sand", "error: --flour=sand cannot be baked\n"),
+        ("grams=5", "error: unexpected argument 'grams=5': options start with --\n"),
+    ],
+)
+def test_what_a_user_can_put_right_is_one_line_and_status_1(bake, argument, message):
+    done = bake(argument)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+
+
+def test_what_the_command_returns_is_the_exit_status(bake):
+    assert bake("--flour=wet").returncode == 3
+
+
+def test_an_interrupted_command_says_what_that_means(bake):
+    done = bake("--flour=smoke")
+    assert (done.returncode, done.stderr) == (1, "error: taken out of the oven\n")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--gramms=5", "Unknown command line flag 'gramms'. Did you mean: grams"),
+        ("--grams=many", "flag --grams=many: invalid literal"),
+        ("--grams=1.5", "flag --grams=1.5"),
+        ("--salt=pinch", "flag --salt=pinch: could not convert"),
+        ("--steam=perhaps", "flag --steam=perhaps"),
+    ],
+)
+def test_a_flag_that_is_unknown_or_of_another_type_is_refused(bake, argument, message):
+    done = bake(argument)
+    assert done.returncode == 1 and message in done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+
+
+def test_help_shows_what_the_job_does_and_each_flag_with_its_default(bake):
+    text = bake("--help").stdout
+    assert "Bakes one loaf." in text
+    for flag, default, what in (
+        ("--grams", "500", "weight of the loaf"),
+        ("--salt", "0.02", "share of the flour"),
+        ("--flour", "rye", "what it is made of"),
+        ("--[no]steam", "false", "whether the oven steams"),
+    ):
+        start = text.index(f"{flag}: {what}")
+        assert f"(default: '{default}')" in text[start : start + 120]
