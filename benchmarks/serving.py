@@ -137,13 +137,17 @@ def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dic
 
 
 def _load(addresses: dict[str, str]) -> dict[str, list[dict]]:
-    given = {"model": _NAME, "texts": _TEXTS.value, "seconds": _SECONDS.value}
-    return {
-        name: load_test(
-            LoadTestOptions(server=address, rest=name == "rest", clients=_CLIENTS.value, **given)
-        )
-        for name, address in addresses.items()
+    given = {
+        "model": _NAME,
+        "texts": _TEXTS.value,
+        "seconds": _SECONDS.value,
+        "clients": _CLIENTS.value,
     }
+    rows = {}
+    for name, address in addresses.items():
+        options = LoadTestOptions(server=address, rest=name == "rest", **given)
+        rows[name] = list(load_test(options))
+    return rows
 
 
 def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) -> list[dict]:

@@ -15,7 +15,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -71,8 +71,8 @@ Ask = Callable[[bytes], Awaitable[None]]
 Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 
 
-def load_test(options: LoadTestOptions) -> list[dict]:
-    """Measures; returns a row for one client and a row for `clients`.
+def load_test(options: LoadTestOptions) -> Iterator[dict]:
+    """Measures; gives a row for one client, then a row for `clients`.
 
     Raises:
         UserError: the texts cannot be read; a request fails or is not answered.
@@ -80,7 +80,8 @@ def load_test(options: LoadTestOptions) -> list[dict]:
     texts = options.read_texts()
     requests, connect = (_rest if options.rest else _grpc)(options, texts)
     counts = [1] if options.clients == 1 else [1, options.clients]
-    return [asyncio.run(_measure(connect, requests, n, options.seconds)) for n in counts]
+    for count in counts:
+        yield asyncio.run(_measure(connect, requests, count, options.seconds))
 
 
 def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
@@ -185,16 +186,18 @@ async def _measure(connect: Connect, requests: list[bytes], clients: int, second
 
 
 def report(options: LoadTestOptions) -> int:
-    """Prints a table, and writes it where --json says."""
-    rows = load_test(options)
-    first = rows[0]["requests_per_second"]
-    print("clients  requests/s  p50 ms  p99 ms  p99/p50  against one client")
-    for row in rows:
-        row["against_one_client"] = row["requests_per_second"] / first
+    """Prints a table, row by row as they are measured, and writes it where --json says."""
+    rows = []
+    for row in load_test(options):
+        if not rows:
+            print("clients  requests/s  p50 ms  p99 ms  p99/p50  against one client")
+        rows.append(row)
+        row["against_one_client"] = row["requests_per_second"] / rows[0]["requests_per_second"]
         print(
             f"{row['clients']:7d}  {row['requests_per_second']:10.1f}  {row['p50_ms']:6.2f}  "
             f"{row['p99_ms']:6.2f}  {row['p99_ms'] / row['p50_ms']:7.1f}  "
-            f"{row['against_one_client']:.2f}x"
+            f"{row['against_one_client']:.2f}x",
+            flush=True,
         )
     if options.json:
         write_json(options.json, rows)

@@ -259,6 +259,6 @@ def test_a_load_test_that_is_refused_says_why(server, rest):
 
     where = server.rest if rest else server.grpc
     with pytest.raises(UserError, match="nobody"):
-        load_test(LoadTestOptions(server=where, model="nobody", clients=2, seconds=0.2, rest=rest))
+        next(load_test(LoadTestOptions(server=where, model="nobody", seconds=0.2, rest=rest)))
     with pytest.raises(UserError, match="failed|Connect"):
-        load_test(LoadTestOptions(server="127.0.0.1:9", clients=2, seconds=0.2, rest=rest))
+        next(load_test(LoadTestOptions(server="127.0.0.1:9", seconds=0.2, rest=rest)))

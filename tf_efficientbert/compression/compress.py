@@ -139,7 +139,9 @@ class _Compression:
         self._path = run.path / "steps.json"
         written = self._path.exists()
         self.rows: list[dict] = json.loads(self._path.read_text("utf-8")) if written else []
-        self._record(0, _START, {} if written else self._evaluate())
+        if not written:
+            _log.info("scoring the student: %s", _START)
+            self._record(0, _START, self._evaluate())
 
     def take(self, number: int, step: Step) -> list[dict]:
         """Trains with `step` at work; returns the history."""
@@ -243,6 +245,7 @@ class _Compression:
         """Writes down how the student is after a step, unless an earlier process has."""
         if number < len(self.rows):
             return
+        _log.info("measuring the sizes of the student: %s", name)
         with self._as_it_answers():
             sizes = _sizes(self._student)
         dev = {key: value for key, value in figures.items() if key.startswith("dev_")}

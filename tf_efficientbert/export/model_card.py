@@ -11,10 +11,10 @@ def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = N
     """The page, in Markdown.
 
     Args:
-        name: what the server calls the model.
+        name: its title.
         scores: what was measured, by what it is called.
     """
-    sections = [f"# {name}", _facts(model), _asking(model, name), _architecture(model)]
+    sections = [f"# {name}", _facts(model), _asking(model), _architecture(model)]
     if scores:
         lines = "\n".join(f"- {what}: {value}" for what, value in scores.items())
         sections.append(f"## Scores\n\n{lines}")
@@ -51,7 +51,7 @@ def _cut(model: TextModel) -> str:
     return f"the rest is cut{', of the longer text first' if model.task.pair else ''}"
 
 
-def _asking(model: TextModel, name: str) -> str:
+def _asking(model: TextModel) -> str:
     names = text_names(model)
     texts = ", ".join(f"`{text}`" for text in names)
     tokens = ", ".join(f"`{served}`" for served in SERVED_TOKENS.values())
@@ -71,8 +71,10 @@ mask leaves out, and everything from a second `[CLS]` of a row on, counts as pad
 cut at {model.max_tokens} tokens. TF Serving's batching wants one width of all callers: agree on
 one of the lengths above.
 
+MODEL being the name that the server was given for it:
+
     curl -d '{{"instances": [{{{instance}}}]}}' \\
-        http://localhost:8501/v1/models/{name}:predict"""
+        http://localhost:8501/v1/models/MODEL:predict"""
 
 
 def _outputs(model: TextModel) -> tuple[str, str, str]:
