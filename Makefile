@@ -25,6 +25,7 @@ install: $(INSTALLED)
 run: $(INSTALLED)
 	$(BIN)/python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags $(FLAGS)
 
+# In their own order: few but long tests would be the last, with nothing beside them.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -160,9 +160,9 @@ class HttpServer(ThreadingHTTPServer):
     def drain(self, seconds: float) -> bool:
         """Answers what has arrived, then closes; returns whether all was answered in time.
 
-        Connections that the kernel has taken already count as arrived. A request of which a byte
-        has arrived is read to its end and answered with "Connection: close"; other connections are
-        closed.
+        Connections that the kernel has taken already count as arrived. A request of which a byte is
+        there is read to its end and answered with "Connection: close"; what a client has sent
+        behind it, and other connections, are not read.
         """
         self.draining = True
         self.shutdown()

@@ -74,7 +74,7 @@ Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 def load_test(options: LoadTestOptions) -> Iterator[dict]:
     """Measures; gives a row for one client, then a row for `clients`.
 
-    Raises:
+    Raises, as it is iterated:
         UserError: the texts cannot be read; a request fails or is not answered.
     """
     texts = options.read_texts()

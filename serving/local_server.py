@@ -229,7 +229,7 @@ def _loader(options: ServerOptions, batching, metrics):
 
 def serve(options: ServerOptions) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its errors belong into a server's log
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # later errors belong in a server's log
     import_tensorflow()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -44,14 +44,19 @@ class ServerProcess:
         self._process.send_signal(number)
 
     def terminate_by_a_thread(self) -> None:
-        """SIGTERM, taken in by the thread that was started last, not by the main one."""
-        threads = [int(name) for name in os.listdir(f"/proc/{self.pid}/task")]
-        if ctypes.CDLL(None, use_errno=True).tgkill(self.pid, max(threads), signal.SIGTERM):
+        """SIGTERM, taken in by another thread than the main one."""
+        threads = {int(name) for name in os.listdir(f"/proc/{self.pid}/task")} - {self.pid}
+        # The oldest: it does not end in this moment.
+        if ctypes.CDLL(None, use_errno=True).tgkill(self.pid, min(threads), signal.SIGTERM):
             raise OSError(ctypes.get_errno(), "tgkill")
 
     def wait(self) -> int:
         """Waits for the end; returns the exit status."""
-        return self._process.wait(120)
+        try:
+            return self._process.wait(120)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self._process.kill()

@@ -140,8 +140,7 @@ def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_s
         with socket.create_connection((host, int(port)), timeout=30) as late:
             late.sendall(head.encode())
             server.stop()
-            while not server._http.draining:
-                time.sleep(0.01)
+            _wait_until(lambda: server._http.draining)
             time.sleep(0.3)
             late.sendall(body)
             assert late.recv(4096).startswith(b"HTTP/1.1 200")
@@ -151,12 +150,17 @@ def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(bas
     with server_here(model_name="words", model_base_path=str(base), drain_seconds=60) as server:
         client = RestClient(server.rest, "words", retries=0)
         client.predict({"sentences": ["a"]})
+        assert len(server._http._connections) == 1
         server.stop()
-        started = time.monotonic()
-        while server._http._connections and time.monotonic() - started < 20:
-            time.sleep(0.01)
-        assert not server._http._connections
+        _wait_until(lambda: not server._http._connections)
         client.close()
+
+
+def _wait_until(true) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):
