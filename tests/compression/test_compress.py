@@ -80,6 +80,7 @@ def _losses(output_dir):
     return [record["loss"] for step in history.values() for record in step]
 
 
+@pytest.mark.slow
 def test_teachers_that_were_recorded_teach_as_those_asked_at_every_step(folder, finished, tmp_path):
     options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
     compress(options)
@@ -145,13 +146,14 @@ def test_the_losses_of_every_step_are_kept_and_a_finished_run_is_not_repeated(fo
     assert compress(tiny_options(folder, _STEPS, output_dir=str(output_dir))) == result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
     [
         "quantize(int8),drop(1),prune(2:4)",
-        pytest.param("prune(0.5),quantize(int8),drop(1)", marks=pytest.mark.slow),
-        pytest.param("prune(2:4),drop(1),quantize(int8)", marks=pytest.mark.slow),
-        pytest.param("drop(1),quantize(int8),prune(0.5)", marks=pytest.mark.slow),
+        "prune(0.5),quantize(int8),drop(1)",
+        "prune(2:4),drop(1),quantize(int8)",
+        "drop(1),quantize(int8),prune(0.5)",
     ],
 )
 def test_the_steps_may_come_in_any_order(folder, tmp_path, steps):

@@ -211,7 +211,8 @@ def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
 # === recorded teachers ===
 
 
-@pytest.mark.parametrize("hidden_ratio", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
 def test_a_teacher_that_was_recorded_teaches_the_same(saved, tmp_path, hidden_ratio, monkeypatch):
     padded, recorded_batches = TaughtExamples.padded, []
 

@@ -77,6 +77,7 @@ def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp
     _assert_same_training(tmp_path, trained / "supernet")
 
 
+@pytest.mark.slow
 def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained, tmp_path):
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).student("published"),

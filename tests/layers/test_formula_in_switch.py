@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs, small_architecture, small_backbone
@@ -9,6 +10,7 @@ _OF_X = [f"{name}(x)" for name in ACTIVATIONS]
 _OF_TWO = [f"{name}(x,tanh(x))" for name in BINARY_OPERATORS]
 
 
+@pytest.mark.slow
 def test_every_operator_has_its_gradient_where_stack_and_ratio_are_chosen_in_the_graph():
     formulas = [f"linear1_1(gelu(linear1_1({part},wb1)),wb2)" for part in (*_OF_X, *_OF_TWO)]
     backbone = small_backbone(small_architecture(formulas), dropout=0.0)

@@ -64,6 +64,7 @@ def test_a_dropout_mask_follows_from_its_seed_on_jax():
     assert run.returncode == 0, run.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_a_slice_is_chosen_inside_one_graph_on_jax():
     run = _run_on_jax("-c", CHOICES)
     assert run.returncode == 0, run.stderr[-2000:]

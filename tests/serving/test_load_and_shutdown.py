@@ -85,7 +85,13 @@ def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
         assert sum(clients.answers.values()) > 0
 
 
-@pytest.mark.parametrize("batching", ["", ONE_AT_A_TIME], ids=["soon", "longer than its patience"])
+@pytest.mark.parametrize(
+    "batching",
+    [
+        pytest.param("", id="soon"),
+        pytest.param(ONE_AT_A_TIME, id="longer than its patience", marks=pytest.mark.slow),
+    ],
+)
 def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_path, batching):
     flags = ["--model_name=words", f"--model_base_path={base}"]
     if batching:
