@@ -136,6 +136,10 @@ class RestClient:
             raise RequestError("UNAUTHENTICATED", str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
+            # A frame of HTTP/2 begins with a zero byte.
+            if isinstance(error, http.client.BadStatusLine) and error.line.startswith("\0"):
+                text = f"{self._server} does not speak HTTP/1.1: is that the port of gRPC?"
+                raise RequestError("INVALID_ARGUMENT", text) from error
             raise RequestError("UNAVAILABLE", f"{self._server}: {error!r}") from error
         if response.will_close:
             self.close()

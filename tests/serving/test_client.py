@@ -225,6 +225,12 @@ def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
     assert done.stderr.count("\n") == 1
 
 
+def test_rest_at_the_port_of_grpc_is_told_at_once(server):
+    with pytest.raises(RequestError, match="is that the port of gRPC") as error:
+        RestClient(server.grpc, "words").predict({"sentences": ["a"]})
+    assert error.value.code == "INVALID_ARGUMENT"
+
+
 def test_the_command_moves_a_label(tmp_path):
     for version in (1, 2):
         save_words(tmp_path / "words", version)
