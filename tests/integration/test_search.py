@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -305,7 +306,13 @@ def _saved(folder):
     """How far a search is on disk: lines of its journal, and its checkpoints."""
     journal = folder / STUDY
     lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
-    return lines, *sorted(str(path) for path in folder.rglob("step-*"))
+    checkpoints = [
+        os.path.join(place, name)
+        for place, names, _ in os.walk(folder)  # which passes over what is renamed meanwhile
+        for name in names
+        if name.startswith("step-")
+    ]
+    return lines, *sorted(checkpoints)
 
 
 def _command(whole):
