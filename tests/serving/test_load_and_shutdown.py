@@ -22,6 +22,20 @@ max_batch_size { value: 1 }
 max_enqueued_batches { value: 1 }
 num_batch_threads { value: 1 }
 """
+_BODY = json.dumps({"inputs": ["abcdef"]}).encode()
+_HEAD = b"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
+
+
+def _connected(server) -> socket.socket:
+    host, port = server.rest.split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def _wait_until(true) -> None:
+    end = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -122,33 +136,29 @@ def test_a_signal_that_another_thread_takes_in_stops_the_server_too(base, tmp_pa
 
 
 def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_stops(base):
-    body = json.dumps({"inputs": ["abcdef"]}).encode()
-    head = f"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    with server_here(model_name="words", model_base_path=str(base)) as server:
-        host, port = server.rest.split(":")
-        idle, busy = (socket.create_connection((host, int(port)), timeout=30) for _ in range(2))
-        with idle, busy:
-            busy.sendall(head.encode() + body[:5])
-            time.sleep(0.5)  # it is read
-            server.stop()
-            assert idle.recv(100) == b""  # the server stops
-            busy.sendall(body[5:])
-            answer = busy.recv(4096)
+    with (
+        server_here(model_name="words", model_base_path=str(base)) as server,
+        _connected(server) as idle,
+        _connected(server) as busy,
+    ):
+        busy.sendall(_HEAD + _BODY[:5])
+        time.sleep(0.5)  # it is read
+        server.stop()
+        assert idle.recv(100) == b""  # the server stops
+        busy.sendall(_BODY[5:])
+        answer = busy.recv(4096)
     assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
 
 
 def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_stops(base):
-    body = json.dumps({"inputs": ["abcdef"]}).encode()
-    head = f"POST /v1/models/words:predict HTTP/1.1\r\nContent-Length: {len(body)}\r\n\r\n"
     with server_here(model_name="words", model_base_path=str(base)) as server:
         server._http.shutdown()  # nobody accepts connections any more
-        host, port = server.rest.split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as late:
-            late.sendall(head.encode())
+        with _connected(server) as late:
+            late.sendall(_HEAD)
             server.stop()
             _wait_until(lambda: server._http.draining)
             time.sleep(0.3)
-            late.sendall(body)
+            late.sendall(_BODY)
             assert late.recv(4096).startswith(b"HTTP/1.1 200")
 
 
@@ -162,20 +172,14 @@ def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(bas
         client.close()
 
 
-def _wait_until(true) -> None:
-    end = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):
     get = b"GET /v1/models/words HTTP/1.1\r\n\r\n"
-    with server_here(model_name="words", model_base_path=str(base)) as server:
-        host, port = server.rest.split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
-            connection.sendall(2 * get + get.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-            answers = b"".join(iter(lambda: connection.recv(4096), b""))
+    with (
+        server_here(model_name="words", model_base_path=str(base)) as server,
+        _connected(server) as connection,
+    ):
+        connection.sendall(2 * get + get.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        answers = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answers.count(b"HTTP/1.1 200") == 3
 
 
