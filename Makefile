@@ -2,8 +2,10 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Named for what is installed: when that changes the stamp is missing, and the set-up runs again.
+# Stamps are named for what is installed or fetched: when that changes the stamp is missing, and the
+# step runs again.
 INSTALLED := .venv/installed-$(shell cat setup.py pyproject.toml requirements-quickstart.txt | cksum | cut -d ' ' -f 1)
+FETCHED := .venv/fetched-$(shell cksum < tf_efficientbert/data/package_data.py | cut -d ' ' -f 1)
 BUILDIFIER := .venv/buildifier/node_modules/.bin/buildifier
 BUILD_FILES := $(wildcard BUILD */BUILD */*/BUILD */*/*/BUILD)
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
@@ -20,19 +22,19 @@ help:
 	@echo "make build-files rewrite the BUILD files from the imports"
 	@echo "make clean       remove .venv and what was built; runs/ stays"
 
-install: $(INSTALLED)
+install: $(FETCHED)
 
-run: $(INSTALLED)
+run: $(FETCHED)
 	$(BIN)/python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags $(FLAGS)
 
 # In their own order: few but long tests would be the last, with nothing beside them.
-test: $(INSTALLED)
+test: $(FETCHED)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(INSTALLED)
+test-slow: $(FETCHED)
 	$(BIN)/python -m pytest -m slow
 
-bench: $(INSTALLED)
+bench: $(FETCHED)
 	$(BIN)/python -m benchmarks.search --run=runs/quickstart
 	$(BIN)/python -m benchmarks.serving --model=runs/quickstart/export/searched/saved_model
 	$(PIP) install --editable ".[bench]"
@@ -57,8 +59,14 @@ $(INSTALLED):
 	@rm -f .venv/installed-*
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --no-compile --editable ".[test,serving,quant]"
-	@$(PIP) install --no-compile --no-deps --requirement requirements-quickstart.txt
+	@$(PIP) install --no-compile --no-deps --require-hashes --requirement requirements-quickstart.txt
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
+	@touch $@
+
+# What is there already is not downloaded again.
+$(FETCHED): $(INSTALLED)
+	@rm -f .venv/fetched-*
+	@$(BIN)/python -m trainers.fetch_data
 	@touch $@
 
 $(BUILDIFIER): | $(INSTALLED)

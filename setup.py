@@ -10,6 +10,7 @@ CORE = [
     "absl-py==1.4.0",  # tensorflow-model-optimization asks for ~=1.2
     "ai-edge-litert==2.3.0",
     "deap==1.4.4",
+    "importlib-resources==6.5.2",  # tensorflow-datasets needs it, and does not declare it
     "keras==3.15.1",
     "keras-hub==0.32.0",
     "keras-nlp==0.32.0",
@@ -39,6 +40,7 @@ EXTRAS = {
         "sympy==1.14.0",  # ONNX Runtime's preparation for quantization wants it
         "tf2onnx==1.17.0",
     ],
+    "parquet": ["pyarrow==26.0.1"],
     "quant": ["ai-edge-quantizer==0.10.0"],
     "serving": [
         "prometheus-client==0.26.0",
@@ -80,7 +82,6 @@ setup(
     ),
     package_data={
         "serving.web": ["assets/*"],
-        "tf_efficientbert.data": ["shipped/*"],
         "tf_efficientbert.reporting": ["assets/*"],
         "trainers": ["recipes/**/*"],
     },

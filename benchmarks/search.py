@@ -2,7 +2,7 @@
 
     python -m benchmarks.search --run=runs/quickstart --json=search.json
 
-Needs the folder of a finished run on the shipped reviews. Prints medians, in the run's precision:
+Needs the folder of a finished run on the default data. Prints medians, in the run's precision:
 
 - training: examples per second and candidate with one teacher pass for a group, against one
   candidate at a time with a teacher pass of its own, in turns; the group's candidates run in
@@ -66,7 +66,7 @@ def _material(run: Path) -> Material:
     train = TaskData(TaskOptions(task=task.name, max_tokens=teacher.max_tokens)).load("train")
     encoded = teacher.encode(train)
     frozen = teacher.model.rebuilt(dtype=precision.frozen_dtype)
-    passes = TeacherPass(frozen, False, task.num_outputs)
+    passes = TeacherPass(frozen, False, task)
     return Material(
         task=task,
         supernet=supernet.backbone,
@@ -74,7 +74,9 @@ def _material(run: Path) -> Material:
         task_teacher=passes,
         text=encoded,
         train=encoded,
-        objective=Objective(attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True),
+        objective=Objective(
+            attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True, task=task
+        ),
         dropout=0.1,
         dtype=precision.dtype,
         seed=0,

@@ -41,7 +41,7 @@ from serving.servable import Servable
 from tf_efficientbert.storage import write_json
 
 _MODEL = flags.DEFINE_string("model", None, "MODEL folder", required=True)
-_TEXTS = flags.DEFINE_string("texts", "", "file with a text a line; empty for the shipped reviews")
+_TEXTS = flags.DEFINE_string("texts", "", "file with a text a line; empty for film-review snippets")
 _CLIENTS = flags.DEFINE_integer("clients", 32, "clients at a time, compared with one")
 _SECONDS = flags.DEFINE_float("seconds", 20.0, "of each measurement")
 _SWAPS = flags.DEFINE_integer("swaps", 5, "versions that are loaded while one client asks")
@@ -111,9 +111,9 @@ def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dic
     clients = {"grpc": GrpcClient(addresses["grpc"], _NAME)}
     clients["rest"] = RestClient(addresses["rest"], _NAME)
     asks = {
-        "model": lambda text: signature.run({"sentences": np.array([text.encode()], object)}),
+        "model": lambda text: signature.run({"text": np.array([text.encode()], object)}),
         **{
-            name: lambda text, client=client: client.predict({"sentences": [text]})
+            name: lambda text, client=client: client.predict({"text": [text]})
             for name, client in clients.items()
         },
     }
@@ -162,7 +162,7 @@ def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) ->
         times = []
         for turn in range(201):
             start = time.perf_counter()
-            client.predict({"sentences": [texts[turn % len(texts)]]})
+            client.predict({"text": [texts[turn % len(texts)]]})
             times.append(1000 * (time.perf_counter() - start))
         rows.append({"first_ms": times[0], "p50_ms": statistics.median(times[1:])})
         shutil.rmtree(base / str(number - 1))

@@ -103,7 +103,7 @@ def _answer(client, options: ClientOptions):
     if options.question:
         texts = {"question": options.question, "context": options.text}
     else:
-        texts = {"sentences": options.text, "second_sentences": options.second_text}
+        texts = {"text": options.text, "second_text": options.second_text}
     texts = {name: text for name, text in texts.items() if text}
     if options.classify:
         return client.classify([texts], options.signature or "classify")

@@ -3,7 +3,7 @@
     python -m serving.load_test --server=localhost:8500 --model=reviews --clients=32
 
 Every client asks for one text, waits for the answer and asks for the next. The texts are those of
---texts (one a line, or the shipped reviews), the same for every number of clients. The clients
+--texts (one a line, or film-review snippets), the same for every number of clients. The clients
 share one thread, so that they take no more of the server's cores than they must; on the same
 machine they do take a part.
 """
@@ -17,11 +17,12 @@ import time
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from pathlib import Path
 
 import numpy as np
 
 from tf_efficientbert.command import run_command
+from tf_efficientbert.data import snippets
+from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 from tf_efficientbert.quiet_tensorflow import import_tensorflow
@@ -37,9 +38,9 @@ class LoadTestOptions:
 
     server: str = option("localhost:8500", "host:port; of REST with --rest")
     model: str = option("default", "name of the model")
-    input: str = option("sentences", "name of the input that takes the text")
+    input: str = option("text", "name of the input that takes the text")
     signature: str = option("serving_default", "signature to ask")
-    texts: str = option("", "file with a text a line; empty for the shipped reviews")
+    texts: str = option("", "file with a text a line; empty for film-review snippets")
     clients: int = option(32, "clients at a time, compared with one")
     seconds: float = option(10.0, "of each measurement, after a tenth of it to warm up")
     rest: bool = option(False, "REST instead of gRPC")
@@ -51,15 +52,10 @@ class LoadTestOptions:
 
     def read_texts(self) -> list[str]:
         """The texts to ask about, at least one."""
-        try:
-            if self.texts:
-                lines = Path(self.texts).read_text("utf-8").splitlines()
-            else:
-                shipped = Path(__file__).parents[1] / "tf_efficientbert/data/shipped/reviews.tsv"
-                rows = shipped.read_text("utf-8").splitlines()[1:]
-                lines = [row.split("\t")[0] for row in rows]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--texts={self.texts} cannot be read: {error}") from error
+        if self.texts:
+            lines = [line for _, line in read_lines(self.texts)]
+        else:
+            lines, _ = snippets.load("test")
         texts = [line for line in lines if line.strip()]
         if not texts:
             raise UserError(f"--texts={self.texts} has no text")

@@ -56,13 +56,6 @@ def test_every_data_file_is_installed(wheel, folder):
     assert files(folder, "*") - {f"{folder}/BUILD"} - wheel == set()
 
 
-def test_the_texts_of_the_quick_start_are_installed_with_their_attribution(wheel):
-    shipped = "tf_efficientbert/data/shipped"
-    assert {
-        f"{shipped}/{name}" for name in ("reviews.tsv", "novels.txt", "ATTRIBUTION.md")
-    } <= wheel
-
-
 def test_tests_builds_and_caches_are_not_installed(wheel):
     folders = {name.partition("/")[0] for name in wheel}
     assert {folder for folder in folders if not folder.endswith(".dist-info")} == set(PACKAGES)

@@ -8,8 +8,9 @@ from tests.build_files import targets
 ROOMS = (
     "",
     "architecture",
-    "data",
     "layers",
+    "tasks",
+    "data",
     "models",
     "metrics",
     "training",

@@ -10,7 +10,7 @@ from trainers.job import run_job
 def print_predictions(result: dict) -> None:
     """One line a text: label, score, text."""
     for row in result["predictions"]:
-        texts = [row["sentence"], row["second_sentence"]]
+        texts = [row["text"], row["second_text"]]
         print(tab_separated([row["label"], f"{row['score']:.4f}", *filter(None, texts)]))
 
 

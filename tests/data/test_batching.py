@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tf_efficientbert.data import reviews
+from tests import default_task
 from tf_efficientbert.data.batching import (
     EncodedExamples,
     TrainingBatches,
@@ -137,8 +137,8 @@ def test_padding_stops_at_the_most_tokens_that_there_may_be():
     assert examples.padded(np.array([0]))["token_ids"].shape == (1, 8)
 
 
-def test_like_lengths_are_batched_so_that_reviews_waste_a_third_of_random_batching():
-    sentences = reviews.load("train").sentences
+def test_like_lengths_are_batched_so_that_texts_waste_a_third_of_random_batching():
+    sentences = default_task.load("train").texts
     examples = encode(Tokenizer((*_VOCABULARY, *"cdefghijklmnopqrstuvwxyz")), sentences)
     ours = _waste(_epoch(TrainingBatches(examples, 32, seed=0)))
     order = np.random.default_rng(0).permutation(len(examples))

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tf_efficientbert.data import speeches
 from tf_efficientbert.data.corpus import read_sentences, split_sentences
-from tf_efficientbert.data.reviews import SHIPPED
 from tf_efficientbert.errors import UserError
 
 _PARAGRAPHS = {
@@ -43,13 +43,13 @@ def test_cutting_loses_nothing_but_white_space(paragraph):
     assert all(len(piece) >= 20 for piece in pieces[:-1]) and all(pieces)
 
 
-def test_of_the_shipped_novels_every_word_is_read_in_order():
-    text = (SHIPPED / "novels.txt").read_text("utf-8")
-    sentences = read_sentences([SHIPPED / "novels.txt"])
+def test_of_the_speeches_every_word_is_read_in_order():
+    text = "\n".join(speeches.paragraphs())
+    sentences = read_sentences(["speeches"])
     assert " ".join(sentences).split() == text.split()
     assert len(sentences) > 2 * text.count("\n")
     longest = max(len(sentence.split()) for sentence in sentences)
-    assert longest < max(len(line.split()) for line in text.splitlines())
+    assert longest < max(len(line.split()) for line in text.split("\n"))
     assert not any(re.search(r"[a-z]{3}\. [A-Z][a-z]", s[20:-20]) for s in sentences)
 
 

@@ -159,11 +159,11 @@ def test_each_layout_is_read_from_the_root_and_from_the_task_folder(
     path = _write(tmp_path, file, lines)
     for folder, name in [(tmp_path, task), (path.parent, task.lower())]:
         examples = load(folder, name, split)
-        assert examples.sentences[0] == sentence
-        assert (examples.second_sentences or [None])[0] == second
+        assert examples.texts[0] == sentence
+        assert (examples.second_texts or [None])[0] == second
         assert (examples.labels is None) == (labels is None)
         assert labels is None or examples.labels.tolist() == labels
-        dtype = np.float32 if TASKS[task].is_regression else np.int32
+        dtype = np.int32 if TASKS[task].has_classes else np.float32
         assert examples.labels is None or examples.labels.dtype == dtype
 
 
@@ -176,7 +176,7 @@ def test_tasks_are_found_in_any_case():
 def test_label_order_of_the_entailment_tasks_is_the_published_one():
     assert TASKS["RTE"].labels == TASKS["QNLI"].labels == ("entailment", "not_entailment")
     assert TASKS["MNLI"].labels == ("contradiction", "entailment", "neutral")
-    assert TASKS["STS-B"].is_regression
+    assert TASKS["STS-B"].kind == "regression"
 
 
 def test_splits_are_listed_and_an_unknown_one_is_refused(tmp_path):
@@ -204,7 +204,7 @@ _BAD_FILES = {
         [_RTE_HEADER, "0\ta\tb\tentailment", "1\ta\tb\tmaybe"],
         "line 3: label 'maybe' is not one of 'entailment', 'not_entailment'",
     ),
-    "empty sentence": ([_RTE_HEADER, "0\t\tb\tentailment"], "line 2: empty sentence"),
+    "the text is empty": ([_RTE_HEADER, "0\t\tb\tentailment"], "line 2: the text is empty"),
 }
 
 
@@ -226,7 +226,7 @@ def test_torn_rows_of_qqp_are_left_out_with_a_warning_that_counts_them(tmp_path,
     _write(tmp_path, "QQP/train.tsv", lines)
     with caplog.at_level(logging.WARNING):
         examples = load(tmp_path, "QQP", "train")
-    assert (examples.sentences, examples.labels.tolist()) == (("a", "d"), [1, 0])
+    assert (examples.texts, examples.labels.tolist()) == (("a", "d"), [1, 0])
     assert "left out 2 lines without 6 fields, the first is line 3" in caplog.text
 
 
@@ -259,7 +259,7 @@ _REAL_FILES = {
 def test_the_published_files_are_read_whole(task, split):
     expected = _REAL_FILES[task, split]
     examples = load(SHARED_DATA / "glue", task, split)
-    assert (examples.second_sentences is not None) == TASKS[task].pair
+    assert (examples.second_texts is not None) == TASKS[task].pair
     if examples.labels is None:
         assert len(examples) == expected
     else:

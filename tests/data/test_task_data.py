@@ -3,38 +3,38 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tf_efficientbert.data import reviews
+from tf_efficientbert.data import snippets
 from tf_efficientbert.data.glue import TASKS
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 
 _BAD_OPTIONS = {
-    "no train file": ({"task": "custom", "dev_file": "d"}, "--task=custom needs --train_file"),
-    "no dev file": ({"task": "custom", "train_file": "t"}, "--task=custom needs --dev_file"),
-    "labels of a shipped task": ({"labels": "a,b"}, "--labels=a,b goes with --task=custom"),
+    "no file": ({"task": "custom"}, "--task=custom needs --train_file, or --tfds"),
+    "labels of the default task": ({"labels": "a,b"}, "--labels=a,b goes with your own data"),
     "file of a GLUE task": (
         {"task": "RTE", "data_dir": "glue", "test_file": "x.tsv"},
-        "--test_file=x.tsv goes with --task=custom, not --task=RTE",
+        "--test_file=x.tsv goes with your own data, not with --task=RTE",
     ),
     "GLUE without a folder": ({"task": "sst-2"}, "--task=sst-2 needs --data_dir"),
     "unknown task": ({"task": "mood"}, "'mood' is not a GLUE task; the tasks are .*CoLA"),
     "negative limit": ({"limit": -1}, "--limit=-1: expected 0 or more"),
     "too few tokens": ({"max_tokens": 3}, "--max_tokens=3: expected 4 or more"),
+    "shares of 110": ({"split": "80/20/10"}, "--split=80/20/10: expected three per cents"),
+    "shares in words": ({"split": "most/some"}, "--split=most/some: expected three per cents"),
+    "no training share": ({"split": "0/50/50"}, "--split=0/50/50: expected three per cents"),
+    "unknown kind": ({"train_file": "t", "task_kind": "span"}, "--task_kind=span: expected one of"),
+    "unknown metric": ({"metric": "bleu"}, "--metric=bleu: expected one of accuracy"),
+    "unknown bad_rows": (
+        {"train_file": "t", "bad_rows": "drop"},
+        "--bad_rows=drop: expected",
+    ),
+    "two lists of labels": (
+        {"train_file": "t", "labels": "a,b", "labels_file": "l"},
+        "--labels and --labels_file exclude each other",
+    ),
+    "a file and a set": ({"train_file": "t", "tfds": "x"}, "--tfds and --train_file exclude"),
+    "a GLUE folder with a file": ({"train_file": "t", "data_dir": "g"}, "goes with a GLUE task"),
 }
-
-
-@pytest.fixture
-def custom(tmp_path):
-    """Writes train.tsv, dev.tsv, ... as they are given and reads them as a custom task."""
-
-    def custom(files: dict[str, str], **options) -> TaskData:
-        for split, content in files.items():
-            path = tmp_path / f"{split}.tsv"
-            path.write_text(content, "utf-8")
-            options[f"{split}_file"] = str(path)
-        return TaskData(TaskOptions(task="custom", **options))
-
-    return custom
 
 
 @pytest.mark.parametrize(("options", "message"), _BAD_OPTIONS.values(), ids=_BAD_OPTIONS)
@@ -43,11 +43,12 @@ def test_options_that_contradict_each_other_are_refused(options, message):
         TaskOptions(**options)
 
 
-def test_without_options_the_shipped_reviews_are_the_task():
+def test_without_options_the_snippets_are_the_task():
     data = TaskData(TaskOptions())
-    assert data.task == reviews.TASK and data.score_split == "test"
+    assert (data.task.name, data.task.labels) == ("snippets", snippets.LABELS)
+    assert data.score_split == "test"
     for split in ("train", "dev", "test"):
-        assert data.load(split).sentences == reviews.load(split).sentences
+        assert data.load(split).texts == snippets.load(split)[0]
 
 
 def test_a_glue_job_s_input_is_its_task_s_files_and_no_other(tmp_path):
@@ -62,77 +63,17 @@ def test_a_glue_job_s_input_is_its_task_s_files_and_no_other(tmp_path):
     assert field.metadata["part"](TaskOptions()) == ""
 
 
-def test_a_limit_takes_the_first_examples_of_each_split():
-    data = TaskData(TaskOptions(limit=7))
-    for split in ("train", "dev"):
-        ours, whole = data.load(split), reviews.load(split)
-        assert ours.sentences == whole.sentences[:7]
-        np.testing.assert_array_equal(ours.labels, whole.labels[:7])
-    assert len(TaskData(TaskOptions(limit=10**6)).load("dev")) == len(reviews.load("dev"))
+def test_a_limit_draws_alike_each_time_and_of_every_label():
+    drawn = TaskData(TaskOptions(limit=8)).load("train")
+    assert np.bincount(drawn.labels).tolist() == [4, 4]
+    assert drawn.texts == TaskData(TaskOptions(limit=8, max_tokens=64)).load("train").texts
+    assert len(TaskData(TaskOptions(limit=10**6)).load("dev")) == 600
 
 
-_MOODS = "sentence\tlabel\nI like it\tgood\nI don't\tbad\n"
-
-
-def test_a_custom_classification_has_its_classes_in_the_given_order(custom):
-    data = custom({"train": _MOODS, "dev": _MOODS, "test": _MOODS}, labels=" good, bad,")
-    assert (data.task.labels, data.task.pair, data.task.is_regression) == (
-        ("good", "bad"),
-        False,
-        False,
-    )
-    assert data.load("test").labels.tolist() == [0, 1]
-
-
-def test_a_custom_regression_has_no_labels(custom):
-    text = "sentence\tlabel\na\t1.5\nb\t-2\n"
-    data = custom({"train": text, "dev": text})
-    assert data.task.is_regression and data.task.num_outputs == 1
-    assert data.load("dev").labels.tolist() == [1.5, -2.0]
-
-
-def test_a_second_sentence_makes_a_custom_task_one_of_pairs(custom):
-    text = "sentence\tsentence2\tlabel\na\tb\tyes\nc\td\tno\n"
-    data = custom({"train": text, "dev": text}, labels="no,yes", limit=1)
-    assert data.task.pair
-    assert data.load("dev").second_sentences == ("b",)
-
-
-_PAIRS = "sentence\tsentence2\tlabel\na\tb\tgood\n"
-
-
-@pytest.mark.parametrize(
-    ("train", "dev", "expected"),
-    [(_MOODS, _PAIRS, "single sentences"), (_PAIRS, _MOODS, "pairs")],
-)
-def test_the_splits_of_a_custom_task_all_have_pairs_or_none_has(custom, train, dev, expected):
-    data = custom({"train": train, "dev": dev}, labels="good,bad")
-    with pytest.raises(UserError, match=rf"dev\.tsv: expected {expected}"):
-        data.load("dev")
-
-
-def test_what_is_wrong_in_a_custom_file_is_named_with_its_line(custom):
-    data = custom({"train": _MOODS, "dev": _MOODS + "so so\tmeh\n"}, labels="good,bad")
-    with pytest.raises(UserError, match=r"dev\.tsv, line 4: label 'meh' is not one of"):
-        data.load("dev")
-
-
-@pytest.mark.parametrize(("labels", "shown"), [("good,bad,good", "'good', 'bad', 'good'")])
-def test_labels_that_are_no_set_are_refused(custom, labels, shown):
-    with pytest.raises(UserError, match=shown):
-        custom({"train": _MOODS, "dev": _MOODS}, labels=labels)
-
-
-def test_a_custom_task_without_a_test_file_is_scored_on_dev(custom):
-    data = custom({"train": _MOODS, "dev": _MOODS}, labels="good,bad")
-    assert data.score_split == "dev"
-    with pytest.raises(UserError, match="--test_file is missing"):
-        data.load("test")
-
-
-def test_a_custom_task_with_a_test_file_is_scored_on_it(custom):
-    data = custom(dict.fromkeys(("train", "dev", "test"), _MOODS), labels="good,bad")
-    assert data.score_split == "test"
+def test_the_metric_that_is_asked_for_comes_first():
+    assert TaskData(TaskOptions(metric="macro_f1")).task.metrics == ("macro_f1", "accuracy")
+    with pytest.raises(UserError, match="metric 'pearson' does not go with classification"):
+        TaskData(TaskOptions(metric="pearson"))
 
 
 def test_a_glue_task_is_read_from_its_folder_and_scored_on_dev(tmp_path):
@@ -142,7 +83,7 @@ def test_a_glue_task_is_read_from_its_folder_and_scored_on_dev(tmp_path):
     (tmp_path / "SST-2" / "test.tsv").write_text("index\tsentence\n0\tso\n", "utf-8")
     data = TaskData(TaskOptions(task="sst-2", data_dir=str(tmp_path)))
     assert data.task == TASKS["SST-2"] and data.score_split == "dev"
-    assert data.load("train").sentences == ("fun ", "dull")
+    assert data.load("train").texts == ("fun ", "dull")
     assert data.load("dev").labels.tolist() == [0]
     assert data.load("test").labels is None
 
@@ -151,3 +92,5 @@ def test_a_glue_folder_without_the_task_is_named(tmp_path):
     data = TaskData(TaskOptions(task="RTE", data_dir=str(tmp_path)))
     with pytest.raises(UserError, match=f"RTE train: there is neither {tmp_path}/RTE/train.tsv"):
         data.load("train")
+    with pytest.raises(UserError, match="RTE has no split 'dev_mismatched': train, dev, test"):
+        data.load("dev_mismatched")

@@ -11,6 +11,7 @@ from tests.models.small_models import (
     small_task_model,
     weight_values,
 )
+from tests.models.small_text_models import TASKS
 from tf_efficientbert.architecture import CellSpec
 from tf_efficientbert.distillation.inheritance import inherit, new_student
 
@@ -172,14 +173,16 @@ def test_what_cannot_be_inherited_is_named_and_the_child_is_left_as_it_was(
 def test_of_a_supernet_that_learned_the_task_the_head_is_inherited_too():
     parent = small_task_model(architecture=small_architecture().supernet(), fit_size=10)
     children = {
-        width: new_student(small_architecture(hidden_size=width), parent, 3, dropout=0.0)
+        width: new_student(
+            small_architecture(hidden_size=width), parent, TASKS["classification"], dropout=0.0
+        )
         for width in (24, 12)
     }
     for child in children.values():
         for target, source in zip(child.head.weights, parent.head.weights, strict=True):
             _assert_cut(target, source)
         _assert_cut(child.backbone.attentions[0].query.kernel, _first_query(parent))
-    fresh = new_student(small_architecture(), parent.backbone, 3, dropout=0.0)
+    fresh = new_student(small_architecture(), parent.backbone, TASKS["classification"], dropout=0.0)
     for target, source in zip(fresh.head.weights, parent.head.weights, strict=True):
         assert not np.array_equal(target.numpy(), source.numpy())
 

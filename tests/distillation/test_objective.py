@@ -8,6 +8,7 @@ from tests.models.small_models import (
     small_backbone,
     small_task_model,
 )
+from tests.models.small_text_models import TASKS
 from tf_efficientbert.distillation.losses import (
     attention_loss,
     hidden_loss,
@@ -15,6 +16,7 @@ from tf_efficientbert.distillation.losses import (
     span_loss,
 )
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.tasks import Span
 
 _LABELS = np.array([0.5, -1.0, 2.0], np.float32)
 _TEACHER = small_architecture(hidden_size=20, num_heads=4, embedding="bert")
@@ -58,7 +60,7 @@ def _floats(losses):
 )
 def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     pair = pairs["classification"]
-    losses = _floats(Objective(**ratios).losses(*pair, _batch()))
+    losses = _floats(Objective(task=TASKS["classification"], **ratios).losses(*pair, _batch()))
     attention, hidden, theirs, ours = _expected(pair)
     prediction = float(prediction_loss(theirs["logits"], ours["logits"]))
     terms = {"attention": attention, "hidden": hidden, "prediction": prediction}
@@ -80,7 +82,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     ids=lambda given: str(given) if isinstance(given, dict) else "",  # a set's order varies
 )
 def test_a_term_of_weight_zero_is_left_out(pairs, ratios, terms):
-    losses = Objective(**ratios).losses(*pairs["classification"], _batch())
+    losses = Objective(task=TASKS["classification"], **ratios).losses(
+        *pairs["classification"], _batch()
+    )
     assert losses.keys() == {"loss", *terms}
 
 
@@ -130,7 +134,7 @@ def test_padding_can_be_left_out_of_the_hidden_and_attention_losses(pairs):
 
 def test_a_regression_learns_from_the_labels_and_not_from_the_teacher(pairs):
     teacher, student = pairs["regression"]
-    losses = Objective().losses(teacher, student, _batch())
+    losses = Objective(task=TASKS["regression"]).losses(teacher, student, _batch())
     predictions = np.asarray(student(random_inputs())["logits"])
     expected = np.mean((_LABELS - predictions) ** 2)
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
@@ -145,26 +149,27 @@ def test_temperature_and_sum_over_classes_reach_the_prediction_loss(pairs):
         return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
 
     expected = -np.mean(np.sum(softmax(theirs / 2) * np.log(softmax(ours / 2)), -1))
-    objective = Objective(temperature=2.0, sum_over_classes=True)
+    objective = Objective(temperature=2.0, sum_over_classes=True, task=TASKS["classification"])
     losses = objective.losses(*pairs["classification"], _batch())
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("mask_first", [True, False])
-def test_a_span_model_learns_where_the_teacher_lets_answers_start_and_end(pairs, mask_first):
+@pytest.mark.parametrize("unanswerable", [True, False])
+def test_a_span_model_learns_where_the_teacher_lets_answers_start_and_end(pairs, unanswerable):
     logits = [
         (outputs["start_logits"], outputs["end_logits"])
         for outputs in (model(random_inputs()) for model in pairs["span"])
     ]
-    expected = float(span_loss(*logits, random_inputs()["padding_mask"], mask_first))
-    losses = Objective(mask_first=mask_first).losses(*pairs["span"], random_inputs())
+    expected = float(span_loss(*logits, random_inputs()["padding_mask"], not unanswerable))
+    task = Span("squad", may_be_unanswerable=unanswerable)
+    losses = Objective(task=task).losses(*pairs["span"], random_inputs())
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_teacher_gets_no_gradient_and_the_student_does(pairs):
     teacher, student = pairs["classification"]
     with tf.GradientTape() as tape:
-        loss = Objective().losses(teacher, student, _batch())["loss"]
+        loss = Objective(task=TASKS["classification"]).losses(teacher, student, _batch())["loss"]
     sources = [
         [weight.value for weight in model.trainable_variables] for model in (teacher, student)
     ]

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.small_models import small_architecture, small_backbone, small_task_model
+from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
@@ -19,8 +20,8 @@ _EXAMPLES = tiny_examples(50)
 def _teacher(kind="classification", dtype="float32"):
     architecture = small_architecture(embedding="bert")
     if kind == "text":
-        return small_backbone(architecture, dtype=dtype), 3
-    return small_task_model(kind, architecture, dtype=dtype), 1 if kind == "regression" else 3
+        return small_backbone(architecture, dtype=dtype), TASKS["classification"]
+    return small_task_model(kind, architecture, dtype=dtype), TASKS[kind]
 
 
 def _tensors(batch):
@@ -30,8 +31,8 @@ def _tensors(batch):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["classification", "regression", "text"])
 def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
-    model, outputs = _teacher(kind, dtype)
-    teacher = TeacherPass(model, False, outputs)
+    model, task = _teacher(kind, dtype)
+    teacher = TeacherPass(model, False, task)
     taught = teacher.recorded(_EXAMPLES, 2.0, True, 1.0)
     asked_of, recorded_in = (TrainingBatches(e, 8, seed=5) for e in (_EXAMPLES, taught))
     tolerance = 1e-5 if dtype == "float32" else 0.05
@@ -55,8 +56,8 @@ def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
 
 
 def test_it_is_recorded_alike_each_time():
-    model, outputs = _teacher()
-    batches = [TeacherPass(model, False, outputs).recorded(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
+    model, task = _teacher()
+    batches = [TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
     one, two = (outputs_in(taught.padded(np.arange(50))) for taught in batches)
     np.testing.assert_array_equal(one["logits"], two["logits"])
     np.testing.assert_array_equal(one["hidden_states"], two["hidden_states"])
@@ -70,16 +71,16 @@ def test_it_is_recorded_alike_each_time():
 def test_what_cannot_be_kept_or_is_asked_once_is_not_recorded(
     attention, epochs, real_tokens_only, memory, caplog
 ):
-    model, outputs = _teacher()
-    teacher = TeacherPass(model, attention, outputs)
+    model, task = _teacher()
+    teacher = TeacherPass(model, attention, task)
     with caplog.at_level(logging.INFO, "tf_efficientbert"):
         assert teacher.recorded(_EXAMPLES, epochs, real_tokens_only, memory) is _EXAMPLES
     assert ("--teacher_memory_gb=1e-07" in caplog.text) == (memory == 1e-7)
 
 
 def test_the_memory_is_what_the_hidden_states_take():
-    model, outputs = _teacher()
-    teacher = TeacherPass(model, False, outputs)
+    model, task = _teacher()
+    teacher = TeacherPass(model, False, task)
     layers = model.backbone.architecture.num_layers + 1
     needed = len(_EXAMPLES.token_ids) * layers * 24 * 4 / 1e9
     assert teacher.recorded(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
@@ -88,8 +89,8 @@ def test_the_memory_is_what_the_hidden_states_take():
 
 
 def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padding():
-    model, outputs = _teacher()
-    taught = TeacherPass(model, False, outputs, with_hidden=False).recorded(
+    model, task = _teacher()
+    taught = TeacherPass(model, False, task, with_hidden=False).recorded(
         _EXAMPLES, 2.0, real_tokens_only=False, memory_gb=1e-9
     )
     batch = taught.padded(np.arange(8))
@@ -103,9 +104,9 @@ def test_too_little_memory_is_told_with_the_flag(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(TaughtExamples, "_keep", none_left)
-    model, outputs = _teacher()
+    model, task = _teacher()
     with pytest.raises(UserError, match="lower --teacher_memory_gb"):
-        TeacherPass(model, False, outputs).recorded(_EXAMPLES, 2.0, True, 1.0)
+        TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0)
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])

@@ -4,7 +4,7 @@ import pytest
 from tests.export.exported import SLICED, TEACHER
 from tests.models.small_models import MAX_POSITIONS, small_task_model
 from tests.models.small_text_models import TASKS, VOCABULARY, small_examples, small_text_model
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import DEFAULT_PRECISIONS, LiteRtModel, export_litert

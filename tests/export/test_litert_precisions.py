@@ -1,12 +1,12 @@
-"""Every precision, in files of several lengths, on the shipped reviews."""
+"""Every precision, in files of several lengths, on real texts."""
 
 import numpy as np
 import pytest
 
+from tests import default_task
 from tests.models.small_models import small_architecture, small_task_model
 from tf_efficientbert.architecture import Architecture
-from tf_efficientbert.data import reviews
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.export.flatbuffer import unpack
 from tf_efficientbert.export.litert import PRECISIONS, LiteRtModel, export_litert
@@ -23,7 +23,7 @@ _SIZE = {"float16": 0.6, "int8": 0.35, "int8_static": 0.4, "int4": 0.3}
 @pytest.fixture(scope="module")
 def model():
     """A wide random network that reads real words."""
-    sentences = reviews.load("train").sentences
+    sentences = default_task.load("train").texts
     letters = sorted(set("".join(sentences).lower()) - {" "})
     words = sorted({word for sentence in sentences for word in sentence.lower().split()})
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *(f"##{c}" for c in letters), *words]
@@ -39,19 +39,19 @@ def model():
     for weight in network.weights:
         if len(weight.shape) == 2:  # at this width, or a softmax picks a single token
             weight.assign(weight * 0.5)
-    return TextModel(network, Tokenizer(vocabulary), reviews.TASK, _MAX_TOKENS)
+    return TextModel(network, Tokenizer(vocabulary), default_task.default_task(), _MAX_TOKENS)
 
 
 @pytest.fixture(scope="module")
 def files(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("precisions")
-    calibration = model.encode(reviews.load("dev"))
+    calibration = model.encode(default_task.load("dev").first(200))
     return export_litert(model, folder, _MAX_TOKENS, PRECISIONS, calibration)
 
 
 @pytest.fixture(scope="module")
 def encoded(model):
-    return model.encode(reviews.load("test").first(60))
+    return model.encode(default_task.load("test").first(60))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -113,7 +113,7 @@ def test_the_paper_s_student_with_four_lengths_is_as_small_as_promised(tmp_path)
         EfficientBert(architecture), ClassificationHead(architecture.hidden_size, 2)
     )
     vocabulary = [*("[PAD]", "[UNK]", "[CLS]", "[SEP]"), *(f"word{n}" for n in range(30522 - 4))]
-    model = TextModel(network, Tokenizer(vocabulary), reviews.TASK, 384)
+    model = TextModel(network, Tokenizer(vocabulary), default_task.default_task(), 384)
     files = export_litert(model, tmp_path, 384, ("int8", "int4"), None)
     assert files["int8"].stat().st_size <= 17e6
     assert files["int4"].stat().st_size <= 10e6

@@ -3,7 +3,7 @@ import pytest
 
 from tests.export.exported import PADDED, SLICED, TEACHER
 from tests.models.small_text_models import small_examples, small_text_model
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_text import LiteRtTextModel, export_litert_text
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tests.models.small_models import small_architecture, small_task_model
 from tests.models.small_text_models import VOCABULARY
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.export.model_card import model_card
 from tf_efficientbert.export.question_signatures import best_span

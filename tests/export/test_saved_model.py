@@ -62,7 +62,7 @@ _ANSWERS = ("serving_default", "tokens", "serving_examples")
 
 
 def _texts(examples):
-    return dict(zip(("sentences", "second_sentences"), examples.texts, strict=False))
+    return dict(zip(("text", "second_text"), examples.columns, strict=False))
 
 
 @pytest.fixture(scope="module")

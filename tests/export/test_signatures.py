@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.export.long_models import BUCKETS, long_model
 from tests.models.small_text_models import TASKS
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.export.buckets import buckets_for
 from tf_efficientbert.export.signature import SERVED_TOKENS
 from tf_efficientbert.export.signatures import signatures
@@ -142,7 +142,7 @@ def test_token_ids_no_text_has_are_refused(asked, tokens, message):
 
 
 def _ask(graphs, kind, signature, texts):
-    names = ("sentences", "second_sentences")[: 2 if kind == "pair" else 1]
+    names = ("text", "second_text")[: 2 if kind == "pair" else 1]
     if signature == "serving_default":
         return graphs[signature](*[tf.constant(texts)] * len(names))["logits"].numpy()
     rows = [as_example(dict.fromkeys(names, text)).SerializeToString() for text in texts]
@@ -171,8 +171,8 @@ def test_odd_text_is_answered_as_by_keras(asked):
 
 def test_what_is_no_example_or_lacks_a_text_is_refused(asked):
     _, graphs = asked["pair"]
-    half = as_example({"sentences": "word1"}).SerializeToString()
-    with pytest.raises(tf.errors.InvalidArgumentError, match="second_sentences"):
+    half = as_example({"text": "word1"}).SerializeToString()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="second_text"):
         graphs["serving_examples"](tf.constant([half]))
     with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse"):
         graphs["classify"](tf.constant([b"no example"]))

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import default_task
 from tests.export.exported import TEACHER
 from tests.models.small_models import randomize
 from tests.models.small_text_models import small_examples, small_text_model
-from tf_efficientbert.data import reviews
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.export.huggingface import export_huggingface
-from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.tasks import Classification, ClassificationHead
 
 pytestmark = [
     pytest.mark.slow,
@@ -88,17 +88,17 @@ def python() -> str:
 
 
 def _minilm() -> tuple[TextModel, Examples]:
-    """The default teacher with a random head, and real reviews."""
+    """The default teacher with a random head, and real texts."""
     pretrained = load_teacher(find_teacher())
     head = ClassificationHead(pretrained.backbone.architecture.hidden_size, 2)
     model = TaskModel(pretrained.backbone, head)
     randomize(head)
     head.pooler.set_weights([pretrained.pooler_kernel, pretrained.pooler_bias])
     tokenizer = Tokenizer.from_folder(find_teacher())
-    given = reviews.load("test").first(100)
+    given = default_task.load("test").first(100)
     odd = ("", "Ça coûte 3 €!? naïve, Ünïcödé", "日本語 text", "a" * 150, "so good " * 100)
-    examples = Examples((*given.sentences, *odd), None, None)
-    return TextModel(model, tokenizer, reviews.TASK), examples
+    examples = Examples((*given.texts, *odd), None, None)
+    return TextModel(model, tokenizer, default_task.default_task()), examples
 
 
 def _minilm_on_pairs() -> tuple[TextModel, Examples]:
@@ -108,8 +108,8 @@ def _minilm_on_pairs() -> tuple[TextModel, Examples]:
     longer, we to the first; of 25 tokens an even 22 are left.
     """
     model, examples = _minilm()
-    task = Task("custom", reviews.TASK.labels, pair=True)
-    texts = tuple(text for text in examples.sentences if text)
+    task = Classification("custom", default_task.default_task().labels, pair=True)
+    texts = tuple(text for text in examples.texts if text)
     pairs = Examples(texts, texts[::-1], None)
     return TextModel(model.model, model.tokenizer, task, max_tokens=25), pairs
 
@@ -134,7 +134,7 @@ def answered(python, tmp_path_factory):
     made = {kind: make() for kind, make in _MAKERS.items()}
     for kind, (model, examples) in made.items():
         export_huggingface(model, root / kind / "model")
-        texts = [examples.sentences, examples.second_sentences]
+        texts = [examples.texts, examples.second_texts]
         (root / kind / "texts.json").write_text(json.dumps(texts), "utf-8")
     command = [python, "-c", _OPEN, *(str(root / kind) for kind in made)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
@@ -154,9 +154,9 @@ def test_the_folder_opens_as_a_bert_with_its_head_and_nothing_is_missing(case):
     model, _, answers, _ = case
     assert answers["class"] == "BertForSequenceClassification"
     assert not any(answers["complaints"].values()), answers["complaints"]
-    assert answers["num_labels"] == model.task.num_outputs
+    assert answers["num_labels"] == len(model.task.labels)
     assert answers["max_tokens"] == model.max_tokens
-    if model.task.is_regression:
+    if not model.task.has_classes:
         assert answers["problem_type"] == "regression"
     else:
         assert tuple(answers["labels"].values()) == model.labels
@@ -168,7 +168,7 @@ def test_its_tokenizer_gives_our_ids(case):
     ours = np.split(encoded.token_ids, encoded.offsets[1:-1])
     different = [
         text
-        for text, mine, theirs in zip(examples.sentences, ours, answers["ids"], strict=True)
+        for text, mine, theirs in zip(examples.texts, ours, answers["ids"], strict=True)
         if mine.tolist() != theirs
     ]
     assert not different

@@ -11,7 +11,7 @@ from tests.models.small_text_models import TASKS, small_examples
 from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.warm_up_requests import FILE, write_warm_up_requests
 
-_TEXTS = ("sentences", "second_sentences")
+_TEXTS = ("text", "second_text")
 _REQUESTS = {
     "serving_default": "predict_log",
     "tokens": "predict_log",
@@ -62,7 +62,7 @@ def test_requests_cover_every_signature_and_bucket(warmed):
     covered = Counter()
     for name, columns, lengths in requests:
         if columns is not None:
-            texts = (columns["sentences"], columns.get("second_sentences"))
+            texts = (columns["text"], columns.get("second_text"))
             lengths = model.tokenizer.encode(*texts, max_tokens=10_000)[0].row_lengths().numpy()
         (length,) = set(lengths)
         covered[name, length] += 1
@@ -74,7 +74,7 @@ def test_requests_are_made_of_the_sentences(warmed):
     for _, columns, lengths in requests:
         if lengths is None:
             # By name: a request's inputs come in any order.
-            for name, sentences in zip(_TEXTS, examples.texts, strict=False):
+            for name, sentences in zip(_TEXTS, examples.columns, strict=False):
                 endless = " ".join(sentences * 60)
                 assert all(text.decode() in endless for text in columns[name])
 

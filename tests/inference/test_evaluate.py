@@ -34,7 +34,7 @@ def options(folders, files, tmp_path):
 def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, kind):
     model, known = models[kind], examples[kind]
     scores = evaluate(options(kind))
-    answers = model.predict(known.sentences, known.second_sentences)
+    answers = model.predict(known.sentences, known.second_texts)
     if kind == "regression":
         expected = glue.compute("regression", [answer.score for answer in answers], known.labels)
     else:

@@ -16,7 +16,7 @@ def test_one_text_is_answered_as_by_the_model(folders, models):
     (expected,) = models["classification"].predict(["word1 word2"])
     assert answer == {
         "sentence": "word1 word2",
-        "second_sentence": "",
+        "second_text": "",
         "label": expected.label,
         "score": pytest.approx(expected.score),
     }
@@ -25,7 +25,7 @@ def test_one_text_is_answered_as_by_the_model(folders, models):
 def test_a_pair_is_answered_as_by_the_model(folders, models):
     (answer,) = _asked(folders, "pair", text="word1", second_text="word2 word3")
     (expected,) = models["pair"].predict(["word1"], ["word2 word3"])
-    assert (answer["sentence"], answer["second_sentence"]) == ("word1", "word2 word3")
+    assert (answer["sentence"], answer["second_text"]) == ("word1", "word2 word3")
     assert (answer["label"], answer["score"]) == (expected.label, pytest.approx(expected.score))
 
 
@@ -33,7 +33,7 @@ def test_a_pair_is_answered_as_by_the_model(folders, models):
 def test_a_file_is_answered_line_by_line_labels_or_not(folders, models, examples, files, kind):
     known = examples[kind]
     answers = _asked(folders, kind, input_file=files[kind])
-    expected = models[kind].predict(known.sentences, known.second_sentences)
+    expected = models[kind].predict(known.sentences, known.second_texts)
     assert [answer["sentence"] for answer in answers] == list(known.sentences)
     assert [answer["label"] for answer in answers] == [e.label for e in expected]
     assert [a["score"] for a in answers] == pytest.approx([e.score for e in expected], abs=1e-5)
@@ -44,7 +44,7 @@ def test_with_an_output_directory_the_answers_are_a_table_too(folders, files, tm
     answers = _asked(folders, "pair", input_file=files["pair"], output_dir=out)
     lines = (tmp_path / "out" / "predictions.tsv").read_text("utf-8").splitlines()
     rows = [line.split("\t") for line in lines]
-    assert rows[0] == ["sentence", "second_sentence", "label", "score"]
+    assert rows[0] == ["sentence", "second_text", "label", "score"]
     assert rows[1:] == [[str(value) for value in answer.values()] for answer in answers]
     assert _asked(folders, "pair", input_file=files["pair"], output_dir=out) == answers
 

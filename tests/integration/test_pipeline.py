@@ -26,7 +26,7 @@ def _files(folder):
 
 def test_the_report_is_about_the_test_sentences_of_the_task(finished_run):
     _, report, _ = finished_run
-    assert (report["task"], report["split"], report["examples"]) == ("reviews", "test", SENTENCES)
+    assert (report["task"], report["split"], report["examples"]) == ("snippets", "test", SENTENCES)
     assert [model["name"] for model in report["models"]] == list(_MODELS)
 
 

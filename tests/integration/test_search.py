@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import default_task
 from tests.integration.toy import (
     SENTENCES,
     as_flags,
@@ -22,7 +23,6 @@ from tests.integration.toy import (
 )
 from tests.models.small_text_models import write_examples
 from tf_efficientbert.architecture import Architecture
-from tf_efficientbert.data import reviews
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up
 from tf_efficientbert.errors import UserError
@@ -78,7 +78,9 @@ def options(bert, tmp_path_factory):
     """options(output_dir, **changes): of a search whose teacher and supernet are there."""
     folder = tmp_path_factory.mktemp("search")
     train = write_examples(
-        folder / "train.tsv", reviews.TASK, reviews.load("train").first(SENTENCES)
+        folder / "train.tsv",
+        default_task.default_task(),
+        default_task.load("train").first(SENTENCES),
     )
     task = {"task": "custom", "labels": "negative,positive", "max_tokens": 64}
     fine_tune(

@@ -1,4 +1,4 @@
-"""The whole road at a size of seconds: a made-up BERT of two layers teaches."""
+"""The pipeline at a size of seconds: a made-up BERT of two layers teaches."""
 
 import dataclasses
 import os
@@ -9,8 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from tests import default_task
 from tests.models.huggingface_folder import CONFIG, random_weights, write_folder
-from tf_efficientbert.data import reviews
 from tf_efficientbert.pipeline.options import PipelineOptions
 
 SENTENCES = 48
@@ -20,8 +20,8 @@ _DEADLINE = 1800  # seconds, on a machine that may be busy
 
 
 def write_bert(folder: Path) -> Path:
-    """A folder as Hugging Face's, whose vocabulary has the shipped reviews' frequent words."""
-    sentences = reviews.load("train").sentences
+    """A folder as Hugging Face's, whose vocabulary has the default task's frequent words."""
+    sentences = default_task.load("train").texts
     counts = Counter(word for text in sentences for word in re.findall("[a-z]+", text.lower()))
     words = sorted(word for word, count in counts.items() if count >= 5 and len(word) > 1)
     letters = [chr(code) for code in range(33, 127) if not chr(code).isupper()]

@@ -12,9 +12,9 @@ import numpy as np
 
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.heads import ClassificationHead, SpanHead
 from tf_efficientbert.models.reference_weights import load_reference_weights
 from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.tasks import ClassificationHead, SpanHead
 
 GOLDEN = Path(__file__).parent.parent / "fixtures" / "golden"
 

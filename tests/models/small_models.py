@@ -4,8 +4,8 @@ import numpy as np
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.heads import ClassificationHead, SpanHead
 from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.tasks import ClassificationHead, SpanHead
 
 VOCABULARY_SIZE = 40
 MAX_POSITIONS = 16
@@ -30,13 +30,13 @@ def small_backbone(architecture=None, seed=0, **arguments) -> EfficientBert:
 
 
 def small_task_model(kind="classification", architecture=None, seed=0, **arguments) -> TaskModel:
-    """A classification of three classes, a regression or a span model."""
+    """A classification or multi-label model of three classes, a regression or a span model."""
     backbone = small_backbone(architecture, seed, **arguments)
     width, dtype = backbone.architecture.hidden_size, arguments.get("dtype")
     if kind == "span":
         head = SpanHead(width, dtype=dtype)
     else:
-        head = ClassificationHead(width, {"classification": 3, "regression": 1}[kind], dtype=dtype)
+        head = ClassificationHead(width, 1 if kind == "regression" else 3, dtype=dtype)
     model = TaskModel(backbone, head)
     randomize(model.head, seed + 1)
     return model

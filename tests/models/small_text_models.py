@@ -9,24 +9,26 @@ from tests.models.small_models import (
     small_backbone,
     small_task_model,
 )
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import Classification, LabelledTask, MultiLabel, Regression
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = tuple(f"word{i}" for i in range(VOCABULARY_SIZE - len(_SPECIAL)))
 VOCABULARY = (*_SPECIAL, *WORDS)
 LABELS = ("sad", "so so", "glad")
 TASKS = {
-    "classification": Task("custom", LABELS, pair=False),
-    "pair": Task("custom", LABELS, pair=True),
-    "regression": Task("custom", (), pair=False),
+    "classification": Classification("custom", LABELS, pair=False),
+    "pair": Classification("custom", LABELS, pair=True),
+    "regression": Regression("custom", (), pair=False),
+    "multilabel": MultiLabel("custom", LABELS, pair=False),
 }
 
 
 def small_text_model(kind="classification", architecture=None, seed=0, **arguments) -> TextModel:
-    """A "classification" of three classes, a "pair" classification or a "regression"."""
-    network = "classification" if kind == "pair" else kind
+    """A "classification", "pair" or "multilabel" of three classes, or a "regression"."""
+    network = "regression" if kind == "regression" else "classification"
     model = small_task_model(network, architecture, seed, **arguments)
     return TextModel(model, Tokenizer(VOCABULARY), TASKS[kind], MAX_POSITIONS)
 
@@ -38,7 +40,7 @@ def small_supernet(layers=6, **arguments) -> TextModel:
     return TextModel(backbone, Tokenizer(VOCABULARY), None, MAX_POSITIONS)
 
 
-def small_examples(task: Task, count=9, seed=0) -> Examples:
+def small_examples(task: LabelledTask, count=9, seed=0) -> Examples:
     """Texts of one to twenty words, so that some are cut, and random labels."""
     draws = np.random.default_rng(seed)
 
@@ -46,20 +48,22 @@ def small_examples(task: Task, count=9, seed=0) -> Examples:
         return tuple(" ".join(draws.choice(WORDS, draws.integers(1, 21))) for _ in range(count))
 
     first, second = texts(), texts() if task.pair else None
-    if task.is_regression:
-        labels = draws.normal(size=count).astype(np.float32)
-    else:
-        labels = draws.integers(0, task.num_outputs, count).astype(np.int32)
-    return Examples(first, second, labels)
+    return Examples(first, second, random_labels(task, draws, count))
 
 
-def write_examples(path, task: Task, examples: Examples) -> str:
+def random_labels(task: LabelledTask, draws: np.random.Generator, count: int) -> np.ndarray:
+    """Targets of `count` examples, every label among them where there are enough."""
+    if not task.has_classes:
+        return draws.normal(size=count).astype(np.float32)
+    if not task.one_of_classes:
+        return draws.integers(0, 2, (count, len(task.labels))).astype(np.float32)
+    return draws.integers(0, len(task.labels), count).astype(np.int32)
+
+
+def write_examples(path, task: LabelledTask, examples: Examples) -> str:
     """Writes them as a custom task's .tsv file; returns its path."""
-    columns = {"sentence": examples.sentences}
-    if task.pair:
-        columns["sentence2"] = examples.second_sentences
-    labels = examples.labels.tolist()
-    columns["label"] = labels if task.is_regression else [task.labels[i] for i in labels]
+    columns = dict(zip(("text", "second_text"), examples.columns, strict=False))
+    columns["label"] = [task.shown(target) for target in examples.labels]
     rows = [columns, *zip(*columns.values(), strict=True)]
     path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), "utf-8")
     return str(path)

@@ -15,7 +15,7 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.inheritance import inherit
 from tf_efficientbert.layers import Dropout
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.heads import ClassificationHead, SpanHead
+from tf_efficientbert.tasks import ClassificationHead, SpanHead
 
 _SEED = np.array([3, 4], np.int32)
 # bfloat16 keeps 8 bits, 0.4% of a value: over 24 random models of three layers, whose values reach

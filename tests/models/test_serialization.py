@@ -111,7 +111,7 @@ _FRESH_PROCESS = """
 import sys
 import keras
 import numpy as np
-import tf_efficientbert.models.heads
+import tf_efficientbert.tasks
 import tf_efficientbert.models.task_model
 
 folder = sys.argv[1]

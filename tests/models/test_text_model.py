@@ -18,11 +18,11 @@ from tests.models.small_text_models import (
     small_supernet,
     small_text_model,
 )
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.glue import TASKS as GLUE_TASKS
-from tf_efficientbert.data.task import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.models.text_model import TextModel, load, load_for
+from tf_efficientbert.models.text_model import TextModel, load
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_prediction_is_the_most_probable_label_with_its_probability(model):
     examples = small_examples(model.task)
     logits = _logits(model, examples).astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    predictions = model.predict(examples.sentences)
+    predictions = model.predict(examples.texts)
     assert [p.label for p in predictions] == [LABELS[i] for i in logits.argmax(-1)]
     np.testing.assert_allclose([p.score for p in predictions], probabilities.max(-1), rtol=1e-5)
     assert len({p.label for p in predictions}) > 1
@@ -175,14 +175,14 @@ def test_a_prediction_is_the_most_probable_label_with_its_probability(model):
 def test_of_a_regression_a_prediction_is_the_figure_without_a_label():
     model = small_text_model("regression")
     examples = small_examples(model.task)
-    predictions = model.predict(examples.sentences)
+    predictions = model.predict(examples.texts)
     assert {p.label for p in predictions} == {""}
     np.testing.assert_allclose([p.score for p in predictions], _logits(model, examples), rtol=1e-6)
 
 
 def test_logits_keep_the_order_of_the_examples_whatever_their_lengths(model):
     examples = small_examples(model.task, count=70)  # more than a batch
-    alone = [_logits(model, Examples((text,), None, None))[0] for text in examples.sentences[::7]]
+    alone = [_logits(model, Examples((text,), None, None))[0] for text in examples.texts[::7]]
     np.testing.assert_allclose(_logits(model, examples)[::7], alone, rtol=1e-5, atol=1e-5)
 
 
@@ -191,7 +191,7 @@ def test_logits_keep_the_order_of_the_examples_whatever_their_lengths(model):
     [
         ("classification", (["a"], ["b"]), "custom takes one text"),
         ("pair", (["a"],), "custom takes two texts"),
-        ("pair", (["a", "b"], ["c"]), "2 sentences but 1 second_sentences"),
+        ("pair", (["a", "b"], ["c"]), "2 sentences but 1 second_texts"),
         ("classification", ("a text",), "expected lists of texts, got a single string"),
         ("pair", (["a"], "b"), "expected lists of texts"),
     ],
@@ -207,11 +207,11 @@ def test_no_texts_have_no_answers(model):
 
 
 def test_a_model_is_loaded_for_the_task_and_text_length_it_was_made_for(folder, model):
-    assert load_for(folder, model.task, MAX_POSITIONS).labels == LABELS
+    load(folder).require(model.task, MAX_POSITIONS, "it")
     with pytest.raises(UserError, match=r"was trained for custom \(single .*data is RTE \(pairs"):
-        load_for(folder, GLUE_TASKS["RTE"], MAX_POSITIONS)
+        load(folder).require(GLUE_TASKS["RTE"], MAX_POSITIONS, f"--model={folder}")
     with pytest.raises(UserError, match="cuts text at 16 tokens: give --max_tokens=16, not 12"):
-        load_for(folder, model.task, 12)
+        load(folder).require(model.task, 12, f"--model={folder}")
 
 
 def test_what_a_model_was_trained_for_is_told_with_labels_and_kind():

@@ -170,7 +170,7 @@ def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind
     options = PipelineOptions(task="custom", output_dir=str(tmp_path / "new" / "out"), **files)
     options.write_own_text()
     lines = options.own_text.read_text("utf-8").splitlines()
-    assert lines == [*examples.sentences, *(examples.second_sentences or ())]
+    assert lines == [*examples.texts, *(examples.second_texts or ())]
 
 
 def test_line_breaks_in_a_sentence_become_spaces_in_the_own_text(tmp_path):

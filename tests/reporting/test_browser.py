@@ -11,7 +11,7 @@ import pytest
 from tests.browser import CHROMIUM, FLAGS, needs_chromium
 from tf_efficientbert.reporting.page import page
 
-from .reports import report
+from .reports import data_card, report
 
 # The copy that is opened may fetch nothing and remembers what it tried and what went wrong.
 WATCHED = """<meta charset="utf-8">
@@ -77,6 +77,10 @@ def _report(kind: str) -> dict:
         given["losses"] = {long: given["losses"]["supernet: warm-up"]}
         given["models"][3]["name"] = long
         given["confusion"] = {long: {"labels": [long, "b"], "counts": [[1, 2], [3, 4]]}}
+        figures = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
+        given["classes"] = {long: [{"label": long, **figures}]}
+        given["data"] = data_card({long: 900, "b": 600}) | {"hints": [long], "notes": [long]}
+        given["data"] |= {"columns": {"text": long}, "left_out": [{"file": long, "reason": long}]}
         given["search"]["stages"][0] |= {"name": long, "metric": long, "sampler": long}
     return given
 

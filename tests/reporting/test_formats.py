@@ -54,3 +54,27 @@ def test_score_is_in_per_cent_only_where_the_metric_is_a_share():
 @pytest.mark.parametrize("value", [None, True, "1", math.nan, math.inf, 10**400, 1e200, [], {}])
 def test_what_cannot_be_drawn_is_no_number(value):
     assert formats.finite(value) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "shown"),
+    [("macro_f1", "macro F1"), ("micro_f1", "micro F1"), ("f1", "F1"), ("accuracy", "accuracy")],
+)
+def test_a_share_is_named_in_words_and_shown_in_per_cent(metric, shown):
+    assert formats.metric_name(metric) == shown
+    assert formats.is_share(metric)
+
+
+def test_a_gap_has_a_sign_unless_it_is_nothing():
+    assert plain(formats.gap(0.0132, "macro_f1", 0.021)) == "+1.3 ± 2.1"
+    assert plain(formats.gap(-0.0132, "accuracy")) == "−1.3"
+    assert plain(formats.gap(0.0, "accuracy", 0.01)) == "0.0 ± 1.0"
+    assert formats.gap(-0.0001, "accuracy") == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1.0, "p = 1"), (0.1824, "p = 0.18"), (0.0042, "p = 0.0042"), (0.0004, "p < 0.001")],
+)
+def test_a_p_value_has_two_digits(value, shown):
+    assert formats.p_value(value) == shown

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tf_efficientbert.reporting.page import page
 
-from .reports import report
+from .reports import data_card, report
 
 ROOT = Path(__file__).parents[2]
 NBSP = "\N{NO-BREAK SPACE}"
@@ -79,7 +79,14 @@ def whole() -> str:
 
 def test_page_is_balanced_and_refers_to_nothing_outside(whole):
     read = assert_well_formed(whole)
-    for name in ("Models", "What each stage gained", "The chosen architecture", "All candidates"):
+    for name in (
+        "Models",
+        "Data",
+        "Classes",
+        "What each stage gained",
+        "The chosen architecture",
+        "All candidates",
+    ):
         assert name in read.text
 
 
@@ -120,6 +127,10 @@ def test_every_text_of_a_report_is_escaped():
     given["confusion"] = {HOSTILE: {"labels": [HOSTILE, "b"], "counts": [[1, 2], [3, 4]]}}
     given["losses"] = {HOSTILE: [{"step": 1, "loss": 2, f"dev_{HOSTILE}": 0.5}]}
     given["seconds"] = {HOSTILE: 3}
+    given["classes"] = {HOSTILE: [{"label": HOSTILE, "f1": 0.5, "support": 1}]}
+    given["data"] = data_card({HOSTILE: 5, "b": 4}) | {"hints": [HOSTILE], "notes": [HOSTILE]}
+    given["data"]["columns"] = {HOSTILE: HOSTILE}
+    given["data"]["left_out"] = [{"file": HOSTILE, "line": HOSTILE, "reason": HOSTILE}]
     stage = given["search"]["stages"][0]
     stage |= {"name": HOSTILE, "metric": HOSTILE, "sampler": HOSTILE}
     stage["candidates"][0] |= {"state": HOSTILE, "reason": HOSTILE}
@@ -237,6 +248,64 @@ def test_gap_to_plain_stands_with_the_error_of_the_difference(searched, cell, ve
     assert verdict in text
 
 
+def _gap_of_searched(paired, **searched):
+    """The page's text of a searched model and a plain one, 86.0 ± 1.7 % right."""
+    given = {"models": [dict(WHOLE["models"][1]), WHOLE["models"][3] | searched]}
+    return assert_well_formed(page(given | {"paired": {"searched": paired}})).text
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_value", "shown"),
+    [
+        (0.007, 0.1824, "+0.7 ± 0.5 points of accuracy (paired, p = 0.18): these examples show no"),
+        (0.012, 0.0213, "+1.2 ± 0.5 points of accuracy (paired, p = 0.021): better."),
+        (-0.03, 1e-9, "−3.0 ± 0.5 points of accuracy (paired, p < 0.001): worse."),
+        (0.0, 1.0, "0.0 ± 0.5 points of accuracy (paired, p = 1): these examples show no"),
+    ],
+)
+def test_gap_of_answers_to_the_same_examples_stands_with_its_p_value(difference, p_value, shown):
+    paired = {"difference": difference, "standard_error": 0.005, "p_value": p_value}
+    text = _gap_of_searched({"metric": "accuracy", **paired})
+    assert shown in text
+    assert text.count(shown.split(" points")[0]) == 2  # in the headline and in the table
+    assert "McNemar" in text
+
+
+def test_models_that_answer_alike_have_no_difference():
+    paired = {"metric": "accuracy", "difference": 0.0, "standard_error": 0.0, "p_value": 1.0}
+    text = _gap_of_searched(paired)
+    assert "Searched against plain: no difference in accuracy (paired, p = 1)." in text
+    assert "standard errors" not in text
+
+
+def test_perfect_scores_have_no_difference_without_pairs_too():
+    perfect = {"test_accuracy": 1.0, "test_accuracy_standard_error": 0.0}
+    models = [{"name": name, **perfect} for name in ("plain", "searched")]
+    text = assert_well_formed(page({"models": models})).text
+    assert "no difference in accuracy (unpaired)" in text
+    assert "more than two standard errors" not in text
+
+
+def test_a_gap_of_another_metric_is_not_taken_for_the_first_one_s():
+    paired = {"metric": "macro_f1", "difference": 0.5, "standard_error": 0.0, "p_value": 0.01}
+    text = _gap_of_searched(paired)
+    assert "+2.0 ± 2.4 points of accuracy (unpaired)" in text and "50.0" not in text
+
+
+def test_metrics_are_shown_in_words():
+    models = [
+        {"name": name, "test_macro_f1": 0.5 + number / 10, "test_micro_f1": 0.7}
+        for number, name in enumerate(("plain", "searched"))
+    ]
+    stage = {"name": "joint", "metric": "macro_f1", "candidates": [{"index": 0, "score": 0.8}]}
+    html = page({"models": models, "search": {"stages": [stage]}})
+    text = Reader(html).text
+    assert "Macro F1, searched 60.0 %" in text.replace("  ", " ")
+    assert "+10.0 points of macro F1" in text and "micro F1" in text
+    assert "Scores are macro F1" in text and "80.0 %" in text
+    assert "macro_f1" not in html
+
+
 def test_gap_without_errors_says_that_they_are_not_known():
     given = {
         "models": [
@@ -293,6 +362,37 @@ def test_every_drawing_says_what_it_shows(whole):
     drawings = re.findall(r"<svg[^>]*>", whole)
     assert len(drawings) > 8
     assert all('role="img"' in drawing and "aria-label=" in drawing for drawing in drawings)
+
+
+def test_page_of_150_classes_names_the_worst_alone():
+    labels = [f"intent {number}" for number in range(150)]
+    counts = [[20 if row == column else 0 for column in range(150)] for row in range(150)]
+    counts[7][140] = 13
+    classes = [
+        {"label": label, "precision": 0.9, "recall": 0.9, "f1": 0.9, "support": 20}
+        for label in labels
+    ]
+    classes[7]["f1"] = 0.4
+    given = copy.deepcopy(WHOLE) | {"data": data_card(dict.fromkeys(labels, 100))}
+    given["classes"] = {"teacher": classes[:3], "searched": classes}
+    given["confusion"] = {name: {"labels": labels, "counts": counts} for name in ("a", "b")}
+    html = page(given)
+    text = assert_well_formed(html).text
+    assert len(html) < len(page(WHOLE)) + 30_000
+    assert 'class="confusion"' not in html
+    assert text.count("intent 140") == 2  # in the pairs of both models
+    assert "the 10 of 150 classes with the lowest F1" in text
+
+
+def test_classes_are_the_searched_model_s_or_else_the_last_one_s():
+    def shown(*models):
+        figures = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
+        given = {name: [{"label": f"class of {name}", **figures}] for name in models}
+        return Reader(page({"classes": given})).text
+
+    assert "class of searched" in shown("plain", "searched", "smaller")
+    assert "class of plain" not in shown("plain", "searched", "smaller")
+    assert "class of plain" in shown("teacher", "plain")
 
 
 def test_page_of_a_long_search_stays_small():

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.small_models import small_architecture
+from tests.models.small_text_models import TASKS
 from tests.search.tiny_search import (
     ORDINARY,
     TASK_STEPS,
@@ -21,7 +22,6 @@ from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.metrics.score import score
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights, TrainedAlone, choices_of
 from tf_efficientbert.search.learner import Learner
@@ -209,7 +209,7 @@ def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
     learner.weights.write_back()
     examples = material.train.take(material._split(stage)[0])
     answers = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
-    expected = score(material.task, answers, examples.labels)["pearson"]
+    expected = material.task.score(answers, examples.labels)["pearson"]
     assert outcome.score == pytest.approx(expected, abs=1e-5)
     assert outcome.loss == pytest.approx(np.mean((answers - examples.labels) ** 2), rel=1e-5)
     assert np.isfinite(outcome.losses).all() and outcome.losses[-1] < outcome.losses[TEXT_STEPS]
@@ -263,7 +263,7 @@ def test_a_slice_scores_as_the_sliced_network_built_on_its_own(material, shared)
     model = evaluator.model
     held_out = material.held_out(_STAGE)
     for architecture in _drawn(4).values():
-        alone = new_student(architecture, model.backbone, 3, dropout=0.0)
+        alone = new_student(architecture, model.backbone, TASKS["classification"], dropout=0.0)
         alone.head.set_weights(model.head.get_weights())
 
         class _Alone:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.small_text_models import TASKS
 from tests.search.tiny_search import (
     ORDINARY,
     TASK_STEPS,
@@ -55,7 +56,9 @@ def material():
 
 def _learner(material, kind=Learner, candidate=0):
     keras.utils.set_random_seed(candidate)
-    student = new_student(_CANDIDATES[candidate], material.supernet, 3, material.dropout)
+    student = new_student(
+        _CANDIDATES[candidate], material.supernet, TASKS["classification"], material.dropout
+    )
     return kind(student, material.objective, 40 + candidate, material.task_teacher.specs)
 
 

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs, weight_values
+from tests.models.small_text_models import TASKS
 from tests.search.tiny_search import tiny_candidate, tiny_material
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
@@ -23,7 +24,7 @@ def material():
 
 def _model(material):
     keras.utils.set_random_seed(1)
-    return new_student(tiny_candidate(), material.supernet, 3, dropout=0.2)
+    return new_student(tiny_candidate(), material.supernet, TASKS["classification"], dropout=0.2)
 
 
 def _outputs(model):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tests.models.small_models import small_architecture, small_backbone, small_task_model
-from tests.models.small_text_models import TASKS
+from tests.models.small_text_models import TASKS, random_labels
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
@@ -49,25 +49,21 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
 def tiny_material(
     kind="classification", dropout=0.1, attention_ratio=1.0, teacher_memory_gb=0.0
 ) -> Material:
-    """A "classification" of three classes or a "regression"."""
+    """A "classification" or "multilabel" of three classes, or a "regression"."""
     make_deterministic()
     task = TASKS[kind]
     sizes = small_architecture((ORDINARY,) * 2, **WIDE)
     teacher = small_task_model(kind, sizes, seed=50)
     train = tiny_examples(16)
     draws = np.random.default_rng(9)
-    if task.is_regression:
-        labels = draws.normal(size=16).astype(np.float32)
-    else:
-        labels = draws.integers(0, task.num_outputs, 16).astype(np.int32)
     return Material(
         task=task,
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
-        text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task.num_outputs),
-        task_teacher=TeacherPass(teacher, bool(attention_ratio), task.num_outputs),
+        text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),
+        task_teacher=TeacherPass(teacher, bool(attention_ratio), task),
         text=tiny_examples(24),
-        train=dataclasses.replace(train, labels=labels),
-        objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio),
+        train=dataclasses.replace(train, labels=random_labels(task, draws, 16)),
+        objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio, task=task),
         dropout=dropout,
         dtype="float32",
         seed=3,

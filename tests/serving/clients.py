@@ -59,7 +59,7 @@ class Clients:
     def _ask(self, client, signature: str) -> None:
         while not self._stop.is_set():
             try:
-                outputs = client.predict({"sentences": ["abc"]}, signature)
+                outputs = client.predict({"text": ["abc"]}, signature)
             except RequestError as error:
                 with self._changed:
                     self.errors.append(error)

@@ -59,5 +59,5 @@ def still_serving(server):
     """After the test a good request is answered."""
     yield
     client = GrpcClient(server.grpc, "words", retries=0)
-    assert client.predict({"sentences": ["abc"]})["length"].tolist() == [3.0]
+    assert client.predict({"text": ["abc"]})["length"].tolist() == [3.0]
     client.close()

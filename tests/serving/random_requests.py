@@ -15,8 +15,8 @@ NAMES = ("words", "words", "words", "reviews", "stars", "gone", "")
 SIGNATURES = ("", "tokens", "classify", "pair", "serving_examples", "plus_one", "gone", "\x00")
 SHAPES = ([1], [2], [1, 3], [2, 3], [0], [], [1, 1, 1], [-1], [2**40], [3, 2**20])
 GOOD = (
-    ("", {"sentences": [b"word1 word2"]}),
-    ("pair", {"sentences": [b"a"], "second_sentences": [b"b"]}),
+    ("", {"text": [b"word1 word2"]}),
+    ("pair", {"text": [b"a"], "second_text": [b"b"]}),
     ("tokens", TOKENS),
     ("plus_one", {"x": np.float32(1)}),
 )
@@ -60,7 +60,7 @@ def random_classification(draw: random.Random) -> classification_pb2.Classificat
     request.model_spec.signature_name = draw.choice(SIGNATURES)
     for _ in range(draw.randrange(4)):
         feature = request.input.example_list.examples.add().features.feature
-        name = draw.choice(["sentences", "sentences", "second_sentences", "x", ""])
+        name = draw.choice(["text", "text", "second_text", "x", ""])
         for _ in range(draw.choice([0, 1, 1, 1, 2])):
             feature[name].bytes_list.value.append(draw.randbytes(draw.randrange(20)))
         if draw.random() < 0.2:
@@ -135,7 +135,7 @@ def random_post(draw: random.Random) -> tuple[str, bytes | None]:
 def random_json(draw: random.Random, depth: int):
     kind = draw.randrange(9 if depth else 6)
     if kind >= 7:
-        names = ["sentences", "second_sentences", "b64", "x", *TOKENS]
+        names = ["text", "second_text", "b64", "x", *TOKENS]
         names = [*TOKENS] if draw.random() < 0.3 else draw.sample(names, draw.randrange(3))
         return {name: random_json(draw, depth - 1) for name in names}
     if kind == 6:

@@ -31,8 +31,8 @@ class _Words(tf.Module):
             "version": tf.fill(tf.shape(sentences), self.version),
         }
 
-    def pair(self, sentences, second_sentences):
-        return {"same": sentences == second_sentences}
+    def pair(self, sentences, second_texts):
+        return {"same": sentences == second_texts}
 
     def tokens(self, input_word_ids, input_mask, input_type_ids):
         tf.debugging.assert_less_equal(tf.shape(input_word_ids)[1], MOST_TOKENS)
@@ -43,8 +43,8 @@ class _Words(tf.Module):
         return self.text(self.sentences_of(examples))
 
     def sentences_of(self, serialized):
-        features = {"sentences": tf.io.FixedLenFeature([], tf.string)}
-        return tf.io.parse_example(serialized, features)["sentences"]
+        features = {"text": tf.io.FixedLenFeature([], tf.string)}
+        return tf.io.parse_example(serialized, features)["text"]
 
     def classes(self, inputs):
         score = tf.sigmoid(tf.cast(tf.strings.length(self.sentences_of(inputs)), tf.float32) - 5.0)
@@ -69,8 +69,8 @@ def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
     text = tf.TensorSpec([None], tf.string)
     ids = tf.TensorSpec([None, None], tf.int32)
     arguments = {
-        "serving_default": (words.text, {"sentences": text}),
-        "pair": (words.pair, {"sentences": text, "second_sentences": text}),
+        "serving_default": (words.text, {"text": text}),
+        "pair": (words.pair, {"text": text, "second_text": text}),
         "tokens": (
             words.tokens,
             {"input_word_ids": ids, "input_mask": ids, "input_type_ids": ids},
@@ -78,7 +78,7 @@ def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
         "serving_examples": (words.text_of_examples, {"examples": text}),
         "classify": (words.classes, {"inputs": text}),
         "regress": (words.lengths, {"inputs": text}),
-        "slow": (words.slow, {"sentences": text}),
+        "slow": (words.slow, {"text": text}),
         "plus_one": (words.plus_one, {"x": tf.TensorSpec([], tf.float32)}),
     }
     signatures = {
@@ -111,7 +111,7 @@ def write_warmup(version: Path, requests: list) -> None:
 
 def _text_request(text: bytes) -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
-    request.inputs["sentences"].CopyFrom(tf.make_tensor_proto([text]))
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto([text]))
     return request
 
 

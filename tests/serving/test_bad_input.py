@@ -39,14 +39,14 @@ pytestmark = pytest.mark.usefixtures("still_serving")
     ids=["empty", "space", "1 MB", "1 MB word", "not UTF-8", "NUL", "emoji", "CJK", "accents"],
 )
 def test_any_text_gets_an_answer(connect, text):
-    outputs = connect("reviews").predict({"sentences": [text, "word1"]})
+    outputs = connect("reviews").predict({"text": [text, "word1"]})
     assert outputs["label"][0].decode() in LABELS
     assert np.isfinite(outputs["probabilities"]).all()
 
 
 def test_a_request_above_the_limit_is_refused(connect):
     with pytest.raises(RequestError) as error:
-        connect().predict({"sentences": ["a" * 5_000_000]})
+        connect().predict({"text": ["a" * 5_000_000]})
     assert error.value.code == "RESOURCE_EXHAUSTED"
 
 
@@ -104,13 +104,13 @@ def test_more_tokens_than_the_graph_takes_are_an_invalid_argument(connect):
 @pytest.mark.parametrize("texts", [np.array([1.5, 2.5], np.float32), "a", [["a"], ["b"]], []])
 def test_text_of_another_type_or_rank_is_an_invalid_argument(connect, texts):
     with pytest.raises(RequestError) as error:
-        connect().predict({"sentences": texts})
+        connect().predict({"text": texts})
     assert error.value.code == "INVALID_ARGUMENT"
 
 
 def test_an_unknown_signature_is_refused(connect):
     with pytest.raises(RequestError) as error:
-        connect().predict({"sentences": ["a"]}, "gone")
+        connect().predict({"text": ["a"]}, "gone")
     assert error.value.code in ("FAILED_PRECONDITION", "INVALID_ARGUMENT")  # gRPC, REST
 
 
@@ -150,7 +150,7 @@ def test_a_message_that_names_much_is_cut(server, letters):
     client = GrpcClient(server.grpc, letters * 20_000)
     for _ in range(20):  # headers that are a little too long get through at times
         with pytest.raises(RequestError) as error:
-            client.predict({"sentences": ["a"]})
+            client.predict({"text": ["a"]})
         assert error.value.code == "NOT_FOUND"
     client.close()
 
@@ -175,8 +175,8 @@ def test_a_message_that_names_much_is_cut(server, letters):
         b'{"inputs": [{"b64": "***"}]}',
         b'{"inputs": [{"b64": 5}]}',
         b'{"inputs": [null]}',
-        b'{"inputs": {"sentences": {"deep": []}}}',
-        b'{"instances": [{"sentences": "a"}, {}]}',
+        b'{"inputs": {"text": {"deep": []}}}',
+        b'{"instances": [{"text": "a"}, {}]}',
         b'{"inputs": ["\\ud800"]}',
         b"[" * 100_000,
         b'{"inputs": ' + b"[" * 500 + b"]" * 500 + b"}",

@@ -160,13 +160,13 @@ def test_grpc_over_tls_needs_the_certificate(certificate, tmp_path):
     ) as server:
         address = f"localhost:{server.grpc_port}"
         trusting = GrpcClient(address, "words", ca_file=str(cert))
-        assert trusting.predict({"sentences": ["abc"]})["length"].tolist() == [3.0]
+        assert trusting.predict({"text": ["abc"]})["length"].tolist() == [3.0]
         for stranger in (
             GrpcClient(address, "words", tls=True, retries=0),
             GrpcClient(address, "words", retries=0),
         ):
             with pytest.raises(RequestError, match="UNAVAILABLE"):
-                stranger.predict({"sentences": ["abc"]})
+                stranger.predict({"text": ["abc"]})
 
 
 def test_rest_over_tls_needs_the_certificate(certificate, scripted):
@@ -227,7 +227,7 @@ def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
 
 def test_rest_at_the_port_of_grpc_is_told_at_once(server):
     with pytest.raises(RequestError, match="is that the port of gRPC") as error:
-        RestClient(server.grpc, "words").predict({"sentences": ["a"]})
+        RestClient(server.grpc, "words").predict({"text": ["a"]})
     assert error.value.code == "INVALID_ARGUMENT"
 
 
@@ -240,11 +240,11 @@ def test_the_command_moves_a_label(tmp_path):
     config.write_text(text)
     with server_here(model_config_file=str(config)) as server:
         labelled = GrpcClient(server.grpc, "words", label="stable")
-        assert labelled.predict({"sentences": ["a"]})["version"] == [1]
+        assert labelled.predict({"text": ["a"]})["version"] == [1]
         config.write_text(text.replace("value: 1", "value: 2"))
         done = client_command(f"--server={server.grpc}", f"--reload_config={config}")
         assert (done.returncode, done.stderr) == (0, "")
-        assert labelled.predict({"sentences": ["a"]})["version"] == [2]
+        assert labelled.predict({"text": ["a"]})["version"] == [2]
         labelled.close()
 
 

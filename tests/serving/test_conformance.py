@@ -43,21 +43,21 @@ def get(server, path: str) -> tuple[int, str]:
 
 
 def test_predict_answers_every_row_by_output_name(connect):
-    outputs = connect().predict({"sentences": ["a", "abcdef"]})
+    outputs = connect().predict({"text": ["a", "abcdef"]})
     assert outputs["length"].tolist() == [1.0, 6.0]
     assert outputs["label"].tolist() == [b"bad", b"good"]
     assert outputs["version"].tolist() == [2, 2]
 
 
 def test_a_version_and_a_label_choose_the_version(connect):
-    text = {"sentences": ["a"]}
+    text = {"text": ["a"]}
     assert connect(version=1).predict(text)["version"].tolist() == [1]
     assert connect(label="stable").predict(text)["version"].tolist() == [1]
     assert connect(label="canary").predict(text)["version"].tolist() == [2]
 
 
 def test_a_signature_of_two_texts_takes_both(connect):
-    given = {"sentences": ["a", "b"], "second_sentences": ["a", "c"]}
+    given = {"text": ["a", "b"], "second_text": ["a", "c"]}
     assert connect().predict(given, "pair")["same"].tolist() == [True, False]
 
 
@@ -68,12 +68,12 @@ def test_tokens_are_numbers_of_rank_two(connect):
 
 
 def test_bytes_arrive_as_they_were_sent(connect):
-    assert connect().predict({"sentences": [b"\xff\x00z"]})["first_bytes"].tolist() == [b"\xff"]
+    assert connect().predict({"text": [b"\xff\x00z"]})["first_bytes"].tolist() == [b"\xff"]
 
 
 def test_serialized_examples_are_an_input_like_others(connect):
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"abc"]))
-    example = tf.train.Example(features=tf.train.Features(feature={"sentences": feature}))
+    example = tf.train.Example(features=tf.train.Features(feature={"text": feature}))
     given = {"examples": [example.SerializeToString()]}
     assert connect().predict(given, "serving_examples")["length"].tolist() == [3.0]
 
@@ -85,25 +85,25 @@ def test_a_scalar_is_an_input_and_an_output(connect):
 
 def test_more_rows_than_a_batch_holds_come_back_in_order(connect):
     texts = ["a" * (1 + i % 7) for i in range(100)]
-    assert connect().predict({"sentences": texts})["length"].tolist() == [len(t) for t in texts]
+    assert connect().predict({"text": texts})["length"].tolist() == [len(t) for t in texts]
 
 
 def test_classify_gives_classes_with_scores(connect):
-    rows = connect().classify([{"sentences": "a"}, {"sentences": "abcdefghi"}])
+    rows = connect().classify([{"text": "a"}, {"text": "abcdefghi"}])
     assert [[label for label, _ in row] for row in rows] == [["bad", "good"]] * 2
     assert rows[0][0][1] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
     assert rows[1][1][1] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
 
 
 def test_regress_gives_values(connect):
-    assert connect().regress([{"sentences": "a"}, {"sentences": "abc"}]) == [1.0, 3.0]
+    assert connect().regress([{"text": "a"}, {"text": "abc"}]) == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(("form", "other"), [("classify", "regress"), ("regress", "classify")])
 def test_each_form_needs_a_signature_of_its_own(connect, form, other):
     for signature in (other, ""):
         with pytest.raises(RequestError, match=f"tensorflow/serving/{form}") as error:
-            getattr(connect(), form)([{"sentences": "a"}], signature)
+            getattr(connect(), form)([{"text": "a"}], signature)
         assert error.value.code == "INVALID_ARGUMENT"
 
 
@@ -119,13 +119,13 @@ def test_metadata_lists_the_signatures(connect):
     assert answer["model_spec"]["version"] == "2"
     signatures = answer["metadata"]["signature_def"]["signature_def"]
     assert signatures["classify"]["method_name"] == "tensorflow/serving/classify"
-    assert signatures["serving_default"]["inputs"]["sentences"]["dtype"] == "DT_STRING"
+    assert signatures["serving_default"]["inputs"]["text"]["dtype"] == "DT_STRING"
     assert not any(name.startswith("__") for name in signatures)
 
 
 def test_a_model_of_the_library_answers_as_it_did_before_the_export(connect):
     model, text = small_text_model(), "word1 word2 word3"
-    outputs = connect("reviews").predict({"sentences": [text]})
+    outputs = connect("reviews").predict({"text": [text]})
     logits = model.model(_encoded(model, text))["logits"]
     np.testing.assert_allclose(outputs["logits"], np.asarray(logits), atol=1e-5)
     assert outputs["label"][0].decode() in LABELS
@@ -133,7 +133,7 @@ def test_a_model_of_the_library_answers_as_it_did_before_the_export(connect):
 
 def test_a_regression_of_the_library_gives_the_value(connect):
     model, text = small_text_model("regression"), "word1 word2 word3"
-    (value,) = connect("stars").regress([{"sentences": text}])
+    (value,) = connect("stars").regress([{"text": text}])
     assert value == pytest.approx(model.predict([text])[0].score, abs=1e-5)
 
 
@@ -156,7 +156,7 @@ def _encoded(model, text: str) -> dict:
 )
 def test_an_unknown_model_version_or_label_is_told(connect, arguments, code):
     with pytest.raises(RequestError) as error:
-        connect(**arguments).predict({"sentences": ["a"]})
+        connect(**arguments).predict({"text": ["a"]})
     assert error.value.code == code
     with pytest.raises(RequestError):
         connect(**arguments).status()
@@ -174,7 +174,7 @@ def predictions(server):
 def text_request(*texts: bytes, signature="", model="words") -> predict_pb2.PredictRequest:
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
-    request.inputs["sentences"].CopyFrom(tf.make_tensor_proto(list(texts)))
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto(list(texts)))
     return request
 
 
@@ -218,9 +218,9 @@ def test_the_context_of_examples_is_part_of_each(predictions):
     request = classification_pb2.ClassificationRequest()
     request.model_spec.name, request.model_spec.signature_name = "words", "classify"
     given = request.input.example_list_with_context
-    given.context.features.feature["sentences"].bytes_list.value.append(b"abcdefghi")
+    given.context.features.feature["text"].bytes_list.value.append(b"abcdefghi")
     given.examples.add()
-    given.examples.add().features.feature["sentences"].bytes_list.value.append(b"a")
+    given.examples.add().features.feature["text"].bytes_list.value.append(b"a")
     first, second = predictions.Classify(request).result.classifications
     assert first.classes[1].score > 0.5 > second.classes[1].score
 
@@ -245,7 +245,7 @@ def test_a_reload_without_a_config_changes_nothing(server, connect):
         with pytest.raises(grpc.RpcError) as error:
             models.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest())
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert connect().predict({"sentences": ["a"]})["length"].tolist() == [1.0]
+    assert connect().predict({"text": ["a"]})["length"].tolist() == [1.0]
 
 
 # === REST alone ===
@@ -275,9 +275,9 @@ def test_columns_of_one_input_need_no_name(server):
 def test_base64_stands_for_bytes_in_rows_and_columns(server):
     for given in (
         {"instances": [{"b64": "/wB6"}]},
-        {"instances": [{"sentences": {"b64": "/wB6"}}]},
+        {"instances": [{"text": {"b64": "/wB6"}}]},
         {"inputs": [{"b64": "/wB6"}]},
-        {"inputs": {"sentences": [{"b64": "/wB6"}]}},
+        {"inputs": {"text": [{"b64": "/wB6"}]}},
     ):
         status, answer = post(server, "words:predict", given)
         column = answer.get("outputs", {}).get("length")
@@ -294,8 +294,8 @@ def test_versions_and_labels_are_parts_of_the_path(server):
 def test_classify_takes_a_context_and_answers_pairs(server):
     given = {
         "signature_name": "classify",
-        "context": {"sentences": "abcdefghi"},
-        "examples": [{}, {"sentences": {"b64": "YQ=="}}],
+        "context": {"text": "abcdefghi"},
+        "examples": [{}, {"text": {"b64": "YQ=="}}],
     }
     status, answer = post(server, "words:classify", given)
     assert status == 200

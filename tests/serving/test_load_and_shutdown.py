@@ -82,10 +82,10 @@ def test_a_deadline_that_passes_while_waiting_is_told(narrow, protocol):
         late = GrpcClient(narrow.grpc, "words", retries=0, deadline_seconds=0.15)
     with pytest.raises(RequestError) as error:
         for _ in range(50):
-            late.predict({"sentences": ["a"]}, "slow")
+            late.predict({"text": ["a"]}, "slow")
     busy.stop()
     assert error.value.code == "DEADLINE_EXCEEDED"
-    assert GrpcClient(narrow.grpc, "words").predict({"sentences": ["a"]})["version"] == [1]
+    assert GrpcClient(narrow.grpc, "words").predict({"text": ["a"]})["version"] == [1]
 
 
 def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
@@ -165,7 +165,7 @@ def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_s
 def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(base):
     with server_here(model_name="words", model_base_path=str(base), drain_seconds=60) as server:
         client = RestClient(server.rest, "words", retries=0)
-        client.predict({"sentences": ["a"]})
+        client.predict({"text": ["a"]})
         assert len(server._http._connections) == 1
         server.stop()
         _wait_until(lambda: not server._http._connections)
@@ -186,7 +186,7 @@ def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):
 def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loading(tmp_path):
     path = save_words(tmp_path / "words", 1, warmup=0)
     request = predict_pb2.PredictRequest()
-    request.inputs["sentences"].CopyFrom(tf.make_tensor_proto([b"warm"] * 8))
+    request.inputs["text"].CopyFrom(tf.make_tensor_proto([b"warm"] * 8))
     write_warmup(path, [request])
     parameters = tmp_path / "batching_parameters.txt"
     parameters.write_text(ONE_AT_A_TIME)
@@ -196,10 +196,10 @@ def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loadi
     }
     with server_here(model_name="words", **given) as server:
         client = GrpcClient(server.grpc, "words")
-        answers = client.predict({"sentences": ["a"] * 9})
+        answers = client.predict({"text": ["a"] * 9})
         assert answers["version"].tolist() == [1] * 9
         with pytest.raises(RequestError, match="1025 rows, at most 1024"):
-            client.predict({"sentences": ["a"] * 1025})
+            client.predict({"text": ["a"] * 1025})
         client.close()
 
 

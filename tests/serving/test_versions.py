@@ -66,7 +66,7 @@ def wait_for_status(client, version: int, state: str) -> str:
 
 
 def answering(client) -> int:
-    return int(client.predict({"sentences": ["a"]})["version"][0])
+    return int(client.predict({"text": ["a"]})["version"][0])
 
 
 def test_a_new_version_takes_over_and_the_old_one_ends(here, saved, base):
@@ -76,13 +76,13 @@ def test_a_new_version_takes_over_and_the_old_one_ends(here, saved, base):
     assert answering(here.client) == 2
     wait_for_status(here.client, 1, "END")
     with pytest.raises(RequestError) as error:
-        GrpcClient(here.grpc, "words", version=1).predict({"sentences": ["a"]})
+        GrpcClient(here.grpc, "words", version=1).predict({"text": ["a"]})
     assert error.value.code == "NOT_FOUND"
 
 
 def test_a_version_ends_after_its_last_request(here, saved, base):
     answers = []
-    ask = lambda: answers.append(here.client.predict({"sentences": ["a"]}, "slow"))  # noqa: E731
+    ask = lambda: answers.append(here.client.predict({"text": ["a"]}, "slow"))  # noqa: E731
     late = [threading.Thread(target=ask) for _ in range(6)]  # more than run at a time
     for thread in late:
         thread.start()

@@ -23,7 +23,7 @@ from serving.web.site import build_site
 from tests.browser import Tab, needs_chromium, tab
 from tests.models.small_models import small_task_model
 from tests.models.small_text_models import LABELS, TASKS, small_text_model
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
@@ -146,7 +146,7 @@ def shown(page: Tab, part: str) -> str:
 @slow
 @needs_chromium
 @needs_npm
-@pytest.mark.parametrize("texts", [SENTENCES, drawn_texts()], ids=["sentences", "drawn"])
+@pytest.mark.parametrize("texts", [SENTENCES, drawn_texts()], ids=["text", "drawn"])
 def test_the_scores_are_pythons(page, saved_model, texts):
     model = teb.models.load(saved_model)
     logits = model.logits(model.encode(Examples(tuple(texts), None, None)))

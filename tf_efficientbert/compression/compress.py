@@ -15,16 +15,15 @@ from tf_efficientbert.compression.pruning import Pruner
 from tf_efficientbert.compression.quantization import Quantizer
 from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, check_drops, parse_steps
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.taught_examples import outputs_in
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_conversion import converted
-from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.models.text_model import TextModel, load, load_for
+from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.storage import write_json
 from tf_efficientbert.training.fit import count_steps, fit
@@ -94,13 +93,15 @@ def compress(options: CompressOptions) -> dict:
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             teacher = load(options.teacher)
-            student = load_for(options.model, data.task, options.max_tokens)
+            student = load(options.model)
+        student.require(data.task, options.max_tokens, f"--model={options.model}")
         teacher.require_task(data.task, f"--teacher={options.teacher}")
         if teacher.tokenizer.vocabulary != student.tokenizer.vocabulary:
             raise UserError(
                 f"the vocabularies of --teacher={options.teacher} and --model={options.model} "
                 "differ: distil both from one BERT"
             )
+        data.show_card(teacher.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)
         compression = _Compression(options, run, strategy, student, teacher, train, dev)
         histories = {}
@@ -131,9 +132,7 @@ class _Compression:
         self._train: EncodedExamples = student.encode(train)
         # All steps train on the same examples.
         epochs = options.epochs * len(options.steps)
-        teacher_pass = TeacherPass(
-            self._teach, False, student.task.num_outputs, bool(options.hidden_ratio)
-        )
+        teacher_pass = TeacherPass(self._teach, False, student.task, bool(options.hidden_ratio))
         self._taught = teacher_pass.recorded(self._train, epochs, True, options.teacher_memory_gb)
         self._encoded_dev = student.encode(dev)
         self._path = run.path / "steps.json"
@@ -191,6 +190,8 @@ class _Compression:
         """The student with the weights that it answers with."""
         if self._quantizer:
             self._quantizer.round()
+        logits = self._student.logits(self._encoded_dev)
+        self._student.task = self._student.task.fitted(logits, self._dev.labels)
         return self._student
 
     def _teach(self, inputs, training=False):
@@ -207,6 +208,7 @@ class _Compression:
             real_tokens_only=True,
             sum_over_classes=True,
             layers=self._layers,
+            task=self._student.task,
         )
 
         def loss_fn(batch, dropout_seed):
@@ -235,7 +237,7 @@ class _Compression:
     def _evaluate(self) -> dict[str, float]:
         with self._as_it_answers():
             logits = self._student.logits(self._encoded_dev)
-        scores = score(self._student.task, logits, self._dev.labels)
+        scores = self._student.task.score(logits, self._dev.labels)
         return {f"dev_{name}": value for name, value in scores.items()}
 
     def _as_it_answers(self):

@@ -73,10 +73,10 @@ class EncodedExamples:
         return batch
 
 
-def encode(tokenizer, sentences, second_sentences=None, labels=None, max_tokens: int = 128):
+def encode(tokenizer, texts, second_texts=None, labels=None, max_tokens: int = 128):
     """Tokenizes everything at once into `EncodedExamples`."""
     token_ids, segment_ids = tokenizer.encode(
-        list(sentences), list(second_sentences) if second_sentences else None, max_tokens
+        list(texts), list(second_texts) if second_texts else None, max_tokens
     )
     return EncodedExamples(
         token_ids.flat_values.numpy(),

@@ -4,16 +4,21 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tf_efficientbert.data import snippets, speeches
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.errors import UserError
 
 # Between two sentences; a quote or bracket that closes stays with the first.
 _BETWEEN = re.compile(r"((?<=[.!?])[\"')]*)\s+(?=[\"'(]*[A-Z])")
 _LEAST_CHARACTERS = 20
+# Texts of `trainers.fetch_data`, by the name that stands for a file.
+_FETCHED = {"speeches": speeches.paragraphs, "snippets": snippets.unlabelled}
 
 
 def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> list[str]:
     """Sentences of plain text files (UTF-8, one paragraph a line), in reading order.
+
+    "speeches" and "snippets" stand for the texts that the default run reads.
 
     Paragraphs are cut after ., ! and ? before a capital; pieces under 20 characters are joined to
     the next one. With a `limit`, that many sentences at even distances over the whole text.
@@ -21,12 +26,17 @@ def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> lis
     Raises:
         UserError: a file cannot be read as UTF-8, or there is no sentence in any.
     """
-    sentences = [s for path in paths for _, line in read_lines(path) for s in split_sentences(line)]
+    sentences = [s for path in paths for line in _paragraphs(path) for s in split_sentences(line)]
     if not sentences:
         raise UserError(f"{', '.join(map(str, paths))}: no text in it")
     if limit and limit < len(sentences):
         sentences = [sentences[i * len(sentences) // limit] for i in range(limit)]
     return sentences
+
+
+def _paragraphs(path: str | Path) -> Iterable[str]:
+    fetched = _FETCHED.get(str(path))
+    return fetched() if fetched else (line for _, line in read_lines(path))
 
 
 def split_sentences(paragraph: str) -> Iterable[str]:

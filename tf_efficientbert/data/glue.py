@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tf_efficientbert.data.rows import Row, examples_from_rows
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.rows import Row, bad_rows_error, checked_texts, examples_of
 from tf_efficientbert.data.table import read_table
-from tf_efficientbert.data.task import Examples, Task
 from tf_efficientbert.data.text_file import line_error, shown
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.tasks import Classification, LabelledTask, Regression
 
 __all__ = ["TASKS", "find_task", "load", "splits", "task_files"]
 
@@ -26,52 +27,60 @@ _BINARY = ("0", "1")
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a task's sentences and labels stand.
+    """Where a task's texts and labels stand.
 
     Args:
         task: the task.
-        sentences: the columns of the sentences.
+        texts: the columns of the texts.
         label: the column of the label, absent in unlabelled files.
         files: split -> file name; labels are required in every split but those of "test".
         columns: split -> column names, for files without a header.
         folder: the task's folder in the GLUE root, where it is not called as the task is.
+        alias: what the layout is called, where that is not the task's name.
         has_broken_rows: whether the published files hold rows torn in two by a line break,
-            which every reader of this task leaves out, and empty sentences.
+            which every reader of this task leaves out, and empty texts.
     """
 
-    task: Task
-    sentences: tuple[str, ...]
+    task: LabelledTask
+    texts: tuple[str, ...]
     label: str
     files: Mapping[str, str] = field(
         default_factory=lambda: {split: f"{split}.tsv" for split in ("train", "dev", "test")}
     )
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     folder: str | None = None
+    alias: str | None = None
     has_broken_rows: bool = False
 
+    @property
+    def name(self) -> str:
+        return self.alias or self.task.name
+
+
+_MNLI = Classification("MNLI", _THREE_WAY, pair=True)
 
 _LAYOUTS = (
     _Layout(
-        Task("CoLA", _BINARY, pair=False, metrics=("matthews",)),
+        Classification("CoLA", _BINARY, pair=False, metrics=("matthews",)),
         ("sentence",),
         "label",
         columns={"train": _COLA_COLUMNS, "dev": _COLA_COLUMNS},
     ),
-    _Layout(Task("SST-2", _BINARY, pair=False), ("sentence",), "label"),
+    _Layout(Classification("SST-2", _BINARY, pair=False), ("sentence",), "label"),
     _Layout(
-        Task("MRPC", _BINARY, pair=True, metrics=("accuracy", "f1")),
+        Classification("MRPC", _BINARY, pair=True, metrics=("accuracy", "f1")),
         ("#1 String", "#2 String"),
         "Quality",
     ),
     _Layout(
-        Task("QQP", _BINARY, pair=True, metrics=("accuracy", "f1")),
+        Classification("QQP", _BINARY, pair=True, metrics=("accuracy", "f1")),
         ("question1", "question2"),
         "is_duplicate",
         has_broken_rows=True,
     ),
-    _Layout(Task("STS-B", (), pair=True), _SENTENCE_PAIR, "score"),
+    _Layout(Regression("STS-B", (), pair=True), _SENTENCE_PAIR, "score"),
     _Layout(
-        Task("MNLI", _THREE_WAY, pair=True),
+        _MNLI,
         _SENTENCE_PAIR,
         "gold_label",
         files={
@@ -84,11 +93,23 @@ _LAYOUTS = (
             "test_mismatched": "test_mismatched.tsv",
         },
     ),
-    _Layout(Task("QNLI", _ENTAILMENT, pair=True), ("question", "sentence"), "label"),
-    _Layout(Task("RTE", _ENTAILMENT, pair=True), _SENTENCE_PAIR, "label"),
-    _Layout(Task("WNLI", _BINARY, pair=True), _SENTENCE_PAIR, "label"),
+    _Layout(  # the same task, scored on the genres that it was not trained on
+        _MNLI,
+        _SENTENCE_PAIR,
+        "gold_label",
+        files={
+            "train": "train.tsv",
+            "dev": "dev_mismatched.tsv",
+            "test": "test_mismatched.tsv",
+        },
+        folder="MNLI",
+        alias="MNLI-mm",
+    ),
+    _Layout(Classification("QNLI", _ENTAILMENT, pair=True), ("question", "sentence"), "label"),
+    _Layout(Classification("RTE", _ENTAILMENT, pair=True), _SENTENCE_PAIR, "label"),
+    _Layout(Classification("WNLI", _BINARY, pair=True), _SENTENCE_PAIR, "label"),
     _Layout(
-        Task("AX", _THREE_WAY, pair=True, metrics=("matthews",)),
+        Classification("AX", _THREE_WAY, pair=True, metrics=("matthews",)),
         _SENTENCE_PAIR,
         "label",
         files={"test": "diagnostic.tsv"},
@@ -96,10 +117,10 @@ _LAYOUTS = (
     ),
 )
 
-TASKS: dict[str, Task] = {layout.task.name: layout.task for layout in _LAYOUTS}
+TASKS: dict[str, LabelledTask] = {layout.name: layout.task for layout in _LAYOUTS}
 
 
-def find_task(name: str) -> Task:
+def find_task(name: str) -> LabelledTask:
     """The GLUE task of that name, in upper or lower case.
 
     Raises:
@@ -152,18 +173,18 @@ def load(folder: str | Path, task_name: str, split: str) -> Examples:
     path = _find_file(Path(folder), layout, split)
     columns, rows = read_table(path, layout.columns.get(split), layout.has_broken_rows)
     _check_columns(path, layout, split, columns)
-    return examples_from_rows(
-        path,
-        _rows(layout, columns, rows),
-        layout.task.labels,
-        labelled=layout.label in columns,
-        allow_empty_sentences=layout.has_broken_rows,
-    )
+    good, bad = checked_texts(_rows(layout, columns, rows), layout.has_broken_rows)
+    examples, wrong = examples_of(good, layout.task if layout.label in columns else None)
+    if bad or wrong:
+        raise bad_rows_error(path, [*bad, *wrong])
+    if examples is None:
+        raise UserError(f"{path}: holds no examples; at least one is needed")
+    return examples
 
 
 def _layout_of(name: str) -> _Layout:
     for layout in _LAYOUTS:
-        if layout.task.name.lower() == name.lower():
+        if layout.name.lower() == name.lower():
             return layout
     raise UserError(f"{name!r} is not a GLUE task; the tasks are {', '.join(TASKS)}")
 
@@ -186,7 +207,7 @@ def _places(folder: Path, layout: _Layout, split: str) -> tuple[Path, Path]:
 
 
 def _check_columns(path: Path, layout: _Layout, split: str, columns: tuple[str, ...]) -> None:
-    needed = layout.sentences if split.startswith("test") else (*layout.sentences, layout.label)
+    needed = layout.texts if split.startswith("test") else (*layout.texts, layout.label)
     for column in needed:
         if column not in columns:
             problem = f"no column {column!r}, which {layout.task.name} {split} has, in the header "
@@ -196,8 +217,8 @@ def _check_columns(path: Path, layout: _Layout, split: str, columns: tuple[str, 
 def _rows(
     layout: _Layout, columns: tuple[str, ...], rows: Iterator[tuple[int, list[str]]]
 ) -> Iterator[Row]:
-    sentences = [columns.index(column) for column in layout.sentences]
+    text_columns = [columns.index(column) for column in layout.texts]
     label = columns.index(layout.label) if layout.label in columns else None
     for line, fields in rows:
-        texts = tuple(fields[index] for index in sentences)
+        texts = tuple(fields[index] for index in text_columns)
         yield Row(line, texts, None if label is None else fields[label])

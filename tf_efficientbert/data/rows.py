@@ -1,77 +1,95 @@
-"""Checked rows of a labelled file made into examples: what GLUE and the user's files share."""
+"""Rows of a file made into checked examples: what GLUE's files and the user's share."""
 
-import contextlib
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from tf_efficientbert.data.task import Examples
-from tf_efficientbert.data.text_file import line_error, shown
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.table_file import BadRow
+from tf_efficientbert.data.text_file import shown
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["Row", "examples_from_rows"]
+__all__ = ["Row", "bad_rows_error", "checked_texts", "examples_of"]
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_NAMED_ROWS = 5
 
 
 class Row(NamedTuple):
-    """One example as it stands in the file, not yet checked; the label is None without labels."""
+    """One example as it stands in the file; the label is None where there is none."""
 
     line: int
-    sentences: tuple[object, ...]
-    label: object
+    texts: tuple[object, ...]
+    label: object = None
+    id: object = None
 
 
-def examples_from_rows(
-    path: str | Path,
-    rows: Iterable[Row],
-    labels: Sequence[str],
-    *,
-    labelled: bool,
-    allow_empty_sentences: bool = False,
-) -> Examples:
-    """Checks every row and makes the examples.
+def checked_texts(rows: Iterable[Row], allow_empty: bool = False) -> tuple[list[Row], list[BadRow]]:
+    """The rows whose texts can be used, and the others with the reason."""
+    good, bad = [], []
+    for row in rows:
+        problem = next(filter(None, (_problem(text, allow_empty) for text in row.texts)), None)
+        if problem:
+            bad.append(BadRow(row.line, problem))
+        else:
+            good.append(row)
+    return good, bad
+
+
+def examples_of(
+    rows: Sequence[Row], task: LabelledTask | None
+) -> tuple[Examples | None, list[BadRow]]:
+    """The examples whose label is one of the task's, and the other rows with the reason.
 
     Args:
-        path: the file, for the messages.
-        rows: the file's rows, all with the same number of sentences.
-        labels: the class names; empty for regression.
-        labelled: whether the rows have labels.
-        allow_empty_sentences: whether a sentence may be empty.
+        rows: with good texts, all with as many of them.
+        task: None where the rows have no labels.
 
-    Raises:
-        UserError: there is no row, or a sentence or label of a row is wrong.
+    Returns: no examples where no row is good.
     """
-    indices = {label: index for index, label in enumerate(labels)}
-    sentences, values = [], []
+    good, targets, bad = [], [], []
     for row in rows:
-        sentences.append(tuple(_text(path, row.line, text) for text in row.sentences))
-        if not allow_empty_sentences and not all(text.strip() for text in sentences[-1]):
-            raise line_error(path, row.line, "empty sentence; fill it in or remove the line")
-        if labelled and indices:
-            values.append(_class_index(path, row.line, row.label, indices))
-        elif labelled:
-            values.append(_score(path, row.line, row.label))
-    if not sentences:
-        raise UserError(f"{path}: holds no examples; at least one is needed")
-    columns = tuple(zip(*sentences, strict=True))
-    return Examples(
-        sentences=columns[0],
-        second_sentences=columns[1] if len(columns) == 2 else None,
-        labels=np.array(values, dtype=np.int32 if indices else np.float32) if labelled else None,
+        try:
+            target = task.target(row.label) if task else None
+        except ValueError as error:
+            bad.append(BadRow(row.line, str(error)))
+            continue
+        good.append(row)
+        targets.append(target)
+    if not good:
+        return None, bad
+    columns = tuple(zip(*(row.texts for row in good), strict=True))
+    ids = None if good[0].id is None else tuple(str(row.id) for row in good)
+    examples = Examples(
+        texts=columns[0],
+        second_texts=columns[1] if len(columns) == 2 else None,
+        labels=task.targets(targets) if task else None,
+        ids=ids,
     )
+    return examples, bad
 
 
-def _text(path: str | Path, line: int, value: object) -> str:
-    if not isinstance(value, str):
-        raise line_error(path, line, f"sentence {shown(value)} is not a string")
-    if "\0" in value or not _is_encodable(value):
-        problem = f"sentence {shown(value)} holds a NUL or an unpaired surrogate character"
-        raise line_error(path, line, problem)
-    return value
+def bad_rows_error(path: str | Path, bad: Sequence[BadRow], hint: str = "") -> UserError:
+    """The error that names the first of the bad rows and counts them."""
+    ordered = sorted(bad, key=lambda each: each.line)
+    if len(ordered) == 1:
+        return UserError(f"{path}, line {ordered[0].line}: {ordered[0].reason}{hint}")
+    lines = [f"\n  line {each.line}: {each.reason}" for each in ordered[:_NAMED_ROWS]]
+    more = len(ordered) - len(lines)
+    rest = f"\n  and {more} more" if more else ""
+    return UserError(f"{path}: {len(ordered)} bad rows{hint}:{''.join(lines)}{rest}")
+
+
+def _problem(text: object, allow_empty: bool) -> str | None:
+    if text is None or (isinstance(text, float) and text != text):
+        return "the text is missing"
+    if not isinstance(text, str):
+        return f"text {shown(text)} is not a string"
+    if "\0" in text or not _is_encodable(text):
+        return f"text {shown(text)} holds a NUL or an unpaired surrogate character"
+    if not allow_empty and not text.strip():
+        return "the text is empty"
+    return None
 
 
 def _is_encodable(text: str) -> bool:
@@ -81,23 +99,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _class_index(path: str | Path, line: int, value: object, indices: dict[str, int]) -> int:
-    # JSON may give the label "1" as the number 1; true and 1.0 are no such names.
-    name = str(value) if type(value) is int else value
-    if not isinstance(name, str) or name not in indices:
-        expected = ", ".join(map(repr, indices))
-        raise line_error(path, line, f"label {shown(value)} is not one of {expected}")
-    return indices[name]
-
-
-def _score(path: str | Path, line: int, value: object) -> float:
-    score = math.nan
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError, OverflowError):
-            score = float(value)
-    # The comparison is false for NaN too.
-    if not abs(score) <= _FLOAT32_MAX:
-        raise line_error(path, line, f"label {shown(value)} is not a finite number")
-    return score

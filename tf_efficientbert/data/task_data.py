@@ -1,94 +1,159 @@
-"""Which labelled data a job works on: the shipped reviews, GLUE, or the user's own files."""
+"""The labelled data that a job works on: the default snippets, GLUE, or the user's own."""
 
 import dataclasses
+import functools
+import logging
+import os
+from collections.abc import Callable
 
-from tf_efficientbert.data import custom, glue, reviews
-from tf_efficientbert.data.task import Examples, Task
+import numpy as np
+
+from tf_efficientbert.data import glue, snippets
+from tf_efficientbert.data.card import card_text, describe
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.own_data import read_own_data
+from tf_efficientbert.data.splitting import stratified_draw
+from tf_efficientbert.data.task_options import SPLITS, TaskOptions
+from tf_efficientbert.data.task_sets import TaskSets
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.options import input_option, option
+from tf_efficientbert.tasks import Classification, LabelledTask
 
-_CUSTOM = "custom"
+__all__ = ["TaskData", "TaskOptions"]
 
+_log = logging.getLogger(__name__)
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TaskOptions:
-    """Raises UserError where flags are missing or contradict each other."""
-
-    task: str = option("reviews", "reviews (shipped), custom (your files) or a GLUE task's name")
-    data_dir: str = input_option(
-        "",
-        "GLUE: the folder with the tasks' folders in it",
-        part=lambda options: (
-            ",".join(glue.task_files(options.data_dir, options.task)) if options.data_dir else ""
-        ),
-    )
-    train_file: str = input_option("", "custom: .tsv with a header line, or .jsonl")
-    dev_file: str = input_option("", "custom: the validation set, in the same form")
-    test_file: str = input_option("", "custom: the test set, if there is one")
-    labels: str = option("", "custom: the class names, a,b,c; empty for a regression")
-    max_tokens: int = option(128, "where text is cut, [CLS] and [SEP] included")
-    limit: int = option(0, "use at most so many examples of each split; 0 for all")
-
-    def __post_init__(self) -> None:
-        if self.limit < 0:
-            raise UserError(f"--limit={self.limit}: expected 0 or more")
-        if self.max_tokens < 4:
-            raise UserError(f"--max_tokens={self.max_tokens}: expected 4 or more")
-        files = {name: getattr(self, name) for name in ("train_file", "dev_file", "test_file")}
-        if self.data_dir and self.task in (_CUSTOM, reviews.TASK.name):
-            raise UserError(f"--data_dir={self.data_dir} goes with a GLUE task, not {self.task}")
-        if self.task == _CUSTOM:
-            for name in ("train_file", "dev_file"):
-                if not files[name]:
-                    raise UserError(f"--task=custom needs --{name}")
-            return
-        for name, value in {**files, "labels": self.labels}.items():
-            if value:
-                raise UserError(f"--{name}={value} goes with --task=custom, not --task={self.task}")
-        if self.task != reviews.TASK.name:
-            glue.find_task(self.task)
-            if not self.data_dir:
-                raise UserError(f"--task={self.task} needs --data_dir, the folder of the GLUE data")
+_DRAW_SEED = 0  # of --limit
 
 
 class TaskData:
-    """The task and its splits; a split is read when it is asked for.
+    """The task and its splits.
 
-    Raises UserError for everything that is wrong with the files.
+    Files are read once in a process, however many jobs ask for them.
+
+    Args:
+        options: TaskOptions.
+        known: the task, where a model has it: its own files need no training file then.
+
+    Raises:
+        UserError: something is wrong with the files.
     """
 
-    def __init__(self, options: TaskOptions):
-        self._options = options
-        if options.task == reviews.TASK.name:
-            self.task = reviews.TASK
-        elif options.task == _CUSTOM:
-            labels = tuple(label.strip() for label in options.labels.split(",") if label.strip())
-            train = custom.load(options.train_file, labels or None)
-            self.task = Task(_CUSTOM, labels, train.second_sentences is not None)
-        else:
-            self.task = glue.find_task(options.task)
+    def __init__(self, options: TaskOptions, known: LabelledTask | None = None):
+        fields = dataclasses.fields(TaskOptions)
+        self._options = TaskOptions(**{f.name: getattr(options, f.name) for f in fields})
+        self._read = _read_once(self._options, known, _stamps(self._options))
+        self.task = self._read.task
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names that `load` takes."""
+        return tuple(self._read.sets.readers)
 
     def load(self, split: str) -> Examples:
-        """The examples of "train", "dev" or "test"."""
-        examples = self._read(split)
-        return examples.first(self._options.limit) if self._options.limit else examples
+        """The examples of a split.
 
-    def _read(self, split: str) -> Examples:
-        if self._options.task == reviews.TASK.name:
-            return reviews.load(split)
-        if self._options.task != _CUSTOM:
-            return glue.load(self._options.data_dir, self._options.task, split)
-        path = getattr(self._options, f"{split}_file")
-        if not path:
-            raise UserError(f"--{split}_file is missing")
-        examples = custom.load(path, self.task.labels or None)
-        if (examples.second_sentences is not None) != self.task.pair:
-            expected = "pairs" if self.task.pair else "single sentences"
-            raise UserError(f"{path}: expected {expected}, as --train_file has them")
-        return examples
+        Raises:
+            UserError: there is no such split, or its file is wrong.
+        """
+        if split not in self._read.sets.readers:
+            if self._options.is_own and split in SPLITS:
+                raise UserError(
+                    f"there is no {split} split: name one by --{split}_file, or give "
+                    "--train_file more different texts to cut it off"
+                )
+            raise UserError(f"{self.task.name} has no split {split!r}: {', '.join(self.splits)}")
+        return self._read.load(split)
 
     @property
     def score_split(self) -> str:
         """The split results are read on: a labelled "test" where there is one, else "dev"."""
-        own_test = self._options.task == _CUSTOM and self._options.test_file
-        return "test" if own_test or self._options.task == reviews.TASK.name else "dev"
+        return "test" if self._read.sets.has_own_test else "dev"
+
+    def card(self, tokenizer: Tokenizer) -> dict:
+        """See `card.describe`."""
+        sets, names = self._read.sets, [name for name in SPLITS if name in self.splits]
+        loaded = {name: self.load(name) for name in names}
+        return describe(
+            self.task,
+            {name: each for name, each in loaded.items() if each.labels is not None},
+            columns=sets.columns,
+            left_out=sets.left_out,
+            notes=sets.notes,
+            tokenizer=tokenizer,
+            max_tokens=self._options.max_tokens,
+        )
+
+    def show_card(self, tokenizer: Tokenizer) -> None:
+        """Logs the card, the first time in a process."""
+        self._read.once(lambda: _log.info("%s", card_text(self.card(tokenizer))))
+
+
+class _Read:
+    """What the flags name, read; a split that is asked for again is not read again."""
+
+    def __init__(self, options: TaskOptions, sets: TaskSets):
+        self.sets = sets
+        metrics = sets.task.metrics
+        if options.metric:
+            metrics = (options.metric, *(name for name in metrics if name != options.metric))
+        self.task = dataclasses.replace(sets.task, metrics=metrics)
+        self.load = functools.cache(functools.partial(_load, sets, options.limit))
+        self._done = False
+
+    def once(self, action: Callable[[], None]) -> None:
+        """Does it the first time alone."""
+        if not self._done:
+            self._done = True
+            action()
+
+
+def _load(sets: TaskSets, limit: int, split: str) -> Examples:
+    examples = sets.readers[split]()
+    if not limit or limit >= len(examples):
+        return examples
+    strata = [None] * len(examples)
+    if examples.labels is not None:
+        strata = [sets.task.stratum(target) for target in examples.labels]
+    return examples.take(stratified_draw(strata, limit, _DRAW_SEED))
+
+
+@functools.lru_cache(maxsize=2)
+def _read_once(options: TaskOptions, known: LabelledTask | None, stamps: tuple) -> _Read:
+    """`stamps` changes with the files, so that changed ones are read again."""
+    return _Read(options, _sets(options, known))
+
+
+def _sets(options: TaskOptions, known: LabelledTask | None) -> TaskSets:
+    if options.is_own:
+        return read_own_data(options, known)
+    if options.name == snippets.NAME:
+        return _snippets()
+    folder, task = options.data_dir, options.task
+    readers = {
+        split: functools.partial(glue.load, folder, task, split) for split in glue.splits(task)
+    }
+    return TaskSets(glue.find_task(task), readers)
+
+
+def _snippets() -> TaskSets:
+    def read(split: str) -> Examples:
+        texts, labels = snippets.load(split)
+        return Examples(texts, None, np.array(labels, np.int32))
+
+    task = Classification(snippets.NAME, snippets.LABELS, pair=False)
+    readers = {split: functools.partial(read, split) for split in SPLITS}
+    return TaskSets(task, readers, has_own_test=True)
+
+
+def _stamps(options: TaskOptions) -> tuple:
+    paths = [getattr(options, f"{split}_file") for split in SPLITS] + [options.labels_file]
+    return tuple(_stamp(path) for path in paths if path)
+
+
+def _stamp(path: str) -> tuple | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -72,18 +72,18 @@ class Tokenizer:
         config = {"do_lower_case": self.lower_case, **config}
         (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
-    def encode(self, sentences, second_sentences=None, max_tokens: int = 128):
+    def encode(self, texts, second_texts=None, max_tokens: int = 128):
         """Token and segment ids of a batch, in graph or eagerly.
 
         Args:
-            sentences, second_sentences: string tensors [batch], or lists.
+            texts, second_texts: string tensors [batch], or lists.
             max_tokens: int; longer input is cut, of a pair the longer side first.
 
         Returns: (token_ids, segment_ids), int32 ragged [batch, (tokens)].
         """
-        parts = [self._word_pieces.tokenize(sentences)]
-        if second_sentences is not None:
-            parts.append(self._word_pieces.tokenize(second_sentences))
+        parts = [self._word_pieces.tokenize(texts)]
+        if second_texts is not None:
+            parts.append(self._word_pieces.tokenize(second_texts))
         parts = [_flat(part) for part in parts]
         room = max_tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
         parts = tensorflow_text.RoundRobinTrimmer(room).trim(parts)
@@ -123,16 +123,16 @@ class Tokenizer:
             return text
         return text.encode("utf-8")[: ends[pieces - 1] if pieces else 0].decode("utf-8")
 
-    def encode_padded(self, *sentences, max_tokens: int = 128):
+    def encode_padded(self, *texts, max_tokens: int = 128):
         """The same of one text, or pair, padded: for graphs that must not slice ragged tensors.
 
         Args:
-            sentences: string tensors [1], one or two.
+            texts: string tensors [1], one or two.
             max_tokens: int; see `encode`.
 
         Returns: (token_ids, segment_ids, padding_mask), int32 [1, max_tokens].
         """
-        parts = [self._word_pieces.tokenize(sentence).flat_values for sentence in sentences]
+        parts = [self._word_pieces.tokenize(text).flat_values for text in texts]
         room = max_tokens - 1 - len(parts)
         if len(parts) == 1:
             kept = [parts[0][:room]]

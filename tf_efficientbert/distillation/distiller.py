@@ -4,24 +4,26 @@ import dataclasses
 import logging
 
 import keras
+import numpy as np
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
-from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.given_predictions import read_predictions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.taught_examples import outputs_in
+from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
+from tf_efficientbert.tasks import LabelledTask, Task
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
@@ -38,6 +40,11 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOption
 
     output_dir: str = option("", "where the student goes; run again on it to go on")
     teacher: str = input_option("", "folder that train_teacher made: …/model")
+    teacher_predictions: str = input_option(
+        "",
+        "in place of --teacher: a .jsonl file with a text or id and a probability for each label; "
+        "it teaches by prediction alone",
+    )
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     architecture: str = input_option(
         "published",
@@ -60,9 +67,12 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOption
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
         TeachingOptions.__post_init__(self)
-        for name in ("teacher", "supernet"):
-            if not getattr(self, name):
-                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        if not self.supernet:
+            raise UserError("--supernet is missing: name the folder of a saved model")
+        if bool(self.teacher) == bool(self.teacher_predictions):
+            raise UserError(
+                "give one teacher: --teacher, the folder of a saved model, or --teacher_predictions"
+            )
         for name in ("general_epochs", "general_learning_rate", "general_batch_size"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
@@ -105,8 +115,10 @@ def distill(options: DistillOptions) -> dict:
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
-            teacher, supernet = load(options.teacher), load(options.supernet)
+            supernet = load(options.supernet)
+            teacher = load(options.teacher) if options.teacher else None
             student = _start(options, data.task, teacher, supernet)
+        data.show_card(student.tokenizer)
         if options.general_epochs:
             check_text_teacher(options, supernet)
         histories = {}
@@ -119,6 +131,7 @@ def distill(options: DistillOptions) -> dict:
             student.task,
             student.max_tokens,
         )
+        finished.task = student.task.fitted(finished.logits(finished.encode(dev)), dev.labels)
         finished.save(run.path / "model")
         _log.info("student saved in %s", run.path / "model")
         last = histories["task"][-1]
@@ -202,18 +215,18 @@ def check_text_teacher(options, supernet: TextModel) -> None:
 
 
 def _start(
-    options: DistillOptions, task: Task, teacher: TextModel, supernet: TextModel
+    options: DistillOptions, task: LabelledTask, teacher: TextModel | None, supernet: TextModel
 ) -> TextModel:
     """The student before its first step, cut out of the supernet."""
     architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
-    check_task_teacher(options, task, teacher, supernet, bool(options.hidden_ratio))
+    if teacher:
+        check_task_teacher(options, task, teacher, supernet, bool(options.hidden_ratio))
     # The search's shared supernet has learned the task: EfficientBERT+ takes its head over.
-    trained = supernet.task and (supernet.task.name, supernet.labels) == (task.name, teacher.labels)
     try:
         student = new_student(
             architecture,
-            supernet.model if trained else supernet.backbone,
-            teacher.task.num_outputs,
+            supernet.model if supernet.task == task else supernet.backbone,
+            task,
             options.dropout,
             options.dtype,
         )
@@ -222,7 +235,7 @@ def _start(
             f"--architecture={options.architecture} cannot inherit from "
             f"--supernet={options.supernet}: {error}"
         ) from error
-    return TextModel(student, teacher.tokenizer, teacher.task, options.max_tokens)
+    return TextModel(student, (teacher or supernet).tokenizer, task, options.max_tokens)
 
 
 def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
@@ -251,44 +264,50 @@ def _distill_on_task(
     run: RunDirectory,
     strategy,
     student: TextModel,
-    teacher: TextModel,
+    teacher: TextModel | None,
     train: Examples,
     dev: Examples,
 ) -> list[dict]:
-    with strategy.scope():
-        model = teacher.model.rebuilt(dtype=options.frozen_dtype)
-    attention_ratio = usable_attention_ratio(
-        options.attention_ratio, teacher.backbone, student.backbone
-    )
+    if teacher is None:
+        model, hidden_ratio, attention_ratio = None, 0.0, 0.0  # predictions are all there is
+    else:
+        with strategy.scope():
+            model = teacher.model.rebuilt(dtype=options.frozen_dtype)
+        hidden_ratio = options.hidden_ratio
+        attention_ratio = usable_attention_ratio(
+            options.attention_ratio, teacher.backbone, student.backbone
+        )
     objective = Objective(
-        hidden_ratio=options.hidden_ratio,
+        hidden_ratio=hidden_ratio,
         attention_ratio=attention_ratio,
         prediction_ratio=options.prediction_ratio,
         temperature=options.temperature,
         real_tokens_only=options.real_tokens_only,
         sum_over_classes=options.sum_over_classes,
+        task=student.task,
     )
-    compares_hidden = bool(options.hidden_ratio)
-    teacher_pass = TeacherPass(
-        model,
-        compares_hidden and bool(attention_ratio),
-        student.task.num_outputs,
-        compares_hidden,
-    )
-    examples = teacher_pass.recorded(
-        student.encode(train), options.epochs, options.real_tokens_only, options.teacher_memory_gb
-    )
+    examples = student.encode(train)
+    if model:
+        compared = bool(hidden_ratio)
+        teacher_pass = TeacherPass(
+            model, compared and bool(attention_ratio), student.task, compared
+        )
+        examples = teacher_pass.recorded(
+            examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
+        )
+    else:
+        examples = _with_given_predictions(options.teacher_predictions, examples, train, student)
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
         # Not `teacher_pass(batch)`: each replica has its own part of the teacher's graph.
-        theirs = outputs_in(batch) or model(inputs, training=False)
+        theirs = outputs_in(batch) or (model(inputs, training=False) if model else {})
         ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
         return objective.compare(theirs, ours, batch)
 
     def evaluate():
-        scores = score(student.task, student.logits(encoded_dev), dev.labels)
+        scores = student.task.score(student.logits(encoded_dev), dev.labels)
         return {f"dev_{name}": value for name, value in scores.items()}
 
     return fit(
@@ -301,3 +320,14 @@ def _distill_on_task(
         phase="distil on task",
         evaluate=evaluate,
     )
+
+
+def _with_given_predictions(
+    path: str, encoded: EncodedExamples, train: Examples, student: TextModel
+) -> EncodedExamples | TaughtExamples:
+    """The training examples with what a file says of them in place of a teacher."""
+    given = read_predictions(path, train, student.task)
+    logits = student.task.teacher_logits(given)
+    if logits is None:  # the label teaches a regression: here what the file has
+        return dataclasses.replace(encoded, labels=given.astype(np.float32))
+    return TaughtExamples(encoded, logits)

@@ -2,14 +2,14 @@
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.tasks import Task
 
 
 def new_student(
     architecture: Architecture,
     supernet: EfficientBert | TaskModel,
-    num_outputs: int,
+    task: Task,
     dropout: float,
     dtype: str = "float32",
 ) -> TaskModel:
@@ -32,8 +32,7 @@ def new_student(
         dtype=dtype,
     )
     inherit(backbone, parent)
-    head = ClassificationHead(architecture.hidden_size, num_outputs, dropout, dtype=dtype)
-    student = TaskModel(backbone, head)
+    student = TaskModel(backbone, task.new_head(architecture.hidden_size, dropout, dtype=dtype))
     if trained:
         for _, target, source in _layer_pairs(student.head, supernet.head):
             _assign_cut(target, source)

@@ -1,7 +1,8 @@
 """The losses of warm-up and task distillation (Dong et al. 2021, section 3.3).
 
 Every function returns one float32 scalar: the mean over the examples of a batch, each example's
-loss being a mean over all of its elements, padding included. With a `padding_mask` (int32 [batch,
+loss being a mean over all of its elements, padding included. The prediction losses, one a kind of
+task, stand in `tasks`. With a `padding_mask` (int32 [batch,
 tokens], 1 for real tokens) an example's mean runs over its real tokens alone.
 """
 
@@ -10,7 +11,17 @@ from collections.abc import Sequence
 from keras import ops
 
 from tf_efficientbert.distillation.layer_map import layer_map
-from tf_efficientbert.layers.self_attention import MASKED_SCORE
+from tf_efficientbert.tasks.classification import prediction_loss
+from tf_efficientbert.tasks.regression import regression_loss
+from tf_efficientbert.tasks.span import span_loss
+
+__all__ = [
+    "attention_loss",
+    "hidden_loss",
+    "prediction_loss",
+    "regression_loss",
+    "span_loss",
+]
 
 _SCORE_FLOOR = -100.0
 
@@ -84,41 +95,3 @@ def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask
         error = ops.mean(_squared_error(teacher_states[teacher], student), axis=-1)
         terms.append(_mean(error, weights))
     return _sum(terms)
-
-
-def prediction_loss(
-    teacher_logits, student_logits, temperature: float = 1.0, sum_over_classes: bool = False
-):
-    """Soft cross-entropy -softmax(teacher/T) log softmax(student/T), both [batch, classes].
-
-    The mean runs over every element, classes included, as in the reference; with
-    `sum_over_classes` it is the usual cross-entropy, larger by the number of classes.
-    """
-    target = ops.softmax(ops.cast(teacher_logits, "float32") / temperature)
-    log_probability = ops.log_softmax(ops.cast(student_logits, "float32") / temperature)
-    loss = -ops.mean(target * log_probability)
-    return loss * student_logits.shape[-1] if sum_over_classes else loss
-
-
-def span_loss(teacher_logits, student_logits, padding_mask, mask_first: bool = True):
-    """SQuAD's prediction loss, start plus end.
-
-    Args:
-        teacher_logits, student_logits: pairs (start, end) of [batch, tokens].
-        padding_mask: int32 [batch, tokens]; -10,000 is added to both sides' logits at padding.
-        mask_first: bool, treat [CLS] as padding, as the reference does; False for v2.0, where it
-            carries the null score.
-    """
-    bias = (1 - ops.cast(padding_mask, "float32")) * MASKED_SCORE
-    if mask_first:
-        first = ops.cast(ops.arange(ops.shape(padding_mask)[1]) == 0, "float32")
-        bias = ops.minimum(bias, first * MASKED_SCORE)
-    return sum(
-        prediction_loss(ops.cast(teacher, "float32") + bias, ops.cast(student, "float32") + bias)
-        for teacher, student in zip(teacher_logits, student_logits, strict=True)
-    )
-
-
-def regression_loss(labels, predictions):
-    """MSE of `predictions` against `labels`, both float [batch] (STS-B)."""
-    return ops.mean(_squared_error(labels, predictions))

@@ -5,13 +5,8 @@ import dataclasses
 import keras
 
 from tf_efficientbert.data.batching import MODEL_INPUTS
-from tf_efficientbert.distillation.losses import (
-    attention_loss,
-    hidden_loss,
-    prediction_loss,
-    regression_loss,
-    span_loss,
-)
+from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
+from tf_efficientbert.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,7 +20,7 @@ class Objective:
         temperature: of the prediction loss.
         real_tokens_only: leave padding out of the attention and hidden losses' means.
         sum_over_classes: sum the prediction loss over classes instead of averaging.
-        mask_first: SQuAD: treat [CLS] as padding; False for v2.0.
+        task: whose prediction loss is taken; None for bare encoders, which predict nothing.
         layers: the teacher layer, from 0, of each student layer; None for `layer_map`'s.
     """
 
@@ -35,7 +30,7 @@ class Objective:
     temperature: float = 1.0
     real_tokens_only: bool = False
     sum_over_classes: bool = False
-    mask_first: bool = True
+    task: Task | None = None
     layers: tuple[int, ...] | None = None
 
     def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
@@ -74,17 +69,9 @@ class Objective:
                 scores = [scores[layer] for layer in self.layers]
             terms["attention"] = attention_loss(scores, ours["attention_scores"], mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
-        if self.prediction_ratio and ("logits" in ours or "start_logits" in ours):
-            terms["prediction"] = prediction_scale * self._prediction(theirs, ours, batch)
+        if self.prediction_ratio and self.task:
+            terms["prediction"] = prediction_scale * self.task.distillation_loss(
+                theirs, ours, batch, self.temperature, self.sum_over_classes
+            )
             total = total + self.prediction_ratio * terms["prediction"]
         return {"loss": total, **terms}
-
-    def _prediction(self, theirs, ours, batch):
-        if "start_logits" in ours:
-            pairs = [(o["start_logits"], o["end_logits"]) for o in (theirs, ours)]
-            return span_loss(*pairs, batch["padding_mask"], self.mask_first)
-        if len(ours["logits"].shape) == 1:
-            return regression_loss(batch["labels"], ours["logits"])
-        return prediction_loss(
-            theirs["logits"], ours["logits"], self.temperature, self.sum_over_classes
-        )

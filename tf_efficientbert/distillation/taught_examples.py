@@ -22,21 +22,31 @@ class TaughtExamples:
 
     Args:
         examples: EncodedExamples.
-        outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (or none),
-            "logits": [batch, ...]}.
+        logits: [examples, ...], where they are known already.
 
     Attributes:
         lengths: tokens of each example.
     """
 
-    def __init__(self, examples: EncodedExamples, outputs: Callable[[dict], dict]):
+    def __init__(self, examples: EncodedExamples, logits: np.ndarray | None = None):
         self._examples, self.lengths = examples, examples.lengths
-        self._states = self._logits = None
+        self._states, self._logits = None, logits
+
+    @classmethod
+    def asked(cls, examples: EncodedExamples, outputs: Callable[[dict], dict]) -> "TaughtExamples":
+        """Examples with what a teacher says of them, asked in batches.
+
+        Args:
+            outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (or none),
+                "logits": [batch, ...]}.
+        """
+        taught = cls(examples)
         with tqdm(total=len(examples), desc="teacher's outputs", unit="example") as bar:
             for indices, batch in evaluation_batches(examples, _BATCH):
                 said = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
-                self._keep(indices, said["logits"].numpy(), said.get("hidden_states"))
+                taught._keep(indices, said["logits"].numpy(), said.get("hidden_states"))
                 bar.update(len(indices))
+        return taught
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -11,6 +11,7 @@ from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
 from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
+from tf_efficientbert.tasks import Task
 
 __all__ = ["TeacherPass", "TeachingOptions"]
 
@@ -42,19 +43,18 @@ class TeacherPass:
         model: EfficientBert (the teacher before fine-tuning) or TaskModel, or what is called like
             them.
         with_attention: whether the attention scores are among the outputs.
-        num_outputs: int, the task's; a bare encoder answers with that many logits of zero.
+        task: the task; a bare encoder answers it with zeros.
         with_hidden: whether the hidden states are.
     """
 
-    def __init__(self, model, with_attention: bool, num_outputs: int, with_hidden: bool = True):
+    def __init__(self, model, with_attention: bool, task: Task, with_hidden: bool = True):
         names = ["hidden_states"] * with_hidden + ["attention_scores"] * with_attention
 
         def outputs(inputs):
             given = model(inputs, training=False)
             kept = {name: given[name] for name in names}
-            size = tf.shape(inputs["token_ids"])[0]
-            shape = [size] if num_outputs == 1 else [size, num_outputs]
-            return {**kept, "logits": given.get("logits", tf.zeros(shape))}
+            blank = task.blank_outputs(inputs["token_ids"])
+            return {**kept, **{name: given.get(name, blank[name]) for name in blank}}
 
         self._with_hidden, self._with_attention = with_hidden, with_attention
         self._outputs = tf.function(
@@ -100,7 +100,7 @@ class TeacherPass:
             )
             return examples
         try:
-            return TaughtExamples(examples, self._outputs)
+            return TaughtExamples.asked(examples, self._outputs)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
                 f"there is no memory for what the teacher says of {len(examples):,} examples, "

@@ -9,7 +9,6 @@ import numpy as np
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches, encode
 from tf_efficientbert.data.corpus import read_sentences
-from tf_efficientbert.data.reviews import SHIPPED
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.errors import UserError
@@ -29,7 +28,11 @@ _log = logging.getLogger(__name__)
 class CorpusOptions:
     """Unlabelled text."""
 
-    corpus: str = input_option("novels", "text files a,b,c (a paragraph a line), or novels")
+    corpus: str = input_option(
+        "speeches,snippets",
+        "text files a,b,c (a paragraph a line); speeches: State of the Union messages, snippets: "
+        "film-review snippets without labels",
+    )
     corpus_sentences: int = option(0, "use that many sentences, evenly taken; 0 for all")
     corpus_max_tokens: int = option(128, "where a sentence of the corpus is cut")
 
@@ -42,8 +45,7 @@ class CorpusOptions:
         names = [name.strip() for name in self.corpus.split(",") if name.strip()]
         if not names:
             raise UserError("--corpus names no file")
-        paths = [SHIPPED / "novels.txt" if name == "novels" else name for name in names]
-        sentences = read_sentences(paths, self.corpus_sentences)
+        sentences = read_sentences(names, self.corpus_sentences)
         return encode(tokenizer, sentences, max_tokens=self.corpus_max_tokens)
 
 

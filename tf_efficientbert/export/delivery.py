@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.export.agreement import Limits, require_agreement
 from tf_efficientbert.export.parity import KERAS
 from tf_efficientbert.export.saved_model import next_version, write_model_card, write_version

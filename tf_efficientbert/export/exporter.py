@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from tf_efficientbert.data import squad
 from tf_efficientbert.data.batching import EncodedExamples
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.splitting import stratified_draw
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.agreement import Limits, require_agreement
@@ -29,12 +30,12 @@ from tf_efficientbert.export.mediapipe import (
 )
 from tf_efficientbert.export.mediapipe_process import check_mediapipe, mediapipe_probabilities
 from tf_efficientbert.export.parity import Form, parity, saved_model_forms
-from tf_efficientbert.export.question_parity import SQUAD_METRICS, question_parity
-from tf_efficientbert.export.signature import answers_questions
+from tf_efficientbert.export.question_parity import question_parity
 from tf_efficientbert.metrics.squad import VERSIONS as SQUAD_VERSIONS
-from tf_efficientbert.models.text_model import TextModel, load, load_for
+from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.storage import replaced_directory
+from tf_efficientbert.tasks import Span
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
 _log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class ExportOptions(TaskOptions):
     format: str = option(_SERVING, "serving (SavedModel and LiteRT) or huggingface (a folder)")
     saved_model_dir: str = option(
         "", "MODEL folder that gets the next version; saved_model/ in --output_dir by default"
+    )
+    compared_examples: int = option(
+        0, "compare the exported forms on so many examples, drawn alike each time; 0 for all"
     )
     latency_runs: int = option(100, "runs behind each median latency")
     max_float_difference: float = option(
@@ -108,6 +112,8 @@ class ExportOptions(TaskOptions):
         for name in ("max_float_difference", "max_float16_difference", "max_int8_loss"):
             if not getattr(self, name) >= 0:  # NaN is not
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
+        if self.compared_examples < 0:
+            raise UserError(f"--compared_examples={self.compared_examples}: expected 0 or more")
         if self.latency_runs < 1:
             raise UserError(f"--latency_runs={self.latency_runs}: expected a number above 0")
         for flag, names, known in (
@@ -192,7 +198,8 @@ def export(options: ExportOptions) -> dict:
 
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
         median}}}, "mediapipe" and "litert_text": path, where asked for, "parity": see `parity`,
-        "parity_split": the split it ran on, "seconds": float}. Latencies are for one text padded
+        "parity_split" and "parity_examples": the split it ran on and how much of
+        it, "seconds": float}. Latencies are for one text padded
         to `max_tokens`.
 
     Raises:
@@ -206,13 +213,13 @@ def export(options: ExportOptions) -> dict:
             )
         if options.questions:
             return _export_questions(options, run)
-        data = TaskData(options)
+        model = _model(options)
+        data = TaskData(options, model.task)
         if run.result:
             require_agreement(run.result["parity"], data.task.metrics[0], options.limits)
             return run.result
         folder = options.model_folder(run.path)
-        model = load_for(options.model, data.task, options.max_tokens)
-        examples = data.load(data.score_split)
+        examples = _compared(data, options.compared_examples)
         encoded = model.encode(examples)
         with replaced_directory(run.path / "litert") as litert:
             files = _write_litert(model, litert, data, options)
@@ -242,17 +249,27 @@ def export(options: ExportOptions) -> dict:
                 **{kind: str(path) for (kind, _), path in paths.items() if kind != _LITERT},
                 "parity": report["forms"],
                 "parity_split": data.score_split,
+                "parity_examples": len(examples),
             }
         )
 
 
+def _compared(data: TaskData, count: int) -> Examples:
+    """The examples of the scored split that exported forms are compared on."""
+    examples = data.load(data.score_split)
+    if not count:
+        return examples
+    strata = [data.task.stratum(target) for target in examples.labels]
+    return examples.take(stratified_draw(strata, count, seed=0))
+
+
 def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
     if run.result:
-        require_agreement(run.result["parity"], SQUAD_METRICS[0], options.limits)
+        require_agreement(run.result["parity"], Span.known_metrics[0], options.limits)
         return run.result
     folder = options.model_folder(run.path)
     model = load(options.model)
-    if not answers_questions(model):
+    if not model.task or model.task.served_as != "answer":
         raise UserError(f"--questions: the model in {options.model} finds no answers in a context")
     questions = squad.load(options.questions)
     questions = questions[: options.limit or len(questions)]
@@ -272,7 +289,7 @@ def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
         return {"split": name, "examples": len(questions), "forms": figures}
 
     version, report = deliver(
-        model, run.path, folder, texts, compare, SQUAD_METRICS, options.limits
+        model, run.path, folder, texts, compare, model.task.metrics, options.limits
     )
     _log.info("exported %s; a model that answers questions has no LiteRT form", version)
     return run.finish(
@@ -282,9 +299,14 @@ def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
 
 def _model(options: ExportOptions) -> TextModel:
     """The model, of the task that the flags name if they name one."""
-    if all(getattr(options, f.name) == f.default for f in dataclasses.fields(TaskOptions)):
-        return load(options.model)
-    return load_for(options.model, TaskData(options).task, options.max_tokens)
+    model = load(options.model)
+    names_data = options.format != _HUGGINGFACE or any(
+        getattr(options, f.name) != f.default for f in dataclasses.fields(TaskOptions)
+    )
+    if names_data:
+        task = TaskData(options, model.task).task
+        model.require(task, options.max_tokens, f"--model={options.model}")
+    return model
 
 
 def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[str, dict]:
@@ -336,7 +358,7 @@ def _litert_forms(
         asked = (
             options.mediapipe_python,
             files[_MEDIAPIPE, precision],
-            examples.sentences,
+            examples.texts,
             model.labels,
         )
         forms[f"mediapipe_classifier_{precision}"] = Form(

@@ -61,7 +61,7 @@ def huggingface_card(model: TextModel) -> str:
         tag="bert" if plain else "efficientbert",
         title=f"{kind} for {task.name}",
         task=f"{task.name}, {'pairs of texts' if task.pair else 'single texts'}",
-        answer="a number" if task.is_regression else f"one of {', '.join(task.labels)}",
+        answer=": ".join(filter(None, (task.described_answer, ", ".join(task.labels)))),
         network=f"{kind}, {layers}, {architecture.num_heads} heads",
         parameters=model.model.rebuilt(fit_size=None).count_params(),
         macs=architecture.count_macs(model.max_tokens),

@@ -11,7 +11,6 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.layers.feed_forward_cell import FeedForwardCell
 from tf_efficientbert.layers.formula import evaluate
 from tf_efficientbert.layers.self_attention import SelfAttention
-from tf_efficientbert.models.heads import ClassificationHead
 
 __all__ = [
     "AbsorbedAttention",
@@ -85,21 +84,20 @@ class Head(tf.Module):
         model: TaskModel.
 
     Raises:
-        UserError: it answers something else than a classification or a regression.
+        UserError: it has no head, or one that reads other tokens too.
     """
 
     def __init__(self, model):
         super().__init__()
-        head = getattr(model, "head", None)
-        if not isinstance(head, ClassificationHead):
-            raise UserError("only a classification or a regression has a graph for inference")
+        head = getattr(model, "head", None)  # a supernet has none
+        if head is None or not head.reads_first_token:
+            raise UserError("only a model that answers with [CLS] has a graph for inference")
         self._pooler = Dense(*kernel_and_bias(head.pooler))
         self._classifier = Dense(*kernel_and_bias(head.classifier))
-        self._num_outputs = head.num_outputs
+        self._squeezed = head.squeezed
 
     def __call__(self, first):
-        logits = self._classifier(tf.tanh(self._pooler(first)))
-        return tf.squeeze(logits, -1) if self._num_outputs == 1 else logits
+        return self._squeezed(self._classifier(tf.tanh(self._pooler(first))))
 
 
 class AbsorbedAttention(tf.Module):

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.inference_graph import InferenceGraph
 from tf_efficientbert.export.litert_conversion import CONVERTER_PRECISIONS, convert, saved
-from tf_efficientbert.export.signature import PAIR_NAMES, text_names
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.storage import write_file
+from tf_efficientbert.tasks.task import TEXT_NAMES
 
 _SIGNATURE = "serving_default"
 
@@ -22,7 +22,7 @@ def export_litert_text(
 ) -> Path:
     """Writes a LiteRT file that takes one text, or a pair; returns its path.
 
-    Inputs are the strings `sentences` [1] and, for pairs, `second_sentences` [1], output is
+    Inputs are the strings `text` [1] and, for pairs, `second_text` [1], output is
     `logits` [1, classes], or [1] for a regression. Text is tokenized, cut and padded to `tokens`
     by custom operations of tensorflow_text, which the interpreter must have been given.
 
@@ -37,11 +37,11 @@ def export_litert_text(
         known = ", ".join(CONVERTER_PRECISIONS)
         raise UserError(f"precision {precision!r} is none for text files; known are {known}")
     graph = InferenceGraph(model.model, tokens)
-    specs = [tf.TensorSpec([1], tf.string, name=name) for name in text_names(model)]
+    specs = [tf.TensorSpec([1], tf.string, name=name) for name in model.task.served_texts]
 
     @tf.function(input_signature=specs, autograph=False)
-    def logits(*sentences):
-        inputs = model.tokenizer.encode_padded(*sentences, max_tokens=tokens)
+    def logits(*texts):
+        inputs = model.tokenizer.encode_padded(*texts, max_tokens=tokens)
         return {"logits": graph(*inputs)}
 
     with saved(graph, {_SIGNATURE: logits}) as folder:
@@ -71,11 +71,9 @@ class LiteRtTextModel:
 
     def logits(self, examples: Examples) -> np.ndarray:
         """Logits of all examples, one at a time: [examples, classes], or [examples]."""
-        texts = [t for t in (examples.sentences, examples.second_sentences) if t is not None]
         results = []
-        for row in zip(*texts, strict=True):
-            inputs = {
-                n: np.array([text.encode()]) for n, text in zip(PAIR_NAMES, row, strict=False)
-            }
+        names = TEXT_NAMES[: len(examples.columns)]
+        for row in zip(*examples.columns, strict=True):
+            inputs = {n: np.array([text.encode()]) for n, text in zip(names, row, strict=True)}
             results.append(self._run(**inputs)["logits"])
         return np.concatenate(results)

@@ -49,7 +49,8 @@ def export_mediapipe(
 
     @tf.function(input_signature=input_signature(tokens), autograph=False)
     def probabilities(token_ids, segment_ids, padding_mask):
-        return {"probabilities": tf.nn.softmax(graph(token_ids, segment_ids, padding_mask))}
+        logits = graph(token_ids, segment_ids, padding_mask)
+        return {"probabilities": model.task.probabilities(logits)}
 
     with saved(graph, {_SIGNATURE: probabilities}) as folder:
         content = convert(folder, [_SIGNATURE], precision)
@@ -61,7 +62,7 @@ def export_mediapipe(
 def mediapipe_refusal(model: TextModel) -> str | None:
     """Why MediaPipe cannot run the model; None where it can."""
     task = model.task
-    if task is None or task.pair or task.is_regression:
+    if task is None or task.pair or task.served_as != "classify":
         return "MediaPipe's TextClassifier takes classifications of single texts alone"
     if not model.tokenizer.lower_case:
         return "MediaPipe lower-cases all text, and this model tells cases apart"

@@ -26,11 +26,11 @@ print(json.dumps(scores))
 
 
 def mediapipe_probabilities(
-    python: str | Path, path: str | Path, sentences: Sequence[str], labels: Sequence[str]
+    python: str | Path, path: str | Path, texts: Sequence[str], labels: Sequence[str]
 ) -> np.ndarray:
-    """What MediaPipe says: float32 [sentences, labels].
+    """What MediaPipe says: float32 [texts, labels].
 
-    MediaPipe lower-cases ASCII alone, so the sentences are lower-cased and rid of accents before,
+    MediaPipe lower-cases ASCII alone, so the texts are lower-cased and rid of accents before,
     as an app has to.
 
     Args:
@@ -42,8 +42,8 @@ def mediapipe_probabilities(
             second a sentence, or knows other labels; what it said is named.
     """
     normalizer = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=True)
-    texts = [text.decode("utf-8") for text in normalizer.normalize(list(sentences)).numpy()]
-    said = _run(python, [_CLASSIFY, str(path)], json.dumps(texts), 60 + len(texts))
+    normal = [text.decode("utf-8") for text in normalizer.normalize(list(texts)).numpy()]
+    said = _run(python, [_CLASSIFY, str(path)], json.dumps(normal), 60 + len(texts))
     scores = json.loads(said.splitlines()[-1])
     if set(scores[0]) != set(labels):
         raise UserError(f"MediaPipe finds the labels {sorted(scores[0])} in {path}, not {labels}")

@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 
 from tf_efficientbert.export.buckets import buckets_for
-from tf_efficientbert.export.signature import SERVED_TOKENS, answers_questions, text_names
+from tf_efficientbert.export.signature import SERVED_TOKENS
 from tf_efficientbert.models.text_model import TextModel
+
+# The row of the signature that a kind of task has besides.
+_OWN_SIGNATURES = {
+    "classify": "\n| `classify` | `inputs`, as `examples` | `classes`, `scores` [batch, classes], "
+    "in the order of the labels |",
+    "regress": "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |",
+    "answer": "",
+}
 
 
 def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = None) -> str:
@@ -36,26 +44,25 @@ def _facts(model: TextModel) -> str:
 
 def _task(model: TextModel) -> str:
     task = model.task
-    if answers_questions(model):
-        return "- Task: a question and a context in, the part of the context that answers it out"
-    kind = "a number" if task.is_regression else f"one of {len(task.labels)} classes"
-    labels = ", ".join(f"`{label}`" for label in task.labels) or "none, it is a regression"
+    texts = " and ".join(f"`{text}`" for text in task.served_texts)
+    labels = ", ".join(f"`{label}`" for label in task.labels) or "none"
     return f"""\
-- Task: {task.name}; {"two texts" if task.pair else "a text"} in, {kind} out
+- Task: {task.name}; {texts} in, {task.described_answer} out
 - Labels, in the order of the outputs: {labels}"""
 
 
 def _cut(model: TextModel) -> str:
-    if answers_questions(model):
+    if model.task.served_as == "answer":
         return "the rest of the context is cut, and of the question what is over 64 or half of it"
     return f"the rest is cut{', of the longer text first' if model.task.pair else ''}"
 
 
 def _asking(model: TextModel) -> str:
-    names = text_names(model)
+    names = model.task.served_texts
     texts = ", ".join(f"`{text}`" for text in names)
     tokens = ", ".join(f"`{served}`" for served in SERVED_TOKENS.values())
-    answers, of_tokens, own = _outputs(model)
+    answers, of_tokens = model.task.described_outputs
+    own = _OWN_SIGNATURES[model.task.served_as]
     instance = ", ".join(f'"{text}": "..."' for text in names)
     return f"""\
 ## Asking it
@@ -75,20 +82,6 @@ MODEL being the name that the server was given for it:
 
     curl -d '{{"instances": [{{{instance}}}]}}' \\
         http://localhost:8501/v1/models/MODEL:predict"""
-
-
-def _outputs(model: TextModel) -> tuple[str, str, str]:
-    """Outputs for text, outputs for tokens, and the rows of further signatures."""
-    if answers_questions(model):
-        scores = "`score`, `no_answer_score`"
-        text = f"`answer`, {scores}, `start`, `end` [batch], the last two in characters"
-        return text, "`start_logits`, `end_logits` [batch, tokens]", ""
-    if model.task.is_regression:
-        row = "\n| `regress` | `inputs`, as `examples` | `outputs` [batch] |"
-        return "`logits` [batch]", "`logits` [batch]", row
-    logits = "`logits`, `probabilities` [batch, classes], `label` [batch]"
-    scores = "`classes`, `scores` [batch, classes], in the order of the labels"
-    return logits, logits, f"\n| `classify` | `inputs`, as `examples` | {scores} |"
 
 
 def _architecture(model: TextModel) -> str:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from tf_efficientbert.data.batching import EncodedExamples
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.saved_model import ServedModel
-from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import LabelledTask
 
 KERAS = "keras"
 
@@ -32,20 +31,20 @@ class Form:
 
 
 def saved_model_forms(
-    version: str | Path, task: Task, examples: Examples, encoded: EncodedExamples
+    version: str | Path, task: LabelledTask, examples: Examples, encoded: EncodedExamples
 ) -> dict[str, Form]:
     """Each signature of a SavedModel as a form: saved_model_text, _tokens, _examples, and
     _classify, or of a regression _regress."""
-    served = ServedModel(version)
-    if task.is_regression:
-        own = {"saved_model_regress": Form(lambda: served.values(examples))}
-    else:
-        own = {"saved_model_classify": Form(lambda: served.scores(examples), probabilities=True)}
+    served = ServedModel(version, task.served_texts)
+    own = {
+        "classify": Form(lambda: served.scores(examples), probabilities=True),
+        "regress": Form(lambda: served.values(examples)),
+    }
     return {
         "saved_model_text": Form(lambda: served.logits_of_text(examples)),
         "saved_model_tokens": Form(lambda: served.logits_of_tokens(encoded)),
         "saved_model_examples": Form(lambda: served.logits_of_examples(examples)),
-        **own,
+        f"saved_model_{task.served_as}": own[task.served_as],
     }
 
 
@@ -70,14 +69,15 @@ def parity(
     logits = model.logits(encoded)
     if not np.isfinite(logits).all():
         raise UserError("the Keras model answers a text with NaN or infinity")
-    report = {KERAS: _figures(logits, logits, model.task, examples)}
+    report = {KERAS: _figures(logits, Form(lambda: logits), model.task, examples)}
     for name, form in tqdm(forms.items(), desc="compare exported forms", unit="form"):
-        reference = tf.nn.softmax(logits).numpy() if form.probabilities else logits
-        report[name] = _figures(reference, form.answers(), model.task, examples)
+        report[name] = _figures(logits, form, model.task, examples)
     return report
 
 
-def _figures(reference: np.ndarray, values: np.ndarray, task: Task, examples: Examples) -> dict:
+def _figures(logits: np.ndarray, form: Form, task: LabelledTask, examples: Examples) -> dict:
+    values = form.answers()
+    reference = np.asarray(task.probabilities(logits)) if form.probabilities else logits
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not finite.all():
         return {"not_finite": int((~finite).sum())}
@@ -86,7 +86,8 @@ def _figures(reference: np.ndarray, values: np.ndarray, task: Task, examples: Ex
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
     }
-    if values.ndim == 2:
-        same = values.argmax(axis=-1) == reference.argmax(axis=-1)
+    theirs = task.teacher_logits(values) if form.probabilities else values
+    same = task.same_answers(theirs, logits)
+    if same is not None:
         figures["agreement"] = float(same.mean())
-    return figures | score(task, values, examples.labels)
+    return figures | task.score(theirs, examples.labels)

@@ -11,13 +11,13 @@ from tf_efficientbert.data.squad import Question
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.parity import KERAS
 from tf_efficientbert.export.question_signatures import LONGEST_ANSWER, found_answers
-from tf_efficientbert.export.signature import SERVED_TOKENS, text_names
+from tf_efficientbert.export.signature import SERVED_TOKENS
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.token_batch import padded_batch
 from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import Span
 
-SQUAD_METRICS = ("f1", "exact_match")
 _BATCH = 16
 _Outputs = dict[str, np.ndarray]
 
@@ -28,7 +28,7 @@ def question_parity(
     """Asks the model all of `questions`, as it is and through each signature of its SavedModel.
 
     Args:
-        model: the Keras model, with a SpanHead.
+        model: the Keras model, whose task is a span.
         version: MODEL/VERSION of its SavedModel.
         questions: at least one.
         squad_version: "1.1", or "2.0", where the answer is empty if `no_answer_score` is the
@@ -46,7 +46,7 @@ def question_parity(
     import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
     served = tf.saved_model.load(str(version)).signatures
-    names = text_names(model)
+    names = model.task.served_texts
 
     def of_examples(**texts: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = zip(*(part.numpy() for part in texts.values()), strict=True)
@@ -102,7 +102,7 @@ def _answered_directly(model: TextModel, questions: tf.Tensor, contexts: tf.Tens
     inputs = {name: values.to_tensor() for name, values in given.items()}
     inputs["padding_mask"] = tf.ones_like(token_ids).to_tensor()
     logits = model.model(inputs, training=False)
-    logits = [np.asarray(logits[name]) for name in ("start_logits", "end_logits")]
+    logits = [np.asarray(logits[name]) for name in model.task.output_names]
     rows = zip(*logits, starts.to_list(), ends.to_list(), contexts.numpy().tolist(), strict=True)
     answers = [_best_answer(*row) for row in rows]
     kinds = {"answer": object}  # bytes of any length
@@ -179,4 +179,4 @@ def question_scores(
     predictions = {question.id: text for question, text in zip(questions, answers, strict=True)}
     dataset = {"data": [{"paragraphs": [{"qas": asked}]}]}
     scores = squad.compute(dataset, predictions, squad_version)
-    return {metric: scores[metric] / 100 for metric in SQUAD_METRICS}
+    return {metric: scores[metric] / 100 for metric in Span.known_metrics}

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from tf_efficientbert.export.signature import SERVED_TOKENS, Signature, text_names
+from tf_efficientbert.export.signature import SERVED_TOKENS, Signature
 from tf_efficientbert.export.tf_example import parse_texts
 from tf_efficientbert.export.token_batch import padded_batch, received_batch
 from tf_efficientbert.models.text_model import TextModel
@@ -12,15 +12,15 @@ _NEVER = -1e9
 
 
 def question_signatures(model: TextModel) -> dict[str, Signature]:
-    """The signatures of a model with a SpanHead, see `write_version`."""
+    """The signatures of a model whose task is a span, see `write_version`."""
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
-    names = text_names(model)
+    names = model.task.served_texts
 
     @tf.function
     def span_logits(token_ids, padding_mask, segment_ids):
         inputs = dict(zip(SERVED_TOKENS, (token_ids, padding_mask, segment_ids), strict=True))
         outputs = model.model(inputs)
-        return {name: outputs[name] for name in ("start_logits", "end_logits")}
+        return {name: outputs[name] for name in model.task.output_names}
 
     @tf.function
     def answer(questions, contexts):

@@ -1,6 +1,6 @@
 """Export as a SavedModel that TF Serving can load."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tf_efficientbert.data.batching import EncodedExamples, evaluation_batches
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.export.model_card import model_card
-from tf_efficientbert.export.signature import PAIR_NAMES, PREDICT, SERVED_TOKENS, Signature
+from tf_efficientbert.export.signature import PREDICT, SERVED_TOKENS, Signature
 from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
@@ -48,7 +48,7 @@ def write_version(
     """Writes into the folder `version` what TF Serving loads.
 
     Signatures, each with a batch of any size:
-        serving_default: strings `sentences` [batch] (and `second_sentences` for pairs); text is
+        serving_default: strings `text` [batch] (and `second_text` for pairs); text is
             tokenized, cut at the model's max_tokens and padded in the graph, to the smallest of
             `buckets_for(max_tokens)` that holds the batch's longest.
         tokens: int32 `input_word_ids`, `input_mask`, `input_type_ids`, each [batch, tokens], of
@@ -60,9 +60,10 @@ def write_version(
         regress: of a regression, `inputs` as `examples`; gives float32 `outputs` [batch]. TF
             Serving's Regress calls it.
     Outputs of the first three: float32 `logits` and `probabilities` [batch, classes] and the
-    strings `label` [batch]; of a regression `logits` [batch] alone.
+    strings `label` [batch], or, where a text may have several, `labels` [batch, classes], empty for
+    those it has not; of a regression `logits` [batch] alone.
 
-    Of a model that answers questions (its network has a SpanHead):
+    Of a model that answers questions (its task is a span):
         serving_default: strings `question` and `context` [batch]. A context that does not fit is
             cut, there is no sliding window; see `Tokenizer.encode_questions`.
         serving_examples: `examples` [batch] with these as features.
@@ -114,36 +115,38 @@ class ServedModel:
 
     Args:
         version: MODEL/VERSION.
+        texts: the served names of the texts that it takes.
     """
 
-    def __init__(self, version: str | Path):
+    def __init__(self, version: str | Path, texts: Sequence[str]):
         import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
+        self._texts = tuple(texts)
         self._loaded = tf.saved_model.load(str(version))
 
     def logits_of_text(self, examples: Examples) -> np.ndarray:
         """Logits of the serving_default signature, [examples, classes] or [examples]."""
-        rows = list(zip(*examples.texts, strict=True))
+        rows = list(zip(*examples.columns, strict=True))
 
         def inputs(batch):
             parts = zip(*batch, strict=True)
-            return {name: list(part) for name, part in zip(PAIR_NAMES, parts, strict=False)}
+            return {name: list(part) for name, part in zip(self._texts, parts, strict=True)}
 
         return self._answers("serving_default", rows, inputs, "logits")
 
     def logits_of_examples(self, examples: Examples) -> np.ndarray:
         """Logits of the serving_examples signature, [examples, classes] or [examples]."""
-        rows = _serialized(examples)
+        rows = self._serialized(examples)
         return self._answers("serving_examples", rows, lambda batch: {"examples": batch}, "logits")
 
     def scores(self, examples: Examples) -> np.ndarray:
         """Probabilities [examples, classes] of the classify signature."""
-        rows = _serialized(examples)
+        rows = self._serialized(examples)
         return self._answers("classify", rows, lambda batch: {"inputs": batch}, "scores")
 
     def values(self, examples: Examples) -> np.ndarray:
         """Values [examples] of a regression's regress signature."""
-        rows = _serialized(examples)
+        rows = self._serialized(examples)
         return self._answers("regress", rows, lambda batch: {"inputs": batch}, "outputs")
 
     def logits_of_tokens(self, encoded: EncodedExamples) -> np.ndarray:
@@ -167,9 +170,8 @@ class ServedModel:
             results.append(signature(**tensors)[output].numpy())
         return np.concatenate(results)
 
-
-def _serialized(examples: Examples) -> list[bytes]:
-    rows = zip(*examples.texts, strict=True)
-    return [
-        as_example(dict(zip(PAIR_NAMES, row, strict=False))).SerializeToString() for row in rows
-    ]
+    def _serialized(self, examples: Examples) -> list[bytes]:
+        rows = zip(*examples.columns, strict=True)
+        return [
+            as_example(dict(zip(self._texts, row, strict=True))).SerializeToString() for row in rows
+        ]

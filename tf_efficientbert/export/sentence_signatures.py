@@ -1,4 +1,4 @@
-"""What a model for sentences or pairs of them can be asked."""
+"""What a model for single texts or pairs of them can be asked."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,6 @@ from tf_efficientbert.export.signature import (
     REGRESS,
     SERVED_TOKENS,
     Signature,
-    text_names,
 )
 from tf_efficientbert.export.tf_example import parse_texts
 from tf_efficientbert.export.token_batch import padded_batch, received_batch
@@ -18,17 +17,17 @@ from tf_efficientbert.models.text_model import TextModel
 
 
 def sentence_signatures(model: TextModel) -> dict[str, Signature]:
-    """The signatures of a model for sentences or pairs, see `write_version`."""
-    names = text_names(model)
+    """The signatures of a model for single texts or pairs, see `write_version`."""
+    names = model.task.served_texts
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
     answer, answer_text = _shared_graphs(model)
 
     # The served names of the inputs are those of the functions' arguments.
-    def of_text(sentences):
-        return answer_text(sentences)
+    def of_text(text):
+        return answer_text(text)
 
-    def of_pairs(sentences, second_sentences):
-        return answer_text(sentences, second_sentences)
+    def of_pairs(text, second_text):
+        return answer_text(text, second_text)
 
     def of_tokens(input_word_ids, input_mask, input_type_ids):
         return answer(*received_batch(model, input_word_ids, input_mask, input_type_ids))
@@ -51,9 +50,12 @@ def sentence_signatures(model: TextModel) -> dict[str, Signature]:
         "tokens": Signature(of_tokens, (ids,) * len(SERVED_TOKENS)),
         "serving_examples": Signature(of_examples, (strings,)),
     }
-    if model.task.is_regression:
-        return {**found, "regress": Signature(regress, (strings,), REGRESS)}
-    return {**found, "classify": Signature(classify, (strings,), CLASSIFY)}
+    own = {
+        "classify": Signature(classify, (strings,), CLASSIFY),
+        "regress": Signature(regress, (strings,), REGRESS),
+    }
+    name = model.task.served_as
+    return {**found, name: own[name]}
 
 
 def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
@@ -63,11 +65,7 @@ def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
 
     @tf.function
     def answer(token_ids, padding_mask, segment_ids):
-        logits = graph(token_ids, segment_ids, padding_mask)
-        if model.task.is_regression:
-            return {"logits": logits}
-        labels = tf.gather(tf.constant(model.labels), tf.argmax(logits, axis=-1))
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits), "label": labels}
+        return model.task.served_outputs(graph(token_ids, segment_ids, padding_mask))
 
     @tf.function
     def answer_text(*texts):

@@ -5,15 +5,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tf_efficientbert.models.heads import SpanHead
-from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.models.text_model import TextModel
-
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-PAIR_NAMES = ("sentences", "second_sentences")  # of one text, the first
 # Ours by the names that TensorFlow's BERTs are served with.
 SERVED_TOKENS = {
     "token_ids": "input_word_ids",
@@ -35,15 +30,3 @@ class Signature:
     function: Callable[..., dict[str, tf.Tensor]]
     inputs: tuple[tf.TensorSpec, ...]
     method: str = PREDICT
-
-
-def answers_questions(model: TextModel) -> bool:
-    """Whether the network has a SpanHead."""
-    return isinstance(model.model, TaskModel) and isinstance(model.model.head, SpanHead)
-
-
-def text_names(model: TextModel) -> tuple[str, ...]:
-    """The served names of the texts that the model takes."""
-    if answers_questions(model):
-        return ("question", "context")
-    return PAIR_NAMES[: 2 if model.task.pair else 1]

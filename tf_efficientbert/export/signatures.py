@@ -2,12 +2,16 @@
 
 from tf_efficientbert.export.question_signatures import question_signatures
 from tf_efficientbert.export.sentence_signatures import sentence_signatures
-from tf_efficientbert.export.signature import Signature, answers_questions
+from tf_efficientbert.export.signature import Signature
 from tf_efficientbert.models.text_model import TextModel
+
+_MAKERS = {
+    "classify": sentence_signatures,
+    "regress": sentence_signatures,
+    "answer": question_signatures,
+}
 
 
 def signatures(model: TextModel) -> dict[str, Signature]:
     """The model's signatures by name, see `write_version`."""
-    if answers_questions(model):
-        return question_signatures(model)
-    return sentence_signatures(model)
+    return _MAKERS[model.task.served_as](model)

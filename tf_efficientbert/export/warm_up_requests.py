@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.export.buckets import buckets_for
 from tf_efficientbert.export.signature import (
     CLASSIFY,
@@ -16,7 +16,6 @@ from tf_efficientbert.export.signature import (
     REGRESS,
     SERVED_TOKENS,
     Signature,
-    text_names,
 )
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.models.text_model import TextModel
@@ -39,13 +38,13 @@ def write_warm_up_requests(
     """Writes `version`/assets.extra/tf_serving_warmup_requests; returns the number of requests.
 
     A TFRecord of PredictionLog with three requests, of 1, 1 and 8 texts, for each signature and
-    bucket. A text is as many of `examples`' sentences as fill the bucket, the last one cut.
+    bucket. A text is as many of `examples`' texts as fill the bucket, the last one cut.
 
     Without the `serving` extra nothing is written, and a warning says so.
 
     Args:
-        examples: at least one; for a model that answers questions, the questions as sentences and
-            the contexts as second sentences.
+        examples: at least one; for a model that answers questions, the questions as texts and the
+            contexts as second texts.
         model_name: what the requests name as their model; TF Serving does not look at it.
     """
     try:
@@ -81,7 +80,7 @@ def _request(log_class, model: TextModel, name: str, method: str, texts: Example
     }[method].request
     request.model_spec.name = model_name
     request.model_spec.signature_name = name
-    columns = dict(zip(text_names(model), texts.texts, strict=True))
+    columns = dict(zip(model.task.served_texts, texts.columns, strict=True))
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     if method != PREDICT:
         request.input.example_list.examples.extend(as_example(row) for row in rows)
@@ -110,7 +109,7 @@ def _texts_of_length(
     model: TextModel, examples: Examples, tokens: int, start: int, count: int
 ) -> Examples:
     """`count` texts or pairs of just `tokens` tokens, from the example `start` on."""
-    parts = examples.texts
+    parts = examples.columns
     room = tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
     first = min(room // 2, 32)  # short enough for a question
     shares = [first, room - first] if len(parts) == 2 else [room]
@@ -121,7 +120,7 @@ def _texts_of_length(
     return Examples(texts[0], texts[1] if len(texts) == 2 else None, None)
 
 
-def _endless(sentences: tuple[str, ...], start: int, count: int) -> str:
-    """`count` sentences in a row from number `start` on, and from the first after the last."""
-    first = start % len(sentences)
-    return " ".join(itertools.islice(itertools.cycle(sentences), first, first + count))
+def _endless(texts: tuple[str, ...], start: int, count: int) -> str:
+    """`count` texts in a row from number `start` on, and from the first after the last."""
+    first = start % len(texts)
+    return " ".join(itertools.islice(itertools.cycle(texts), first, first + count))

@@ -4,8 +4,9 @@ import dataclasses
 import re
 from collections.abc import Iterable
 
-from tf_efficientbert.data import custom
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.file_options import FileOptions
+from tf_efficientbert.data.own_data import read_texts
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
@@ -14,30 +15,33 @@ from tf_efficientbert.training.run_directory import open_run_directory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PredictOptions:
+class PredictOptions(FileOptions):
     """What `predict` is told."""
 
     output_dir: str = option("", "where predictions.tsv goes; empty to print them only")
     model: str = input_option("", "folder of the model to ask")
     text: str = option("", "one text")
     second_text: str = option("", "its partner, where the task takes pairs")
-    input_file: str = input_option("", "many: .tsv with a header line (sentence) or .jsonl")
+    input_file: str = input_option("", "many: .csv, .tsv, .jsonl, .json or .parquet")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
         if bool(self.text.strip()) == bool(self.input_file):
             raise UserError("give either --text or --input_file, and no text that is empty")
         if self.second_text and self.input_file:
-            raise UserError("--second_text goes with --text; in --input_file it is sentence2")
+            raise UserError(
+                "--second_text goes with --text; in --input_file it is --second_text_column"
+            )
 
 
 def predict(options: PredictOptions) -> dict:
     """Answers one text or a file of them.
 
-    Returns: {"predictions": [{"sentence", "second_sentence", "label", "score"}, ...]}. With an
-        output directory they are also written there, as predictions.tsv, tabs and line breaks
-        of the texts as spaces.
+    Returns: {"predictions": [{"text", "second_text", "label", "score"}, ...]}. With an output
+        directory they are also written there, as predictions.tsv, tabs and line breaks of the texts
+        as spaces.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -65,14 +69,12 @@ def _predict(options: PredictOptions) -> dict:
     if model.task is None:
         raise UserError(f"--model={options.model} has no task head: it cannot answer")
     examples = _texts(options, model)
-    predictions = model.predict(examples.sentences, examples.second_sentences)
-    seconds = examples.second_sentences or [""] * len(examples)
+    predictions = model.predict(*examples.columns)
+    seconds = examples.second_texts or [""] * len(examples)
     return {
         "predictions": [
-            {"sentence": first, "second_sentence": second, **prediction._asdict()}
-            for first, second, prediction in zip(
-                examples.sentences, seconds, predictions, strict=True
-            )
+            {"text": first, "second_text": second, **prediction._asdict()}
+            for first, second, prediction in zip(examples.texts, seconds, predictions, strict=True)
         ]
     }
 
@@ -80,13 +82,7 @@ def _predict(options: PredictOptions) -> dict:
 def _texts(options: PredictOptions, model: TextModel) -> Examples:
     pair = model.task.pair
     if options.input_file:
-        examples = custom.load(options.input_file, model.labels or None, require_labels=False)
-        if (examples.second_sentences is not None) != pair:
-            raise UserError(
-                f"{options.input_file}: task {model.task.name} takes "
-                f"{'pairs (sentence, sentence2)' if pair else 'single sentences'}"
-            )
-        return examples
+        return read_texts(options.input_file, options, pair)
     if bool(options.second_text) != pair:
         raise UserError(f"task {model.task.name} {'needs' if pair else 'takes no'} --second_text")
     return Examples((options.text,), (options.second_text,) if pair else None, None)

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.task import Task
 from tf_efficientbert.data.text_file import read_json, shown
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.tasks import LABELLED_KINDS, Task, task_from_dict
 
 BERT, STUDENT = "bert", "efficientbert"  # model_type: transformers knows the first alone
 _OUR_KEY = "tf_efficientbert"
-_REGRESSION, _CLASSIFICATION = "regression", "single_label_classification"
-_REGRESSION_LABELS = ("score",)  # Hugging Face names the output of a regression too
+_FIGURE = ("score",)  # Hugging Face names the output of a regression too
+_KINDS = {kind.problem_type: kind for kind in LABELLED_KINDS.values()}
 _EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
 
 _DEFAULTS = {
@@ -84,8 +84,8 @@ _CLASSIFIER = {
         lambda value: value is None or _is_rate(value),
     ),
     "problem_type": (
-        f"{_CLASSIFICATION} or {_REGRESSION}",
-        lambda value: value in (_CLASSIFICATION, _REGRESSION),
+        f"one of {', '.join(_KINDS)}",
+        lambda value: value in list(_KINDS),
     ),
     "id2label": ("""the labels as {"0": name, "1": name, ...}""", _are_labels),
     _OUR_KEY: ("what trainers.export_model writes there", lambda value: isinstance(value, dict)),
@@ -156,7 +156,7 @@ def config_of(model: TaskModel, task: Task, max_tokens: int) -> dict:
     its `Architecture`. What Hugging Face has no word for stands under one key of ours.
     """
     backbone = model.backbone
-    labels = task.labels or _REGRESSION_LABELS
+    labels = task.labels or _FIGURE
     return {
         **_sizes_of(backbone.architecture),
         "vocab_size": backbone.vocabulary_size,
@@ -169,15 +169,14 @@ def config_of(model: TaskModel, task: Task, max_tokens: int) -> dict:
         "attention_probs_dropout_prob": backbone.dropout,
         "classifier_dropout": model.head.dropout,
         "dtype": "float32",
-        "problem_type": _REGRESSION if task.is_regression else _CLASSIFICATION,
+        "problem_type": task.problem_type,
         "num_labels": len(labels),
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
         _OUR_KEY: {
             "task": task.name,
-            "pair": task.pair,
-            "metrics": list(task.metrics),
             "max_tokens": max_tokens,
+            **{k: v for k, v in task.to_dict().items() if k not in ("kind", "name", "labels")},
         },
     }
 
@@ -224,11 +223,18 @@ def read_described(path: Path) -> Described:
     ours = config[_OUR_KEY]
     _check(path, ours, _OURS, f"{_OUR_KEY}.")
     names, dropout = config["id2label"], config["hidden_dropout_prob"]
-    is_regression = config["problem_type"] == _REGRESSION
-    labels = () if is_regression else tuple(names[str(i)] for i in range(len(names)))
+    labels = tuple(names[str(i)] for i in range(len(names)))
+    kind = _KINDS[config["problem_type"]]
     try:
-        task = Task(ours["task"], labels, ours["pair"], tuple(ours["metrics"]))
-    except UserError as error:
+        task = task_from_dict(
+            {
+                **{k: v for k, v in ours.items() if k not in ("task", "max_tokens")},
+                "kind": kind.kind,
+                "name": ours["task"],
+                "labels": labels if kind.has_classes else (),
+            }
+        )
+    except (UserError, TypeError) as error:
         raise UserError(f"{path}: {error}") from error
     head_dropout = config.get("classifier_dropout")
     return Described(

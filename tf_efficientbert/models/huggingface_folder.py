@@ -6,12 +6,11 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from tf_efficientbert.data.task import Task
 from tf_efficientbert.errors import UserError, first_line
-from tf_efficientbert.models.heads import ClassificationHead
 from tf_efficientbert.models.huggingface_config import is_plain_bert, read_described
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.torch_weights import Slot, assign_weights, reference_slots
+from tf_efficientbert.tasks import Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -64,9 +63,7 @@ def read_huggingface_folder(folder: Path) -> tuple[TaskModel, Task, int]:
     """
     described = read_described(folder / CONFIG)
     width = described.backbone.architecture.hidden_size
-    head = ClassificationHead(
-        width, described.task.num_outputs, described.head_dropout, name="head"
-    )
+    head = described.task.new_head(width, described.head_dropout, name="head")
     model = TaskModel(described.backbone, head, name="task_model")
     path = folder / WEIGHTS
     if not path.is_file():

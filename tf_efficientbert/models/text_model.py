@@ -1,11 +1,9 @@
 """A saved model as its users meet it: network, tokenizer and labels in one folder."""
 
-import dataclasses
 import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -13,7 +11,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, encode, evaluation_batches
-from tf_efficientbert.data.task import Examples, Task
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.efficientbert import EfficientBert
@@ -23,16 +21,10 @@ from tf_efficientbert.models.huggingface_folder import (
 )
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.storage import recover_directory, replaced_directory
+from tf_efficientbert.tasks import Prediction, Task, task_from_dict
 
 _EVALUATION_BATCH = 64
 _NETWORK, _DESCRIPTION = "model.keras", "text_model.json"
-
-
-class Prediction(NamedTuple):
-    """The answer to one text: for a regression `label` is empty and `score` the figure."""
-
-    label: str
-    score: float
 
 
 class TextModel:
@@ -87,8 +79,8 @@ class TextModel:
     def encode(self, examples: Examples) -> EncodedExamples:
         return encode(
             self.tokenizer,
-            examples.sentences,
-            examples.second_sentences,
+            examples.texts,
+            examples.second_texts,
             examples.labels,
             self.max_tokens,
         )
@@ -112,40 +104,41 @@ class TextModel:
         return results
 
     def predict(
-        self, sentences: Sequence[str], second_sentences: Sequence[str] | None = None
+        self, texts: Sequence[str], second_texts: Sequence[str] | None = None
     ) -> list[Prediction]:
         """Label and probability of each text; of a regression the figure.
 
-        Raises ValueError where a pair task gets no second sentences, or another task gets some;
+        Raises ValueError where a pair task gets no second texts, or another task gets some;
         where there is no task; where a bare string is given for the list.
         """
         if self.task is None:
             raise ValueError("the model has no task head: it cannot answer")
-        if isinstance(sentences, str) or isinstance(second_sentences, str):
+        if isinstance(texts, str) or isinstance(second_texts, str):
             raise ValueError("expected lists of texts, got a single string")
-        if (second_sentences is not None) != self.task.pair:
+        if (second_texts is not None) != self.task.pair:
             raise ValueError(
                 f"task {self.task.name} takes {'two texts' if self.task.pair else 'one text'}"
             )
-        seconds = tuple(second_sentences) if self.task.pair else None
-        examples = Examples(tuple(sentences), seconds, None)
+        seconds = tuple(second_texts) if self.task.pair else None
+        examples = Examples(tuple(texts), seconds, None)
         if not len(examples):
             return []
-        logits = self.logits(self.encode(examples))
-        if self.task.is_regression:
-            return [Prediction("", float(value)) for value in logits]
-        probabilities = tf.nn.softmax(logits).numpy()
-        best = probabilities.argmax(axis=-1)
-        return [
-            Prediction(self.labels[i], float(p[i]))
-            for i, p in zip(best, probabilities, strict=True)
-        ]
+        return self.task.decode(self.logits(self.encode(examples)))
 
     def require_task(self, task: Task, origin: str) -> None:
         """Raises UserError where this is no model for `task`; `origin` is what the user gave."""
         if self.task != task:
             raise UserError(
                 f"{origin} was trained for {_described(self.task)}, the data is {_described(task)}"
+            )
+
+    def require(self, task: Task, max_tokens: int, origin: str) -> None:
+        """Raises UserError where it was made for another task or text length."""
+        self.require_task(task, origin)
+        if self.max_tokens != max_tokens:
+            raise UserError(
+                f"{origin} cuts text at {self.max_tokens} tokens: give "
+                f"--max_tokens={self.max_tokens}, not {max_tokens}"
             )
 
     def save(self, folder: str | Path) -> None:
@@ -156,7 +149,7 @@ class TextModel:
         with replaced_directory(folder) as new:
             self.model.rebuilt(dtype="float32").save(new / _NETWORK)
             self.tokenizer.save(new)
-            task = dataclasses.asdict(self.task) if self.task else None
+            task = self.task.to_dict() if self.task else None
             description = {"task": task, "max_tokens": self.max_tokens}
             (new / _DESCRIPTION).write_text(json.dumps(description, indent=2), "utf-8")
 
@@ -193,27 +186,12 @@ def load(folder: str | Path) -> TextModel:
 def _read_saved(folder: Path) -> tuple[TaskModel | EfficientBert, Task | None, int]:
     description = json.loads((folder / _DESCRIPTION).read_text("utf-8"))
     model = keras.saving.load_model(folder / _NETWORK)
-    task = Task(**description["task"]) if description["task"] else None
+    task = task_from_dict(description["task"]) if description["task"] else None
     return model, task, description["max_tokens"]
-
-
-def load_for(folder: str | Path, task: Task, max_tokens: int) -> TextModel:
-    """`load` for a job whose flags name the data.
-
-    Raises UserError too where the model was made for another task or text length.
-    """
-    model = load(folder)
-    model.require_task(task, f"--model={folder}")
-    if model.max_tokens != max_tokens:
-        raise UserError(
-            f"--model={folder} cuts text at {model.max_tokens} tokens: give "
-            f"--max_tokens={model.max_tokens}, not {max_tokens}"
-        )
-    return model
 
 
 def _described(task: Task | None) -> str:
     if task is None:
         return "no task"
-    kind = f"labels {list(task.labels)}" if task.labels else "a regression"
-    return f"{task.name} ({'pairs' if task.pair else 'single sentences'}, {kind})"
+    labels = f", labels {list(task.labels)}" if task.labels else ""
+    return f"{task.name} ({task.kind}, {'pairs' if task.pair else 'single texts'}{labels})"

@@ -1,6 +1,7 @@
-"""What a run of the whole road is told."""
+"""What a run of the pipeline is told."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 from tf_efficientbert.compression.compress import CompressOptions
@@ -35,7 +36,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     embedding_size: int = option(128, "width of the token table")
     teacher_epochs: float = option(4.0, "passes of the teacher over the task's sentences")
     teacher_learning_rate: float = option(5e-5, "peak for the teacher")
-    warm_up_epochs: float = option(0.9, "passes of the supernet over the corpus")
+    warm_up_epochs: float = option(0.65, "passes of the supernet over the corpus")
     warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
     sampler: str = option("action-space", "the search's: action-space (learned) or random")
@@ -51,6 +52,15 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     seed: int = option(0, "origin of everything random")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
     checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+    teacher_predictions: str = input_option(
+        "", "a .jsonl file that teaches the students by prediction, see trainers.distill"
+    )
+    class_weights: str = option(
+        "", "balanced: the teacher weights each class by how rare it is; empty for equal weights"
+    )
+    compared_examples: int = option(
+        600, "test examples that exported forms are compared on; 0: all"
+    )
     latency_runs: int = option(100, "runs behind each median latency")
     corpus_max_tokens: int = option(64, "where a sentence of the corpus is cut")
 
@@ -109,6 +119,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._training(),
             output_dir=str(self.root / "teacher"),
             teacher_dir=self.teacher_dir,
+            class_weights=self.class_weights,
             epochs=self.teacher_epochs,
             learning_rate=self.teacher_learning_rate,
         )
@@ -120,13 +131,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     def write_own_text(self) -> None:
         train = TaskData(self).load("train")
-        sentences = [*train.sentences, *(train.second_sentences or ())]
-        text = "".join(" ".join(sentence.split()) + "\n" for sentence in sentences)
+        texts = itertools.chain(*train.columns)
+        text = "".join(" ".join(each.split()) + "\n" for each in texts)
         write_file(self.own_text, text.encode("utf-8"))
 
     @property
     def _warm_up_corpus(self) -> str:
-        # The task's sentences count twice: they are few against the novels'.
+        # The task's sentences count twice: they are few against the corpus'.
         return f"{self.corpus},{self.own_text},{self.own_text}"
 
     def supernet(self) -> WarmUpOptions:
@@ -172,7 +183,8 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._training(),
             corpus=self.corpus,
             output_dir=str(self.root / name),
-            teacher=self._model("teacher"),
+            teacher="" if self.teacher_predictions else self._model("teacher"),
+            teacher_predictions=self.teacher_predictions,
             supernet=self._model("supernet"),
             architecture=found if name == "searched" else name,
             teacher_dir=self.teacher_dir,
@@ -202,6 +214,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._shared(TaskOptions),
             output_dir=str(self.root / "export" / name),
             model=self._model(name),
+            compared_examples=self.compared_examples,
             latency_runs=self.latency_runs,
             precisions="float32,int8",
             mediapipe="none",

@@ -13,6 +13,7 @@ from tf_efficientbert.models.huggingface_config import architecture_of
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.search.stages import Stage, read_stages
+from tf_efficientbert.tasks import Task
 
 # Measured on two cores of an Intel Xeon with AMX: time of a multiply-accumulate, by whether it is
 # one of bfloat16, of one parameter's AdamW update, of what a training step takes besides, and of
@@ -41,10 +42,10 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
     warm_up = options.supernet()
     text = warm_up.encoded(tokenizer)
     train = data.load("train")
-    task = encode(tokenizer, train.sentences, train.second_sentences, max_tokens=options.max_tokens)
+    task = encode(tokenizer, train.texts, train.second_texts, max_tokens=options.max_tokens)
     supernet = warm_up.architecture()
     plain = resolve_architecture("plain", supernet)
-    clock = _Clock(options, read_config(folder), data.task.num_outputs)
+    clock = _Clock(options, read_config(folder), data.task)
     exports = [name for name in options.models if f"export_{name}" not in finished]
     done = {*finished, *([] if exports else ["export"])}
 
@@ -116,19 +117,19 @@ class _Clock:
 
     Args:
         config: of the BERT that teaches.
-        outputs: int, of the task.
+        task: what the heads answer.
     """
 
-    def __init__(self, options: PipelineOptions, config: dict, outputs: int):
-        self._options, self._outputs = options, outputs
+    def __init__(self, options: PipelineOptions, config: dict, task: Task):
+        self._options, self._task = options, task
         self._tables = config["vocab_size"], config["max_position_embeddings"]
         self.teacher = architecture_of(config)
 
     def parameters(self, network: Architecture) -> int:
         """As deployed, encoder and head."""
-        width = network.hidden_size
-        head = width * (width + 1) + (width + 1) * self._outputs
-        return network.count_parameters(None, *self._tables) + head
+        head = self._task.new_head(network.hidden_size, 0.0)
+        head.build((None, None, network.hidden_size))
+        return network.count_parameters(None, *self._tables) + head.count_params()
 
     def forward(self, examples: EncodedExamples, passes: float, network: Architecture) -> float:
         """Passes over all examples, of which a part may be one."""

@@ -21,20 +21,19 @@ _AFTER_SCORE = (
 )
 
 
-def describe_model(name: str, model: TextModel, exported: dict, split: str) -> dict:
+def describe_model(
+    name: str, model: TextModel, scores: dict[str, float], exported: dict, split: str
+) -> dict:
     """One model's entry in the report.
 
     Returns: {"name", "architecture" (JSON's view), "parameters" (as deployed: encoder and head),
         "macs" (at 128 tokens, of the encoder), "test_accuracy" and
         "test_accuracy_standard_error" (or the task's own metrics, and "dev_" where that is the
         split that is scored), "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}.
-        The scores are the Keras model's.
+    Args:
+        scores: of the Keras model, by metric, on the `split`.
+        exported: what its export returned.
     """
-    scores = {
-        f"{split}_{metric}": value
-        for metric, value in exported["parity"]["keras"].items()
-        if metric not in ("max_difference", "mean_difference", "agreement")
-    }
     litert = {
         precision: {key: figures[key] for key in ("bytes", "latency_ms")}
         for precision, figures in exported["litert"].items()
@@ -44,7 +43,7 @@ def describe_model(name: str, model: TextModel, exported: dict, split: str) -> d
         "architecture": json.loads(model.backbone.architecture.to_json()),
         "parameters": model.model.count_params(),
         "macs": model.backbone.architecture.count_macs(),
-        **scores,
+        **{f"{split}_{metric}": value for metric, value in scores.items()},
         "litert": litert,
     }
 
@@ -63,7 +62,7 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
         f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
         " latency of one text padded to the full length, medians.",
         text_table(_model_rows(report["models"], report["split"])),
-        gap_sentence(report["models"]),
+        gap_sentence(report["models"], report.get("paired") or {}),
         *_compression(report.get("compression")),
         *_stages(reported_stages(report)),
         "Exported forms: score, share of answers that are the Keras model's, largest difference:",

@@ -1,24 +1,28 @@
-"""The whole road in one call: teacher, warm-up, search, students, export, report."""
+"""The pipeline in one call: teacher, warm-up, search, students, export, report."""
 
+import dataclasses
 import time
 
-import numpy as np
-
 from tf_efficientbert.compression.compress import compress
-from tf_efficientbert.data.task import Examples
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import distill
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
+from tf_efficientbert.metrics.paired import paired_difference
+from tf_efficientbert.models.teacher import find_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.pipeline.plan import plan
 from tf_efficientbert.pipeline.report import describe_model
 from tf_efficientbert.reporting.collect import collect
+from tf_efficientbert.reporting.models import PLAIN
 from tf_efficientbert.reporting.page import page
 from tf_efficientbert.search.search import search
 from tf_efficientbert.search.study import STUDY, Study
 from tf_efficientbert.storage import write_file
+from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.fine_tune import fine_tune
 from tf_efficientbert.training.run_directory import open_run_directory
 
@@ -35,7 +39,9 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
 
     Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
         "models": see `describe_model`, "search": {"stages": see `Study.described`}, "confusion":
-        {model: {"labels", "counts" [true][predicted]}}, "parity": {model: {form: figures}},
+        {model: {"labels", "counts" [true][predicted]}}, "classes": {model: see
+        `LabelledTask.per_class`}, "paired": {model: see `paired_difference`, against the plain
+        one}, "data": see `data.card.describe`, "parity": {model: {form: figures}},
         "answers": [{"text", "second_text", "label", "score", "expected"}], "seconds": {phase:
         seconds, disjoint}} and, where something is compressed, "compression": see `compress`'s
         "steps". report.html, beside it, is for looking at.
@@ -49,6 +55,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             return run.result
         data = TaskData(options)
         test = data.load(data.score_split)  # bad files are met now, not after the trainings
+        tokenizer = Tokenizer.from_folder(find_teacher(options.teacher_dir))
+        data.show_card(tokenizer)
         options.check_sizes()
         options.write_own_text()
         phases = {
@@ -76,19 +84,37 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in options.models}
         models = {name: load(options.root / name / "model") for name in options.models}
+        logits = {name: model.logits(model.encode(test)) for name, model in models.items()}
         report = {
             "task": data.task.name,
             "split": data.score_split,
             "examples": len(test),
+            "data": data.card(tokenizer),
             "models": [
-                describe_model(name, model, exports[name], data.score_split)
+                describe_model(
+                    name,
+                    model,
+                    _task_of(model, data).score(logits[name], test.labels),
+                    exports[name],
+                    data.score_split,
+                )
                 for name, model in models.items()
             ],
             "search": {"stages": Study(options.root / "search" / STUDY, False).described()},
-            "confusion": {}
-            if data.task.is_regression
-            else {name: _confusion(model, test) for name, model in models.items()},
+            **_by_class(models, logits, test),
+            "paired": {
+                name: paired_difference(
+                    _task_of(model, data),
+                    logits[name],
+                    logits[PLAIN],
+                    test.labels,
+                    their_task=_task_of(models[PLAIN], data),
+                )
+                for name, model in models.items()
+                if name != PLAIN
+            },
             "parity": {name: exports[name]["parity"] for name in options.models},
+            "parity_examples": exports[PLAIN]["parity_examples"],
             "answers": _ask(models["searched"], test),
         }
         if options.compress:
@@ -100,22 +126,30 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         return run.finish(report)
 
 
-def _confusion(model: TextModel, test: Examples) -> dict:
-    predicted = model.logits(model.encode(test)).argmax(axis=-1)
-    counts = np.zeros((len(model.labels), len(model.labels)), int)
-    np.add.at(counts, (test.labels, predicted), 1)
-    return {"labels": list(model.labels), "counts": counts.tolist()}
+def _task_of(model: TextModel, data: TaskData) -> LabelledTask:
+    """The model's task, with thresholds of its own, scored by what the flags select."""
+    return dataclasses.replace(model.task, metrics=data.task.metrics)
 
 
-def _ask(student, test) -> list[dict]:
+def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dict:
+    """{"confusion", "classes"}, as far as the kind of task has them."""
+    confusion, classes = {}, {}
+    for name, model in models.items():
+        confusion[name] = model.task.confusion(logits[name], test.labels)
+        classes[name] = model.task.per_class(logits[name], test.labels)
+    return {
+        "confusion": {name: each for name, each in confusion.items() if each},
+        "classes": {name: each for name, each in classes.items() if each},
+    }
+
+
+def _ask(student: TextModel, test: Examples) -> list[dict]:
     """What the student says to the first texts of the test set, and what would be right."""
     asked = test.first(_QUESTIONS)
-    predictions = student.predict(asked.sentences, asked.second_sentences)
-    seconds = asked.second_sentences or [""] * len(asked)
-    expected = (
-        [student.labels[i] for i in asked.labels] if student.labels else asked.labels.tolist()
-    )
-    rows = zip(asked.sentences, seconds, predictions, expected, strict=True)
+    predictions = student.predict(*asked.columns)
+    seconds = asked.second_texts or [""] * len(asked)
+    expected = [student.task.shown(target) for target in asked.labels]
+    rows = zip(asked.texts, seconds, predictions, expected, strict=True)
     return [
         {"text": first, "second_text": second, **answer._asdict(), "expected": right}
         for first, second, answer, right in rows

@@ -71,7 +71,8 @@ def score_against_parameters(stages: Sequence[ReportedStage]) -> Markup | None:
     total = sum(len(group) for _, group in drawn)
     label = f"Score against parameters of {formats.plural(total, 'candidate')}"
     title = "Score against parameters"
-    return figure(title, svg("parameters", label, draw), metric or None, legend)
+    note = formats.metric_name(metric) or None
+    return figure(title, svg("parameters", label, draw), note, legend)
 
 
 def best_so_far(stage: ReportedStage, position: int) -> Markup | None:
@@ -174,7 +175,7 @@ def training(name: str, records: Sequence[Any], key: str) -> Markup | None:
     ends = f"{points[0][1]:.3g} → {points[-1][1]:.3g}"
     note = f"{formats.plural(len(points), 'record')}, loss {ends}"
     if scores:
-        note += f", dev {dev.replace('_', ' ')} {formats.score(scores[-1][1], dev)}"
+        note += f", dev {formats.metric_name(dev)} {formats.score(scores[-1][1], dev)}"
     picture = svg(key, f"{name}: loss {ends}", draw, panels=2 if scores else 1)
     return figure(name, picture, note)
 

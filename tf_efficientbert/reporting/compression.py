@@ -19,7 +19,7 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
     keys = [key for step in steps for key in step if key.startswith(_SCORE)]
     metric = next((key for key in keys if not key.endswith(formats.STANDARD_ERROR)), _SCORE)
     name = metric.removeprefix(_SCORE)
-    head = ["step", f"dev {name.replace('_', ' ')}", "change", "parameters", "not zero", "MACs"]
+    head = ["step", f"dev {formats.metric_name(name)}", "change", "parameters", "not zero", "MACs"]
     rows = [[*head, *_SIZES, "time"]]
     before = None
     for step in steps:

@@ -6,7 +6,16 @@ MISSING = "–"
 _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 _ERROR = f"{_SPACE}±{_SPACE}"
 # Scores between 0 (or -1) and 1, which are read in percent.
-_SHARES = ("accuracy", "f1", "matthews", "pearson", "spearman", "exact_match")
+_SHARES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "matthews",
+    "pearson",
+    "spearman",
+    "exact_match",
+)
 STANDARD_ERROR = "_standard_error"  # ends the key of a score's standard error
 _LARGEST = 1e100  # what is drawn is averaged and scaled, and must not overflow
 
@@ -27,6 +36,11 @@ def is_share(metric: str) -> bool:
     return any(share in metric.lower() for share in _SHARES) and "loss" not in metric.lower()
 
 
+def metric_name(metric: str) -> str:
+    """A metric in words: `macro F1`, `exact match`."""
+    return metric.replace("_", " ").replace("f1", "F1")
+
+
 def score(value: float | None, metric: str, error: float | None = None) -> str:
     """A score with its standard error where that is known: `81.2 ± 1.7 %`, or `0.4312`."""
     if value is None:
@@ -43,8 +57,14 @@ def gap(value: float | None, metric: str, error: float | None = None) -> str:
     if value is None:
         return MISSING
     scale, digits = (100, 1) if is_share(metric) else (1, 4)
-    shown = _signed(f"{scale * value:+.{digits}f}")
+    shown = f"{scale * value:+.{digits}f}"
+    shown = _signed(shown if float(shown) else shown[1:])  # 0 has no sign
     return shown + (f"{_ERROR}{scale * error:.{digits}f}" if error is not None else "")
+
+
+def p_value(value: float) -> str:
+    """`p = 0.18`, `p < 0.001`."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def count(value: float | None) -> str:

@@ -1,24 +1,59 @@
 """The models of a report: their table, and the searched one's gap to the plain one in words."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from tf_efficientbert.reporting import formats
 from tf_efficientbert.reporting.formats import MISSING, finite
-from tf_efficientbert.reporting.markup import Markup
+from tf_efficientbert.reporting.markup import Child, Markup, element
 from tf_efficientbert.reporting.tables import scrolling, table
 
 PLAIN, PUBLISHED, SEARCHED = "plain", "published", "searched"
+_CLEAR = 0.05  # the p-value of a clear difference
 _SPLITS = ("test_", "dev_")  # of a score's key: test_accuracy
 
 
-def models_table(models: list[dict]) -> Markup:
-    """One row a model: size, scores, gap to the plain model, files and their latency."""
+@dataclass(frozen=True)
+class _Gap:
+    """By how much a model's score is above another's.
+
+    Attributes:
+        metric: what is compared.
+        value: the difference.
+        error: its standard error, None where it is not known.
+        p_value: of a comparison example by example, else None.
+    """
+
+    metric: str
+    value: float
+    error: float | None
+    p_value: float | None = None
+
+    @property
+    def no_difference(self) -> bool:
+        """Whether there is no difference at all, without an error."""
+        return self.value == 0 and self.error == 0
+
+    @property
+    def how(self) -> str:
+        """How it was compared, in words."""
+        return "unpaired" if self.p_value is None else f"paired, {formats.p_value(self.p_value)}"
+
+
+def models_table(models: list[dict], paired: dict) -> Markup:
+    """One row a model: size, scores, gap to the plain model, files and their latency.
+
+    Args:
+        models: as the report has them.
+        paired: model -> `paired_difference` to the plain model, as far as there are any.
+    """
     metrics = _metrics(models)
     plain = find(models, PLAIN)
     precisions = list(dict.fromkeys(key for model in models for key in (model.get("litert") or {})))
-    head = ["model", *(m.replace("_", " ") for m in metrics)]
-    if plain and metrics and len(models) > 1:
+    head = ["model", *map(formats.metric_name, metrics)]
+    has_gaps = bool(plain and metrics and len(models) > 1)
+    if has_gaps:
         head.append("gap to plain")
     head += ["parameters", "MACs"]
     for precision in precisions:
@@ -29,9 +64,9 @@ def models_table(models: list[dict]) -> Markup:
             str(model.get("name") or "model"),
             *(_shown(model, metric) for metric in metrics),
         ]
-        if plain and metrics and len(models) > 1:
-            value, error = _gap(model, plain, metrics[0])
-            row.append(MISSING if model is plain else formats.gap(value, metrics[0], error))
+        if has_gaps:
+            gap = None if model is plain else _gap(model, plain, metrics[0], paired)
+            row.append(_gap_cell(gap) if gap else MISSING)
         row += [formats.count(finite(model.get(key))) for key in ("parameters", "macs")]
         for precision in precisions:
             file = (model.get("litert") or {}).get(precision) or {}
@@ -41,24 +76,34 @@ def models_table(models: list[dict]) -> Markup:
     return scrolling(table(head, rows, marked), "models")
 
 
-def gap_sentence(models: list[dict]) -> str | None:
-    """How the searched model stands to the plain one, whichever way it goes."""
+def gap_sentence(models: list[dict], paired: dict) -> str | None:
+    """How the searched model stands to the plain one, whichever way it goes.
+
+    Args:
+        models, paired: see `models_table`.
+    """
     searched, plain = find(models, SEARCHED), find(models, PLAIN)
     metrics = _metrics(models)
     if not searched or not plain or not metrics:
         return None
-    metric = metrics[0]
-    value, error = _gap(searched, plain, metric)
-    if value is None:
+    gap = _gap(searched, plain, metrics[0], paired)
+    if gap is None:
         return None
-    unit = " points" if formats.is_share(metric) else ""
-    text = f"Searched against plain: {formats.gap(value, metric, error)}{unit} of "
-    text += metric.replace("_", " ")
-    if error is None:
+    metric = formats.metric_name(gap.metric)
+    if gap.no_difference:
+        return f"Searched against plain: no difference in {metric} ({gap.how})."
+    unit = " points" if formats.is_share(gap.metric) else ""
+    shown = formats.gap(gap.value, gap.metric, gap.error)
+    text = f"Searched against plain: {shown}{unit} of {metric}"
+    if gap.error is None:
         return f"{text}; the error of the difference is not known."
-    if abs(value) < 2 * error:
-        return f"{text}, less than two standard errors: these examples show no clear difference."
-    return f"{text}, more than two standard errors: {'better' if value > 0 else 'worse'}."
+    verdict = "better" if gap.value > 0 else "worse"
+    unclear = "these examples show no clear difference"
+    if gap.p_value is not None:
+        return f"{text} ({gap.how}): {verdict if gap.p_value < _CLEAR else unclear}."
+    if abs(gap.value) < 2 * gap.error:
+        return f"{text} ({gap.how}), less than two standard errors: {unclear}."
+    return f"{text} ({gap.how}), more than two standard errors: {verdict}."
 
 
 def headline_score(models: list[dict]) -> tuple[str, str] | None:
@@ -66,7 +111,7 @@ def headline_score(models: list[dict]) -> tuple[str, str] | None:
     searched, metrics = find(models, SEARCHED), _metrics(models)
     if not searched or not metrics:
         return None
-    return metrics[0].replace("_", " "), _shown(searched, metrics[0])
+    return formats.metric_name(metrics[0]), _shown(searched, metrics[0])
 
 
 def find(models: list[dict], name: str) -> dict | None:
@@ -95,13 +140,24 @@ def _shown(model: dict, metric: str) -> str:
     return formats.score(value, metric, error)
 
 
-def _gap(model: dict, plain: dict, metric: str) -> tuple[float | None, float | None]:
+def _gap(model: dict, plain: dict, metric: str, paired: dict) -> _Gap | None:
+    """A model's gap to the plain one: that of the same examples where the report has it."""
+    compared = paired.get(model.get("name")) or {}
+    known = [finite(compared.get(key)) for key in ("difference", "standard_error", "p_value")]
+    if compared.get("metric") == metric and None not in known:
+        return _Gap(metric, *known)
     (value, error), (base, base_error) = _score(model, metric), _score(plain, metric)
     if value is None or base is None:
-        return None, None
-    if error is None or base_error is None:
-        return value - base, None
-    return value - base, math.hypot(error, base_error)
+        return None
+    both = error is not None and base_error is not None
+    return _Gap(metric, value - base, math.hypot(error, base_error) if both else None)
+
+
+def _gap_cell(gap: _Gap) -> Child:
+    if gap.no_difference:
+        return ["none", element("small", gap.how)]
+    shown = formats.gap(gap.value, gap.metric, gap.error)
+    return shown if gap.error is None else [shown, element("small", gap.how)]
 
 
 def _latencies(file: Any) -> dict[str, float | None]:

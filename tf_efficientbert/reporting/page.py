@@ -6,7 +6,9 @@ from pathlib import Path
 from tf_efficientbert.architecture.spec import Architecture
 from tf_efficientbert.reporting import charts, formats, tables
 from tf_efficientbert.reporting.architectures import cells_section
+from tf_efficientbert.reporting.classes import classes_table, confusion
 from tf_efficientbert.reporting.compression import compression_table
+from tf_efficientbert.reporting.data_card import data_section
 from tf_efficientbert.reporting.formats import MISSING
 from tf_efficientbert.reporting.markup import Markup, element
 from tf_efficientbert.reporting.models import (
@@ -28,8 +30,13 @@ from tf_efficientbert.reporting.study import (
 
 _STYLE = Path(__file__).parent / "assets/page.css"
 _ERRORS = (
-    "± is one standard error. That of a gap is √(e₁² + e₂²), as if the two models had been scored "
-    "on different examples; on the same ones it is usually smaller."
+    "± is one standard error. That of an unpaired gap is √(e₁² + e₂²), as if the two models had "
+    "been scored on different examples; on the same ones it is usually smaller."
+)
+_PAIRED = (
+    "A paired gap compares the answers to the same examples: accuracies by McNemar's exact test, "
+    "other scores by a bootstrap of 1,000 resamples. p is how likely a gap as large is where the "
+    "models are equally good."
 )
 _MEANINGS = {
     PLAIN: "Plain has BERT's ordinary cell, with the stacks and inner widths of published.",
@@ -61,10 +68,12 @@ def page(report: dict) -> str:
     """
     stages = reported_stages(report)
     models = [model for model in (report.get("models") or ()) if isinstance(model, dict)]
+    paired = report.get("paired") or {}
     chosen = _chosen(models, stages)
     title = str(report.get("title") or report.get("task") or "report")
     sections = [
-        ("Models", "models", _models(models)),
+        ("Models", "models", _models(models, paired)),
+        ("Data", "data", data_section(report.get("data") or {})),
         ("Exported forms", "parity", _parity(report.get("parity") or {})),
         ("Compression", "compression", compression_table(report.get("compression") or [])),
         ("What each stage gained", "stages", _stages(stages)),
@@ -74,7 +83,8 @@ def page(report: dict) -> str:
             "architecture",
             cells_section(chosen, models),
         ),
-        ("Confusion", "confusion", _confusion(report.get("confusion") or {})),
+        ("Classes", "classes", _classes(report)),
+        ("Confusion", "confusion", _confusion(report)),
         ("Trainings", "trainings", _trainings(report.get("losses") or {}, stages)),
         ("All candidates", "all", _all_candidates(stages)),
         ("Time", "time", tables.seconds_bars(report.get("seconds") or {})),
@@ -121,12 +131,13 @@ def _headline(
     if not _finished(stages):
         begun = "The search is not finished; so far"
     lead = f"{begun}: {', '.join(searched)}."
+    verdict = gap_sentence(models, report.get("paired") or {})
     tiles = _tiles(models, stages, chosen)
     return [
         element("h1", title),
         element("p", ", ".join(about), class_="about") if about else None,
         element("p", lead if stages else "No search has been run yet.", class_="lead"),
-        element("p", verdict, class_="lead") if (verdict := gap_sentence(models)) else None,
+        element("p", verdict, class_="lead") if verdict else None,
         element("dl", tiles, class_="tiles") if tiles else None,
         _formulas(chosen) if chosen else None,
     ]
@@ -175,11 +186,12 @@ def _chosen(models: list[dict], stages: Sequence[ReportedStage]) -> Architecture
     return searched or (read_architecture(result[1].described) if result else None)
 
 
-def _models(models: list[dict]) -> list[Markup]:
+def _models(models: list[dict], paired: dict) -> list[Markup]:
     if not models:
         return [element("p", "No model has been scored yet.", class_="missing")]
     known = [meaning for name, meaning in _MEANINGS.items() if find(models, name)]
-    return [models_table(models), element("p", " ".join([*known, _ERRORS]), class_="note")]
+    note = " ".join([*known, _ERRORS, *([_PAIRED] if paired else [])])
+    return [models_table(models, paired), element("p", note, class_="note")]
 
 
 def _parity(parity: dict) -> list[Markup] | None:
@@ -192,7 +204,7 @@ def _stages(stages: Sequence[ReportedStage]) -> list[Markup] | None:
     if not stages:
         return None
     measures = {
-        stage.name: stage.metric
+        stage.name: formats.metric_name(stage.metric)
         + (f" on {formats.plural(round(stage.examples), 'example')}" if stage.examples else "")
         for stage in stages
     }
@@ -228,10 +240,17 @@ def _trainings(losses: dict, stages: Sequence[ReportedStage]) -> Markup | None:
     return _grid(drawn)
 
 
-def _confusion(matrices: dict) -> Markup | None:
+def _classes(report: dict) -> Markup | None:
+    """The classes of the searched model or, where it has none, of the last one."""
+    by_model = report.get("classes") or {}
+    name = SEARCHED if by_model.get(SEARCHED) else next(reversed(by_model), "")
+    return classes_table(str(name), by_model.get(name) or ())
+
+
+def _confusion(report: dict) -> Markup | None:
     drawn = [
-        tables.confusion(str(name), matrix.get("labels") or (), matrix.get("counts") or ())
-        for name, matrix in matrices.items()
+        confusion(str(name), matrix.get("labels") or (), matrix.get("counts") or ())
+        for name, matrix in (report.get("confusion") or {}).items()
         if matrix
     ]
     return _grid(drawn)

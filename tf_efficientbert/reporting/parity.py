@@ -36,7 +36,7 @@ def form_rows(forms: dict, litert: dict) -> list[list[str]]:
         litert: {precision: {"bytes", "latency_ms": {threads: median}}} of the LiteRT files.
     """
     metric = next(filter(formats.is_share, forms.get("keras", {})), "")
-    head = ["form", metric.replace("_", " "), "same answers", "largest difference"]
+    head = ["form", formats.metric_name(metric), "same answers", "largest difference"]
     rows = [[*head, "mean difference", "file", "1 thread", "2 threads"]]
     for form, figures in forms.items():
         file = litert.get(form.removeprefix("litert_"), {})

@@ -1,4 +1,4 @@
-"""The tables of a report: stages, candidates, confusion matrices, seconds; one as plain text."""
+"""The tables of a report: stages, candidates, seconds; one as plain text."""
 
 from collections.abc import Collection, Sequence
 from statistics import median
@@ -98,33 +98,6 @@ def candidates_details(stage: ReportedStage) -> Markup:
     return element("details", element("summary", summary), content)
 
 
-def confusion(name: str, labels: Sequence, counts: Sequence[Sequence | None]) -> Markup | None:
-    """A confusion matrix with each row shaded by its shares; None where its shape is wrong."""
-    names = list(map(str, labels))
-    square = len(counts) == len(names) and all(len(row or ()) == len(names) for row in counts)
-    if not names or not square:
-        return None
-    rows = []
-    for row, (label, given) in enumerate(zip(names, counts, strict=True)):
-        numbers = [finite(value) for value in given]
-        total = sum(number or 0 for number in numbers)
-        cells = [
-            _shaded(number, number / total if number and total else 0, column == row)
-            for column, number in enumerate(numbers)
-        ]
-        rows.append(element("tr", element("th", label, scope="row"), cells))
-    columns = [element("th", label, scope="col") for label in names]
-    corner = element("td", "true ↓  predicted →", class_="corner")
-    matrix = element(
-        "table",
-        element("thead", element("tr", corner, columns)),
-        element("tbody", rows),
-        class_="confusion",
-    )
-    caption = element("figcaption", element("strong", name))
-    return element("figure", caption, scrolling(matrix, f"confusion matrix of {name}"))
-
-
 def seconds_bars(seconds: dict) -> Markup | None:
     """Seconds by phase as bars, in the order in which they were spent."""
     known = [(str(name), finite(value)) for name, value in seconds.items()]
@@ -189,15 +162,3 @@ def _sampling(stage: ReportedStage) -> str:
 
 def _difference(value: float | None, base: float | None) -> float | None:
     return None if value is None or base is None else value - base
-
-
-def _shaded(number: float | None, share: float, right: bool) -> Markup:
-    if number is None:
-        return element("td", MISSING)
-    return element(
-        "td",
-        f"{number:,.0f}",
-        element("small", f"{100 * share:.0f} %"),
-        class_="right" if right else None,
-        style=f"background:rgb(37 99 235 / {0.6 * share:.3f})",
-    )

@@ -47,8 +47,9 @@ class Learner:
         self._optimizer = build_optimizer(self.weights.variables, 0.0, total_steps=None)
         inputs = dict.fromkeys((*MODEL_INPUTS, *(["choices"] if chooses else [])), _TOKENS)
         batch = dict(inputs)
-        if model.head.num_outputs == 1:
-            batch["labels"] = tf.TensorSpec([None], tf.float32)
+        labels = objective.task.blank_labels(0)
+        if labels is not None:
+            batch["labels"] = tf.TensorSpec([None, *labels.shape[1:]], labels.dtype)
         scalars = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
         self._used = tuple(batch)
         self._step = tf.function(

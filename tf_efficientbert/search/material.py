@@ -15,16 +15,15 @@ from tf_efficientbert.data.batching import (
     TrainingBatches,
     evaluation_batches,
 )
-from tf_efficientbert.data.task import Task
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
-from tf_efficientbert.metrics.score import score
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.group import Phase
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.stages import Stage
+from tf_efficientbert.tasks import LabelledTask
 
 __all__ = ["HeldOut", "Material", "seed_of"]
 
@@ -53,7 +52,7 @@ class Material:
         group_size: candidates that share a teacher pass.
     """
 
-    task: Task
+    task: LabelledTask
     supernet: EfficientBert
     text_teacher: TeacherPass
     task_teacher: TeacherPass
@@ -69,8 +68,7 @@ class Material:
 
     def student(self, architecture: Architecture) -> TaskModel:
         """A candidate before its first step; raises ValueError where it cannot inherit."""
-        outputs = self.task.num_outputs
-        return new_student(architecture, self.supernet, outputs, self.dropout, self.dtype)
+        return new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
 
     def held_out(self, stage: Stage) -> "HeldOut":
         """The examples that score the stage's candidates."""
@@ -144,15 +142,14 @@ class Material:
         if count < len(text):
             chosen = np.random.default_rng(self.seed).permutation(len(text))[:count]
             text = text.take(chosen)
-        if self.task.is_regression:  # the graph of a step takes labels, text or not
-            return dataclasses.replace(text, labels=np.zeros(count, np.float32))
-        return text
+        # The graph of a step takes labels where the loss reads them, text or not.
+        return dataclasses.replace(text, labels=self.task.blank_labels(count))
 
 
 class HeldOut:
     """Examples that score candidates, as batches that lie ready."""
 
-    def __init__(self, task: Task, examples: EncodedExamples):
+    def __init__(self, task: LabelledTask, examples: EncodedExamples):
         self._task, self._labels = task, examples.labels
         self._batches = [
             (indices, {name: tf.constant(batch[name]) for name in MODEL_INPUTS})
@@ -175,23 +172,15 @@ class HeldOut:
         Args:
             choices: int32 [layers, 2] or None, see `EfficientBert.call`.
         """
-        shape = (len(self),) if self._task.is_regression else (len(self), self._task.num_outputs)
-        logits = np.zeros(shape, np.float32)
+        parts = [np.zeros(0, np.float32)] * len(self)
         chosen = {} if choices is None else {"choices": choices}
         for indices, inputs in self._batches:
-            logits[indices] = learner.logits({**inputs, **chosen}).numpy()
+            answered = learner.logits({**inputs, **chosen}).numpy()
+            for index, row in zip(indices, answered, strict=True):
+                parts[index] = row
+        logits = np.stack(parts)
         if not np.isfinite(logits).all():
             return math.nan, math.nan
-        value = float(score(self._task, logits, self._labels)[self.metric])
-        loss = _loss(self._task, logits, self._labels)
+        value = float(self._task.score(logits, self._labels)[self.metric])
+        loss = self._task.held_out_loss(logits, self._labels)
         return (value, loss) if math.isfinite(value) and math.isfinite(loss) else (math.nan,) * 2
-
-
-def _loss(task: Task, logits: np.ndarray, labels: np.ndarray) -> float:
-    """Cross-entropy, or squared error of a regression, against the labels."""
-    logits = logits.astype(np.float64)
-    if task.is_regression:
-        return float(np.mean(np.square(logits - labels)))
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())

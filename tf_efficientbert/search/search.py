@@ -164,6 +164,7 @@ class _Search:
         self._teacher, self._supernet = load(options.teacher), load(options.supernet)
         check_task_teacher(options, data.task, self._teacher, self._supernet)
         check_text_teacher(options, self._supernet)
+        data.show_card(self._teacher.tokenizer)
         self._task = data.task
         if len(train) < 2:
             raise UserError(
@@ -177,8 +178,8 @@ class _Search:
             )
         self._train = encode(
             self._teacher.tokenizer,
-            train.sentences,
-            train.second_sentences,
+            train.texts,
+            train.second_texts,
             train.labels,
             options.max_tokens,
         )
@@ -361,19 +362,19 @@ class _Search:
                 )
         warm = self._supernet.backbone
         ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
-        outputs = self._task.num_outputs
         task_teacher = self._teacher.model.rebuilt(dtype=options.training.frozen_dtype)
         return Material(
             task=self._task,
             supernet=warm,
-            text_teacher=TeacherPass(text_teacher, bool(ratio), outputs),
-            task_teacher=TeacherPass(task_teacher, bool(ratio), outputs),
+            text_teacher=TeacherPass(text_teacher, bool(ratio), self._task),
+            task_teacher=TeacherPass(task_teacher, bool(ratio), self._task),
             text=self._text,
             train=self._train,
             objective=Objective(
                 attention_ratio=ratio,
                 real_tokens_only=options.real_tokens_only,
                 sum_over_classes=options.sum_over_classes,
+                task=self._task,
             ),
             dropout=options.dropout,
             dtype=options.training.dtype,

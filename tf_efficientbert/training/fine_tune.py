@@ -4,13 +4,11 @@ import dataclasses
 import logging
 
 import keras
-import tensorflow as tf
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.metrics.score import score
-from tf_efficientbert.models.heads import ClassificationHead
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel
@@ -22,6 +20,8 @@ from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
 
+_BALANCED = "balanced"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineTuneOptions(TaskOptions, TrainingOptions):
@@ -29,10 +29,20 @@ class FineTuneOptions(TaskOptions, TrainingOptions):
 
     output_dir: str = option("", "where the teacher goes; run again on it to go on")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    class_weights: str = option(
+        "", "balanced: weight each class's examples by how rare it is; empty for equal weights"
+    )
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
+        check_class_weights(self.class_weights)
+
+
+def check_class_weights(value: str) -> None:
+    """Raises UserError where the flag --class_weights has another value than it may."""
+    if value not in ("", _BALANCED):
+        raise UserError(f"--class_weights={value}: expected {_BALANCED} or nothing")
 
 
 def fine_tune(options: FineTuneOptions) -> dict:
@@ -51,27 +61,35 @@ def fine_tune(options: FineTuneOptions) -> dict:
         train, dev = data.load("train"), data.load("dev")
         folder = find_teacher(options.teacher_dir)
         tokenizer = Tokenizer.from_folder(folder)
+        data.show_card(tokenizer)
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             pretrained = load_teacher(folder, options.dropout, options.dtype)
             width = pretrained.backbone.architecture.hidden_size
-            head = ClassificationHead(
-                width, data.task.num_outputs, options.dropout, dtype=options.dtype
-            )
+            head = data.task.new_head(width, options.dropout, dtype=options.dtype)
             model = TaskModel(pretrained.backbone, head)
             head.pooler.set_weights([pretrained.pooler_kernel, pretrained.pooler_bias])
         teacher = TextModel(model, tokenizer, data.task, options.max_tokens)
         encoded_dev = teacher.encode(dev)
 
+        weights = data.task.class_weights(train.labels) if options.class_weights else None
+        if options.class_weights and weights is None:
+            raise UserError(f"--class_weights={options.class_weights}: the task has no classes")
+
+        def losses(batch, dropout_seed):
+            inputs = {name: batch[name] for name in MODEL_INPUTS}
+            outputs = model(inputs, training=True, dropout_seed=dropout_seed)
+            return {"loss": data.task.label_loss(batch["labels"], outputs, weights)}
+
         def evaluate():
-            scores = score(data.task, teacher.logits(encoded_dev), dev.labels)
+            scores = data.task.score(teacher.logits(encoded_dev), dev.labels)
             return {f"dev_{name}": value for name, value in scores.items()}
 
         history = fit(
             model=model,
-            loss_fn=lambda batch, dropout_seed: {"loss": _label_loss(model, batch, dropout_seed)},
+            loss_fn=losses,
             batches=TrainingBatches(teacher.encode(train), options.batch_size, options.seed),
             options=options,
             strategy=strategy,
@@ -79,20 +97,9 @@ def fine_tune(options: FineTuneOptions) -> dict:
             phase="fine-tune teacher",
             evaluate=evaluate,
         )
+        teacher.task = data.task.fitted(teacher.logits(encoded_dev), dev.labels)
         teacher.save(run.path / "model")
         _log.info("teacher saved in %s", run.path / "model")
         dev_scores = {k: v for k, v in history[-1].items() if k.startswith("dev_")}
         result = {**dev_scores, "parameters": model.count_params()}
         return run.finish(result, {"fine-tuning": history})
-
-
-def _label_loss(model: TaskModel, batch, dropout_seed):
-    """Cross-entropy, or squared error for a regression, against the labels."""
-    inputs = {name: batch[name] for name in MODEL_INPUTS}
-    logits = model(inputs, training=True, dropout_seed=dropout_seed)["logits"]
-    labels = batch["labels"]
-    if len(logits.shape) == 1:
-        return tf.reduce_mean(tf.square(labels - logits))
-    return tf.reduce_mean(
-        tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    )

@@ -1,0 +1,288 @@
+"""The user's own files, as they are, made into a task and its splits."""
+
+import gzip
+import json
+import random
+
+import numpy as np
+import pytest
+
+from tf_efficientbert.data.file_options import FileOptions
+from tf_efficientbert.data.own_data import read_own_data, read_texts
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.text_keys import text_key
+from tf_efficientbert.errors import UserError
+
+_MOODS = "text,label\nI like it,good\nI don't,bad\nso nice,good\nso sad,bad\n"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Writes train.csv, dev.csv, ... as they are given and reads them as one's own data."""
+
+    def own(train: str, name: str = "train.csv", dev="", test="", **options):
+        for split, content in {"train": train, "dev": dev, "test": test}.items():
+            if content:
+                path = tmp_path / (name if split == "train" else f"{split}.csv")
+                path.write_text(content, "utf-8")
+                options[f"{split}_file"] = str(path)
+        return read_own_data(TaskOptions(**{"split": "100/0/0", **options}))
+
+    return own
+
+
+def _rows(sets, split="train"):
+    examples = sets.readers[split]()
+    shown = [sets.task.shown(target) for target in examples.labels]
+    return list(zip(*examples.columns, shown, strict=True))
+
+
+def test_a_file_of_text_and_labels_is_a_classification_with_sorted_labels(own):
+    sets = own(_MOODS)
+    assert (sets.task.kind, sets.task.labels, sets.task.pair) == (
+        "classification",
+        ("bad", "good"),
+        False,
+    )
+    assert _rows(sets)[:2] == [("I like it", "good"), ("I don't", "bad")]
+    assert sets.columns == {"text": "text", "label": "label"}
+
+
+_SAME = {
+    "semicolons": ("x.csv", _MOODS.replace(",", ";")),
+    "tabs": ("x.tsv", _MOODS.replace(",", "\t")),
+    "other names, capitals and blanks": (
+        "x.csv",
+        _MOODS.replace("text,label", " Review ,Sentiment "),
+    ),
+    "objects a line": (
+        "x.jsonl",
+        "\n".join(
+            json.dumps(dict(zip(("text", "label"), row.split(","), strict=True)))
+            for row in _MOODS.splitlines()[1:]
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "content"), _SAME.values(), ids=_SAME)
+def test_the_format_makes_no_difference(own, name, content):
+    assert _rows(own(content, name)) == _rows(own(_MOODS))
+
+
+def test_a_compressed_file_is_read(tmp_path):
+    path = tmp_path / "x.csv.gz"
+    path.write_bytes(gzip.compress(_MOODS.encode()))
+    sets = read_own_data(TaskOptions(train_file=str(path), split="100/0/0"))
+    assert sets.task.labels == ("bad", "good")
+
+
+@pytest.mark.parametrize(
+    ("header", "texts"),
+    [
+        ("sentence1,sentence2", ("sentence1", "sentence2")),
+        ("premise,hypothesis", ("premise", "hypothesis")),
+        ("question,context", ("question", "context")),
+        ("text,second_text", ("text", "second_text")),
+    ],
+)
+def test_pairs_are_known_by_the_names_of_their_columns(own, header, texts):
+    sets = own(f"{header},label\na,b,yes\nc,d,no\n")
+    assert sets.task.pair and _rows(sets)[0] == ("a", "b", "yes")
+    assert (sets.columns["text"], sets.columns["second_text"]) == texts
+
+
+def test_columns_of_other_names_are_named_by_flags(own):
+    text = "when,what,how,grade\n1,I like it,fine,9\n2,I do not,ill,1\n"
+    sets = own(text, text_column="what", label_column="HOW")
+    assert _rows(sets) == [("I like it", "fine"), ("I do not", "ill")]
+    ignored = [note for note in sets.notes if "ignored columns" in note]
+    assert len(ignored) == 1 and "'when', 'grade'" in ignored[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "message"),
+    [
+        ("what,label", {}, r"no column is named as a text.*'what': 'a', 'c'.*--text_column=NAME"),
+        ("text,review,label", {}, "more than one column may be the text"),
+        ("text,score,label", {}, "more than one column may be the label.*--label_column=NAME"),
+        ("text,grade", {}, "no column is named as a label"),
+        ("text,label", {"text_column": "body"}, "--text_column=body: .* has no such column"),
+    ],
+)
+def test_columns_that_are_not_clear_are_listed_with_samples(own, header, options, message):
+    width = header.count(",") + 1
+    rows = "".join(",".join(cells[:width]) + "\n" for cells in ("abx", "cdy"))
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        own(f"{header}\n{rows}", **options)
+
+
+def test_numbers_are_a_regression_and_flags_say_otherwise(own):
+    text = "text,score\n" + "".join(f"t{i},{i / 7}\n" for i in range(1, 12))
+    assert own(text).task.kind == "regression"
+    whole = "text,score\n" + "".join(f"t{i},{i}\n" for i in range(1, 5))
+    assert own(whole).task.labels == ("1", "2", "3", "4")
+    assert own(whole, task_kind="regression").task.kind == "regression"
+    with pytest.raises(UserError, match="--labels goes with classes"):
+        own(whole, task_kind="regression", labels="1,2")
+
+
+def test_the_flags_fix_the_order_of_the_labels_or_a_subset(own, tmp_path):
+    assert own(_MOODS, labels=" good, bad,").task.labels == ("good", "bad")
+    text = _MOODS + "so so,meh\n"
+    sets = own(text, labels="good,bad")
+    assert len(_rows(sets)) == 4
+    assert [(left["line"], left["reason"]) for left in sets.left_out] == [
+        (6, "label 'meh' is not among those that the flags name")
+    ]
+    names = tmp_path / "labels.txt"
+    names.write_text("Sports, Outdoor\ncaf\u00e9 & co\n", "utf-8")
+    rows = 'text,label\na,"Sports, Outdoor"\nb,caf\u00e9 & co\n'
+    assert own(rows, labels_file=str(names)).task.labels == ("Sports, Outdoor", "caf\u00e9 & co")
+    with pytest.raises(UserError, match="label 'great', which the flags name, is nowhere"):
+        own(_MOODS, labels="great,bad")
+
+
+def test_labels_with_separators_or_columns_of_0_and_1_are_a_multi_label_task(own):
+    text = "text,label\na,x|y\nb,\nc,y\n"
+    sets = own(text, task_kind="multilabel")
+    assert sets.task.labels == ("x", "y")
+    assert sets.readers["train"]().labels.tolist() == [[1, 1], [0, 0], [0, 1]]
+    columns = "text,x,y\na,1,1\nb,0,0\nc,0,1\n"
+    flags = own(columns, label_column="x,y")
+    assert flags.task.kind == "multilabel"
+    assert flags.readers["train"]().labels.tolist() == [[1, 1], [0, 0], [0, 1]]
+    with pytest.raises(UserError, match="line 3: column 'x' is '2', expected 0 or 1"):
+        own(columns.replace("b,0,0", "b,2,0"), label_column="x,y")
+
+
+_BAD = "text,label\nfine,good\n,bad\nunlabelled,\nok,bad\n"
+
+
+def test_bad_rows_are_named_with_file_line_and_value(own):
+    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty; mend"):
+        own(_BAD.replace("unlabelled,", "labelled,bad"))
+    with pytest.raises(UserError, match="line 4: the label is missing"):
+        own(_BAD.replace("\n,bad", "\nnot empty,bad"))
+    text = "text,label\n" + "a,good\nb,bad\n" + ",good\n" * 7
+    with pytest.raises(UserError, match=r"(?s)7 bad rows.*line 4.*line 8.*and 2 more"):
+        own(text)
+
+
+def test_bad_rows_are_skipped_on_demand_counted_and_listed(own):
+    sets = own(_BAD + "three,cells,too many\n", bad_rows="skip")
+    assert [text for text, _ in _rows(sets)] == ["fine", "ok"]
+    assert sorted(left["line"] for left in sets.left_out) == [3, 4, 6]
+
+
+def test_a_label_that_train_never_has_is_an_error_with_file_and_line(own):
+    with pytest.raises(UserError, match=r"dev\.csv, line 3: label 'meh' is not one of 'bad'"):
+        own(_MOODS, dev="text,label\nx,good\ny,meh\n")
+
+
+def test_the_splits_all_have_pairs_or_none_has(own):
+    pairs = "text,second_text,label\na,b,good\nc,d,bad\n"
+    with pytest.raises(UserError, match=r"dev\.csv: expected single texts"):
+        own(_MOODS, dev=pairs)
+    with pytest.raises(UserError, match=r"dev\.csv: expected pairs"):
+        own(pairs, dev=_MOODS)
+
+
+def test_one_class_alone_is_refused_before_training(own):
+    text = "text,label\na,good\nb,good\n"
+    with pytest.raises(UserError, match="good"):
+        own(text)
+
+
+def test_a_column_of_nearly_distinct_values_is_no_label(own):
+    text = "text,label\n" + "".join(f"t{i},sentence number {i}\n" for i in range(30))
+    with pytest.raises(UserError, match="30 different values in 30 rows.*--label_column"):
+        own(text)
+
+
+def _many(count=200):
+    """Rows of which every tenth comes twice, spelled in another way."""
+    rows = [(f"text number {i}", "abc"[i % 3]) for i in range(count)]
+    return rows + [(f"Text  NUMBER, {i}!", "abc"[i % 3]) for i in range(0, count, 10)]
+
+
+def test_splits_are_cut_by_the_text_whatever_the_order_of_the_rows(own):
+    rows = _many()
+    found = []
+    for seed in (0, 1):
+        random.Random(seed).shuffle(rows)
+        content = "text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows)
+        sets = own(content, split="80/10/10")
+        found.append({split: sorted(_rows(sets, split)) for split in ("train", "dev", "test")})
+    assert found[0] == found[1]
+    keys = {split: {text_key(text) for text, _ in each} for split, each in found[0].items()}
+    assert not keys["train"] & keys["dev"] and not keys["train"] & keys["test"]
+    assert not keys["dev"] & keys["test"]
+    assert sum(map(len, found[0].values())) == len(rows)
+    for split, share in {"train": 0.8, "dev": 0.1, "test": 0.1}.items():
+        assert abs(len(found[0][split]) / len(rows) - share) < 0.03
+        assert {label for _, label in found[0][split]} == {"a", "b", "c"}
+
+
+def test_only_what_has_no_file_is_cut_off(own):
+    rows = "text,label\n" + "".join(f"{text},{label}\n" for text, label in _many()[:200])
+    dev = "text,label\nnew a,a\nnew b,b\n"
+    sets = own(rows, dev=dev, split="80/10/10")
+    assert len(_rows(sets, "dev")) == 2
+    assert len(_rows(sets, "test")) == pytest.approx(20, abs=2)
+    assert set(own(rows, dev=dev, split="90/10/0").readers) == {"train", "dev"}
+
+
+def test_given_splits_that_share_texts_are_warned_of_with_the_count(own):
+    sets = own(_MOODS, dev="text,label\nI LIKE it!,good\nnew,bad\n")
+    (warning,) = [note for note in sets.notes if note.startswith("warning")]
+    assert "1 of 2 rows of dev have a text that train has too" in warning
+
+
+def test_texts_alone_are_read_for_a_model_to_answer(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,text\n7,a\n8,b\n", "utf-8")
+    examples = read_texts(str(path), FileOptions(), pair=False)
+    assert (examples.texts, examples.labels, examples.ids) == (("a", "b"), None, ("7", "8"))
+    with pytest.raises(UserError, match="the model takes pairs"):
+        read_texts(str(path), FileOptions(), pair=True)
+
+
+def test_files_are_read_once_until_they_change(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(_MOODS, "utf-8")
+    options = TaskOptions(train_file=str(path), split="100/0/0")
+    first = TaskData(options).load("train")
+    assert TaskData(options).load("train") is first
+    path.write_text(_MOODS + "so new,good\n", "utf-8")
+    assert len(TaskData(options).load("train")) == len(first) + 1
+
+
+def test_a_missing_split_says_how_to_get_one(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(_MOODS, "utf-8")
+    data = TaskData(TaskOptions(train_file=str(path), split="100/0/0"))
+    assert data.score_split == "dev"
+    with pytest.raises(UserError, match="there is no dev split: name one by --dev_file"):
+        data.load("dev")
+
+
+def test_a_limit_is_no_head_of_a_file_that_is_sorted_by_label(tmp_path):
+    path = tmp_path / "x.csv"
+    rows = "".join(f"good {i},good\n" for i in range(50)) + "".join(
+        f"bad {i},bad\n" for i in range(50)
+    )
+    path.write_text("text,label\n" + rows, "utf-8")
+    data = TaskData(TaskOptions(train_file=str(path), split="100/0/0", limit=10))
+    assert np.bincount(data.load("train").labels).tolist() == [5, 5]
+
+
+def test_a_set_of_tensorflow_datasets_is_read_like_a_file(monkeypatch):
+    from tf_efficientbert.data import own_data
+    from tf_efficientbert.data.tabular import Row, Table
+
+    rows = tuple(Row(i, {"text": f"t{i}", "label": "ab"[i % 2]}) for i in range(1, 9))
+    table = Table("tfds:mine/train", ("text", "label"), rows, (), ())
+    monkeypatch.setattr(own_data, "read_tfds", lambda name, folder: {"train": table})
+    sets = read_own_data(TaskOptions(tfds="mine", split="50/25/25"))
+    assert sets.task.labels == ("a", "b") and set(sets.readers) == {"train", "dev", "test"}

@@ -1,0 +1,75 @@
+"""A file of probabilities in place of a teacher."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.models.small_text_models import TASKS
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.distillation.given_predictions import read_predictions
+from tf_efficientbert.errors import UserError
+
+_TASK = TASKS["classification"]  # sad, so so, glad
+_EXAMPLES = Examples(("one", "two"), None, np.array([0, 2], np.int32), ("7", "8"))
+_SAID = {"one": [0.7, 0.2, 0.1], "two": [0.0, 0.5, 0.5]}
+
+
+def _row(name, row, key="text"):
+    return {key: name, "probabilities": dict(zip(_TASK.labels, row, strict=True))}
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(rows, task=_TASK, examples=_EXAMPLES):
+        path = tmp_path / "said.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        return read_predictions(str(path), examples, task)
+
+    return read
+
+
+def test_probabilities_are_found_by_text_in_any_order(read):
+    rows = [_row(name, row) for name, row in reversed(_SAID.items())]
+    np.testing.assert_allclose(read(rows), list(_SAID.values()))
+
+
+def test_probabilities_are_found_by_id(read):
+    rows = [_row(i, row, "id") for i, row in zip((7, 8), _SAID.values(), strict=True)]
+    np.testing.assert_allclose(read(rows), list(_SAID.values()))
+    without = Examples(_EXAMPLES.texts, None, None)
+    with pytest.raises(UserError, match="names examples by id.*--id_column"):
+        read(rows, examples=without)
+
+
+def test_rounded_probabilities_are_made_to_add_up(read):
+    rows = [_row("one", [0.7, 0.2, 0.09]), _row("two", _SAID["two"])]
+    np.testing.assert_allclose(read(rows).sum(axis=1), 1)
+
+
+def test_of_several_labels_probabilities_need_not_add_up(read):
+    rows = [_row("one", [0.9, 0.9, 0.0]), _row("two", [0.0, 0.0, 0.0])]
+    assert read(rows, TASKS["multilabel"]).tolist() == [[0.9, 0.9, 0], [0, 0, 0]]
+
+
+def test_a_regression_is_given_values(read):
+    rows = [{"text": "one", "value": 1.5}, {"text": "two", "value": -2}]
+    assert read(rows, TASKS["regression"]).tolist() == [1.5, -2]
+
+
+_GOOD = [_row(name, row) for name, row in _SAID.items()]
+_BAD = {
+    "a label is missing": ([{"text": "one", "probabilities": {"sad": 1}}], "line 1: .*each label"),
+    "above 1": ([_row("one", [1.2, 0, 0])], "line 1: .*expected numbers from 0 to 1"),
+    "a sum of 2": ([_row("one", [1, 0.5, 0.5])], "line 1: probabilities add up to 2"),
+    "no text": ([{"probabilities": _row("", _SAID["one"])["probabilities"]}], "line 1: no text"),
+    "another key": ([{**_GOOD[0], "answer": "sad"}], "key 'answer' is unknown"),
+    "an example left out": (_GOOD[:1], "1 of 2 training examples are not in it.*'two'"),
+    "two that differ": ([*_GOOD, _row("one", _SAID["two"])], "line 3: 'one' has another"),
+}
+
+
+@pytest.mark.parametrize(("rows", "message"), _BAD.values(), ids=_BAD)
+def test_what_is_wrong_is_named(read, rows, message):
+    with pytest.raises(UserError, match=message):
+        read(rows)

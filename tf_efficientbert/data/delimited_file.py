@@ -1,0 +1,168 @@
+"""Reading delimited text files: CSV and TSV, with quotes as syntax or as literal characters."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tf_efficientbert.data.delimited_records import Record, records
+from tf_efficientbert.data.delimiter import delimiter_name, find_delimiter, named_delimiter
+from tf_efficientbert.data.tabular import BadRow, Row, Table, character_problem
+from tf_efficientbert.data.text_file import line_error, shown
+from tf_efficientbert.errors import UserError
+
+__all__ = ["read_delimited"]
+
+
+def read_delimited(path: str, text: str, usual: str, delimiter: str = "") -> Table:
+    r"""Reads a delimited text whose first line has the column names.
+
+    Quotes are syntax where that reads the file without a fault; where it does not, the reading
+    with fewer faulty lines is taken. Blank lines at the end are dropped, and so is a column
+    without a name and without values.
+
+    Args:
+        path: the file, for messages.
+        text: its text, lines ended by `\n`.
+        usual: the delimiter that the file's extension stands for.
+        delimiter: what `--delimiter` says; "" finds it among tab, comma and semicolon.
+
+    Raises:
+        UserError: the delimiter is none; the file is empty; the header is blank, or has a column
+            name twice or a NUL character.
+    """
+    if delimiter:
+        delimiter = named_delimiter(delimiter)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; expected a line of column names")
+    if not text.partition("\n")[0].strip():
+        raise line_error(path, 1, "blank; expected a line of column names")
+    delimiter = delimiter or find_delimiter(text, usual)
+    reading, quotes = _better_reading(text, delimiter)
+    header, rows = reading.records[0], reading.records[1:]
+    names = _column_names(path, header)
+    used = _used_columns(names, [row for row in rows if reading.fits(row)])
+    columns = [names[place] or f"column {place + 1}" for place in used]
+    notes = ["one column"] if len(used) == 1 else [f"{delimiter_name(delimiter)}-separated"]
+    notes += [f"a column without a name is called {columns[i]!r}" for i in _unnamed(names, used)]
+    _refuse_repeated(path, columns)
+    good, bad = _sorted_out(reading, text.split("\n"), columns, used)
+    return Table(path, tuple(columns), tuple(good), tuple(bad), (*notes, *quotes))
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """The records of a file by one way to read its quotes, without blank ones at the end."""
+
+    records: Sequence[Record]
+
+    @property
+    def width(self) -> int:
+        return len(self.records[0].fields)
+
+    def fits(self, record: Record) -> bool:
+        # An empty line is an empty field where there is one column.
+        fields = len(record.fields) or int(self.width == 1)
+        return fields == self.width and not record.problem
+
+    def faults(self) -> list[Record]:
+        if self.records[0].problem:
+            return list(self.records)
+        return [row for row in self.records[1:] if not self.fits(row) and not row.is_blank]
+
+    def faulty_lines(self) -> int:
+        """Lines, not records: a quote that is never closed makes one record of many lines."""
+        return sum(record.last - record.first + 1 for record in self.faults())
+
+
+def _read(text: str, delimiter: str, quoted: bool) -> _Reading:
+    found = list(records(text, delimiter, quoted))
+    while found[-1].is_blank:
+        found.pop()
+    return _Reading(found)
+
+
+def _better_reading(text: str, delimiter: str) -> tuple[_Reading, list[str]]:
+    """The reading with fewer faulty lines, and the note on its quotes.
+
+    Where both have as many, quotes are literal if there is a doubt: a stray quote, or a field of
+    several lines, as two literal quotes that stand lines apart can look like one.
+    """
+    if '"' not in text:
+        return _read(text, delimiter, quoted=False), []
+    quoted = _read(text, delimiter, quoted=True)
+    doubts = _stray_quotes(text, delimiter)
+    if quoted.width > 1:
+        doubts += [record.first for record in quoted.records if record.last > record.first]
+    faults = [record.first for record in quoted.faults()]
+    if doubts or faults:
+        literal = _read(text, delimiter, quoted=False)
+        if (literal.faulty_lines(), False) < (quoted.faulty_lines(), bool(doubts)):
+            line = min(doubts + faults)
+            why = f"since in line {line} they do not enclose a field"
+            return literal, [f"quotes are read as literal characters, {why}"]
+    return quoted, ["quotes enclose fields and are not part of the text"]
+
+
+def _stray_quotes(text: str, delimiter: str) -> list[int]:
+    """The first line with a quote that is next to no delimiter, line end or other quote, if any.
+
+    No writer for which quotes are syntax leaves one like that; the csv module takes it as it is.
+    """
+    inside = f'[^"\n{re.escape(delimiter)}]'
+    match = re.search(f'(?<={inside})"(?={inside})', text)
+    return [text.count("\n", 0, match.start()) + 1] if match else []
+
+
+def _column_names(path: str, header: Record) -> list[str]:
+    if header.problem:
+        raise line_error(path, header.first, f"{header.problem}; mend the line of column names")
+    names = [name.strip() for name in header.fields]
+    if not any(names):
+        raise line_error(path, header.first, "blank; expected a line of column names")
+    if any("\0" in name for name in names):
+        problem = "a NUL character; this is not a text file, or --encoding=utf-16 is missing"
+        raise line_error(path, header.first, problem)
+    return names
+
+
+def _used_columns(names: Sequence[str], rows: Sequence[Record]) -> list[int]:
+    return [
+        place
+        for place, name in enumerate(names)
+        if name or any(row.fields[place].strip() for row in rows)
+    ]
+
+
+def _unnamed(names: Sequence[str], used: Sequence[int]) -> list[int]:
+    return [position for position, place in enumerate(used) if not names[place]]
+
+
+def _refuse_repeated(path: str, columns: Sequence[str]) -> None:
+    for place, name in enumerate(columns):
+        if name in columns[:place]:
+            problem = f"the column name {name!r} stands twice; give each column its own"
+            raise line_error(path, 1, problem)
+
+
+def _sorted_out(
+    reading: _Reading, lines: Sequence[str], columns: Sequence[str], used: Sequence[int]
+) -> tuple[list[Row], list[BadRow]]:
+    good, bad = [], []
+    for record in reading.records[1:]:
+        fields = record.fields or [""]
+        if not reading.fits(record):
+            bad.append(BadRow(record.first, _width_problem(reading.width, record, lines)))
+        elif problem := character_problem(fields):
+            bad.append(BadRow(record.first, f"holds {problem}: {shown(lines[record.first - 1])}"))
+        else:
+            values = {name: fields[place] for name, place in zip(columns, used, strict=True)}
+            good.append(Row(record.first, values))
+    return good, bad
+
+
+def _width_problem(width: int, record: Record, lines: Sequence[str]) -> str:
+    if record.is_blank:
+        return "empty line"
+    extent = f", up to line {record.last}" if record.last > record.first else ""
+    what = record.problem or f"{len(record.fields)} fields, expected {width}"
+    return f"{what}{extent}: {shown(lines[record.first - 1])}"

@@ -1,0 +1,70 @@
+"""Reading whole files, compressed or not and in any encoding, with errors that say what to do."""
+
+import codecs
+import gzip
+import zlib
+from pathlib import Path
+
+from tf_efficientbert.data.text_file import line_error
+from tf_efficientbert.errors import UserError
+
+__all__ = ["decoded", "read_bytes"]
+
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Reads a whole file; one whose name ends in .gz is decompressed.
+
+    Raises:
+        UserError: the file cannot be opened, or is not a whole gzip file.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory; give the file in it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if Path(path).suffix.lower() != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        problem = f"not a whole gzip file: {error}"
+        raise UserError(f"{path}: {problem}; fetch or compress it again") from None
+
+
+def decoded(path: str | Path, content: bytes, encoding: str) -> str:
+    r"""The text of a file, without a byte order mark and with each line ended by `\n`.
+
+    A carriage return that ends no line stays, unless the file has no other line ends.
+
+    Args:
+        path: the file, for messages.
+        content: what it holds.
+        encoding: a name that Python knows, such as "utf-8", "cp1252" or "utf-16".
+
+    Raises:
+        UserError: the encoding is unknown, or the content is not in it.
+    """
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].decode(encoding, "replace").count("\n") + 1
+        place = f"byte 0x{error.object[error.start]:02x} at offset {error.start} of the file"
+        problem = f"not {encoding}: {place}; name the file's encoding with --encoding, "
+        problem += f"such as --encoding={_likely_encoding(content, encoding)}"
+        raise line_error(path, line, problem) from None
+    except (LookupError, UnicodeError):
+        problem = f"--encoding={encoding} is not the name of a text encoding"
+        raise UserError(f"{problem}; give one such as utf-8, cp1252 or utf-16") from None
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    return text if "\n" in text else text.replace("\r", "\n")
+
+
+def _likely_encoding(content: bytes, refused: str) -> str:
+    if content.startswith(_UTF_16_MARKS):
+        return "utf-16"
+    return "cp1252" if codecs.lookup(refused).name == "utf-8" else "utf-8"

@@ -1,0 +1,42 @@
+"""Reading Parquet files, with pyarrow as an extra."""
+
+from tf_efficientbert.data.tabular import Table, table_of_objects
+from tf_efficientbert.errors import UserError, first_line
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: str, content: bytes) -> Table:
+    """Reads the content of a Parquet file.
+
+    Args:
+        path: the file, for messages.
+        content: what it holds.
+
+    Returns:
+        The table, its lines the numbers of the records from 1.
+
+    Raises:
+        UserError: pyarrow is not installed; the content is not Parquet, or has a column name
+            twice.
+    """
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            f"{path}: reading Parquet needs pyarrow; "
+            'install it with: pip install "tf-efficientbert[parquet]"'
+        ) from None
+    if not content:
+        raise UserError(f"{path}: the file is empty; expected a Parquet file")
+    try:
+        table = parquet.ParquetFile(pyarrow.BufferReader(content)).read()
+        table.validate(full=True)  # a string column may hold bytes that are not UTF-8
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
+    names = table.column_names
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        problem = f"the column name {repeated[0]!r} stands twice"
+        raise UserError(f"{path}: {problem}; give each column its own")
+    return table_of_objects(path, enumerate(table.to_pylist(), start=1), (), ("Parquet",))

@@ -1,0 +1,129 @@
+"""The default task: film-review snippets, negative or positive.
+
+10,605 snippets, each with the mean of at least 15 people's ratings from -4 to 4 (C. J. Hutto and
+E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
+ICWSM 2014). A rating beyond 1 or -1 makes a label; what lies between has none.
+"""
+
+import functools
+import html
+import io
+import tarfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tf_efficientbert.data.package_data import SNIPPETS, read_archive
+from tf_efficientbert.data.text_keys import key_hash, text_key
+
+__all__ = ["LABELS", "NAME", "Snippet", "Split", "load", "parse", "split_snippets", "unlabelled"]
+
+NAME = "snippets"
+LABELS = ("negative", "positive")
+
+_ARCHIVE_INSIDE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+_FILE_INSIDE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
+_SIZES = {"train": 2_400, "dev": 600, "test": 3_000}
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A text, and the index of its label; None where its rating makes none."""
+
+    text: str
+    label: int | None
+
+
+@dataclass(frozen=True)
+class Split:
+    """The snippets by what they are for; each in a stable order that mixes the labels.
+
+    Attributes:
+        labelled: split -> its snippets.
+        unlabelled: texts of the rest.
+    """
+
+    labelled: Mapping[str, tuple[Snippet, ...]]
+    unlabelled: tuple[str, ...]
+
+
+def load(split: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The texts and label indices of "train" (2,400), "dev" (600) or "test" (3,000).
+
+    Each split has as many texts of one label as of the other.
+
+    Raises:
+        UserError: the data is missing or damaged; `trainers.fetch_data` brings it.
+    """
+    snippets = _split().labelled[split]
+    return tuple(s.text for s in snippets), tuple(s.label for s in snippets)
+
+
+def unlabelled() -> tuple[str, ...]:
+    """The texts of all other snippets, 4,603.
+
+    Raises:
+        UserError: the data is missing or damaged; `trainers.fetch_data` brings it.
+    """
+    return _split().unlabelled
+
+
+def parse(content: bytes) -> list[Snippet]:
+    """Reads "id, mean rating, text", tab-separated, where quotes are characters like others.
+
+    HTML entities become characters, and runs of white space one space.
+    """
+    snippets = []
+    for line in io.StringIO(content.decode("utf-8")):
+        _, rating, text = line.split("\t")
+        label = int(float(rating) > 1) if abs(float(rating)) > 1 else None
+        snippets.append(Snippet(" ".join(html.unescape(text).split()), label))
+    return snippets
+
+
+def split_snippets(snippets: Sequence[Snippet], sizes: Mapping[str, int]) -> Split:
+    """Splits by the hash of the normalized text: the same whatever the order of the snippets.
+
+    Of texts that are equal but for case, spaces and punctuation one stays, the first in
+    alphabetical order; none stays if their labels differ.
+
+    Args:
+        snippets: with at least half the sum of `sizes` of each label, equal ones left out.
+        sizes: split -> how many snippets, an even number: half of them of each label.
+
+    Returns:
+        The splits of these sizes, and all other texts.
+    """
+    groups: dict[str, set[Snippet]] = defaultdict(set)
+    for snippet in snippets:
+        groups[text_key(snippet.text)].add(snippet)
+    ordered = [
+        min(groups[key], key=lambda snippet: snippet.text)
+        for key in sorted(groups, key=lambda key: (key_hash(key), key))
+        if len({snippet.label for snippet in groups[key]}) == 1
+    ]
+    by_label = [[i for i, s in enumerate(ordered) if s.label == label] for label in (0, 1)]
+    rows, start = {}, 0
+    for split, size in sizes.items():
+        end = start + size // 2
+        rows[split] = sorted(row for label in by_label for row in label[start:end])
+        start = end
+    taken = {row for chosen in rows.values() for row in chosen}
+    return Split(
+        {split: tuple(ordered[row] for row in chosen) for split, chosen in rows.items()},
+        tuple(snippet.text for row, snippet in enumerate(ordered) if row not in taken),
+    )
+
+
+def _split() -> Split:
+    return _split_of(read_archive(SNIPPETS))
+
+
+@functools.lru_cache(maxsize=1)
+def _split_of(archive: bytes) -> Split:
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive)) as outer,
+        tarfile.open(fileobj=outer.extractfile(_ARCHIVE_INSIDE)) as inner,
+    ):
+        content = inner.extractfile(_FILE_INSIDE).read()
+    return split_snippets(parse(content), _SIZES)

@@ -1,0 +1,49 @@
+"""By what two texts count as the same, whatever their case, spaces and punctuation."""
+
+import hashlib
+import re
+import unicodedata
+from itertools import takewhile
+
+__all__ = ["key_hash", "text_key"]
+
+_BETWEEN_LETTERS = re.compile(r"[\W_]+")
+
+
+def text_key(*texts: str) -> str:
+    """The normalized form of a text, or of a pair.
+
+    Compatibility forms and case are folded (NFKC, then casefold), and letters and digits alone
+    are kept, with the combining marks that follow them: vowels, in Thai or Hindi. A text that has
+    none, such as ":-)", keeps its folded form without blanks around it.
+
+    Args:
+        *texts: one text, or the texts of a pair in their order.
+
+    Returns:
+        The key. Pairs have the same key when their first texts have and their second texts have;
+        no single text has the key of a pair.
+    """
+    keys = [_normalized(text) for text in texts]
+    if len(keys) == 1:
+        return keys[0]
+    # Digits and a colon never stand in one key together, and lengths tell where each text ends.
+    return "".join(f"{len(key)}:{key}" for key in keys)
+
+
+def key_hash(key: str) -> int:
+    """A 64-bit hash of a key, the same in every process and on every machine."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:8], "big")
+
+
+def _normalized(text: str) -> str:
+    # Case folding can undo the normal form, so that comes again.
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _BETWEEN_LETTERS.sub(_leading_marks, folded) or folded.strip()
+
+
+def _leading_marks(match: re.Match) -> str:
+    between = match[0]
+    if match.start() == 0 or between.isascii():
+        return ""
+    return "".join(takewhile(lambda sign: unicodedata.category(sign)[0] == "M", between))

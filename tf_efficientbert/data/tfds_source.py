@@ -1,0 +1,171 @@
+"""Reading the text, labels and numbers of tensorflow_datasets' data sets as tables."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tf_efficientbert.data.tabular import BadRow, Table, table_of_objects
+from tf_efficientbert.errors import UserError, first_line
+
+__all__ = ["prepared_folder", "read_tfds"]
+
+# The names that data sets give to each split, those that come first are preferred.
+_SPLIT_NAMES = {
+    "train": ("train",),
+    "dev": ("validation", "validation_matched", "dev"),
+    "test": ("test", "test_matched"),
+}
+_BATCH = 1000
+
+_Decode = Callable[[object], object]
+
+
+def read_tfds(
+    name: str, data_dir: str | Path, splits: Sequence[str] = tuple(_SPLIT_NAMES)
+) -> dict[str, Table]:
+    """Reads a data set that is prepared under a folder, or downloads and prepares it there.
+
+    Args:
+        name: as tensorflow_datasets has it, such as "ag_news_subset" or "glue/qnli".
+        data_dir: the folder under which sets are prepared.
+        splits: which to read, of "train", "dev" (the set's validation split) and "test".
+
+    Returns:
+        The tables of those that the set has. Examples stand in the set's order, numbered from 1.
+        Texts are str, classes their names, an absent class (-1) None, a list of classes a list of
+        names, numbers as they are. Features of other kinds are left out, which the notes say.
+
+    Raises:
+        UserError: the set is unknown, cannot be prepared, or has none of the splits.
+    """
+    builder = _builder(name, data_dir)
+    if not _is_prepared(builder):
+        _prepare(builder, name, data_dir)
+    present = list(builder.info.splits)
+    parts = _parts(present)
+    chosen = {part: parts[part] for part in splits if part in parts}
+    if not chosen:
+        problem = f"has the splits {', '.join(present)}, none for {', '.join(splits)}"
+        raise UserError(f"--tfds={name}: {problem}; take another set")
+    decoders = _decoders(builder.info.features)
+    if not decoders:
+        raise UserError(f"--tfds={name}: no feature is text, a class or a number; take another set")
+    notes = [f"tensorflow_datasets' {builder.info.full_name}"]
+    if others := [split for split in present if split not in parts.values()]:
+        notes.append(f"splits of the set that are not used: {', '.join(others)}")
+    if others := sorted(set(builder.info.features) - set(decoders)):
+        notes.append(f"left out, neither text, class nor number: {', '.join(others)}")
+    return {
+        part: _read_split(builder, f"tfds:{name}/{split}", split, decoders, tuple(notes))
+        for part, split in chosen.items()
+    }
+
+
+def prepared_folder(name: str, data_dir: str | Path) -> Path | None:
+    """The folder that holds the prepared data set, None where it is not prepared.
+
+    Args:
+        name: as tensorflow_datasets has it.
+        data_dir: the folder under which sets are prepared.
+
+    Raises:
+        UserError: the set is unknown.
+    """
+    builder = _builder(name, data_dir)
+    return Path(builder.data_dir) if _is_prepared(builder) else None
+
+
+def _builder(name: str, data_dir: str | Path):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except Exception as error:  # the package raises many kinds, AssertionError among them
+        raise UserError(
+            f"--tfds={name}: tensorflow_datasets has no such set, and none is prepared under "
+            f"--tfds_dir={data_dir} ({first_line(error)}); write the name as in its catalog, "
+            "such as ag_news_subset or glue/qnli"
+        ) from error
+
+
+def _is_prepared(builder) -> bool:
+    # The package warns where it is asked for a folder that does not exist.
+    return builder.data_path.exists() and builder.is_prepared()
+
+
+def _prepare(builder, name: str, data_dir: str | Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # what a download can raise is of many kinds
+        raise UserError(
+            f"--tfds={name}: not prepared under --tfds_dir={data_dir}, and downloading it failed: "
+            f"{first_line(error)}; connect to the network, or name the folder that has "
+            f"{Path(builder.data_dir).relative_to(builder.data_dir_root)} with --tfds_dir"
+        ) from error
+
+
+def _parts(present: Sequence[str]) -> dict[str, str]:
+    """train, dev, test -> the split that stands for it, of those present."""
+    found = {
+        part: next((split for split in names if split in present), None)
+        for part, names in _SPLIT_NAMES.items()
+    }
+    return {part: split for part, split in found.items() if split}
+
+
+def _read_split(
+    builder, path: str, split: str, decoders: Mapping[str, _Decode], notes: tuple[str, ...]
+) -> Table:
+    import tensorflow_datasets as tfds
+
+    dataset = builder.as_dataset(
+        split=split,
+        shuffle_files=False,
+        decoders=tfds.decode.PartialDecoding(dict.fromkeys(decoders, True)),
+    )
+    objects, bad_rows = [], []
+    for number, example in enumerate(_examples(dataset), start=1):
+        try:
+            values = {key: decode(example[key]) for key, decode in decoders.items()}
+        except UnicodeDecodeError as error:
+            bad_rows.append(BadRow(number, f"not UTF-8: {error.reason}"))
+        else:
+            objects.append((number, values))
+    return table_of_objects(path, objects, bad_rows, notes)
+
+
+def _examples(dataset) -> Iterator[dict[str, object]]:
+    """The examples as Python's own values; lists may differ in length."""
+    for batch in dataset.ragged_batch(_BATCH):
+        columns = [_as_list(tensor) for tensor in batch.values()]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(batch, values, strict=True))
+
+
+def _as_list(tensor) -> list:
+    import tensorflow as tf
+
+    return tensor.to_list() if isinstance(tensor, tf.RaggedTensor) else tensor.numpy().tolist()
+
+
+def _decoders(features) -> dict[str, _Decode]:
+    """Feature name -> what makes its value plain, for features that a table can have."""
+    # Sorted, as a prepared set gives its features in another order in each process.
+    decoders = {name: _decoder(feature) for name, feature in sorted(features.items())}
+    return {name: decode for name, decode in decoders.items() if decode}
+
+
+def _decoder(feature) -> _Decode | None:
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.ClassLabel):
+        return lambda value: None if value < 0 else feature.int2str(value)
+    if isinstance(feature, tfds.features.Sequence):
+        if isinstance(feature.feature, tfds.features.ClassLabel):
+            return lambda values: [feature.feature.int2str(value) for value in values]
+        return None
+    if not isinstance(feature, tfds.features.Tensor) or feature.shape != ():
+        return None
+    is_text = np.dtype(feature.np_dtype).kind in "OSU"
+    return bytes.decode if is_text else lambda value: value

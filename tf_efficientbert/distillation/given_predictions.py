@@ -1,0 +1,100 @@
+"""A teacher that is a file: probabilities from a large language model, an ensemble, an API.
+
+JSON lines, one an example of the training set in any order, which a text or an id names:
+
+    {"text": "...", "second_text": "...", "probabilities": {"bad": 0.1, "good": 0.9}}
+    {"id": "17", "probabilities": {"bad": 0.1, "good": 0.9}}
+    {"text": "...", "value": 3.5}                              of a regression
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.table_file import read_table
+from tf_efficientbert.data.text_file import line_error, shown
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.tasks import LabelledTask
+
+__all__ = ["read_predictions"]
+
+_KEYS = ("text", "second_text", "id", "probabilities", "value")
+_SUM_TOLERANCE = 0.02  # of the probabilities of classes: models round them
+
+
+def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.ndarray:
+    """What the file says of each of the examples.
+
+    Returns: probabilities [examples, classes] in the order of the task's labels, or the values
+        [examples] of a regression.
+
+    Raises:
+        UserError: the file cannot be read; a line has no text or id, or not a probability for each
+            label; two lines of one text differ; an example is missing.
+    """
+    table = read_table(path)
+    if table.bad_rows:
+        raise line_error(path, table.bad_rows[0].line, table.bad_rows[0].reason)
+    _check_keys(path, table.columns)
+    names, by_id = _names(path, examples, "id" in table.columns)
+    read = _probabilities if task.has_classes else _value
+    said: dict[tuple, np.ndarray] = {}
+    for row in table.rows:
+        values = row.values
+        name = (values.get("id"),) if by_id else (values.get("text"), values.get("second_text"))
+        name = tuple(str(part).strip() for part in name if part is not None)
+        if not name:
+            raise line_error(path, row.line, f"no {'id' if by_id else 'text'} in it")
+        prediction = read(values, task, lambda problem, at=row.line: line_error(path, at, problem))
+        if not np.array_equal(said.setdefault(name, prediction), prediction):
+            raise line_error(path, row.line, f"{shown(name[0])} has another prediction before")
+    missing = [name for name in names if name not in said]
+    if missing:
+        raise UserError(
+            f"--teacher_predictions={path}: {len(missing)} of {len(names)} training examples are "
+            f"not in it, the first is {shown(missing[0][0])}"
+        )
+    return np.stack([said[name] for name in names])
+
+
+def _check_keys(path: str, keys: tuple[str, ...]) -> None:
+    unknown = [key for key in keys if key not in _KEYS]
+    if unknown:
+        raise UserError(f"{path}: key {unknown[0]!r} is unknown; known are {', '.join(_KEYS)}")
+
+
+def _names(path: str, examples: Examples, has_ids: bool) -> tuple[list[tuple], bool]:
+    """How the file names the examples: by id where both have one, else by text."""
+    if not has_ids:
+        rows = zip(*examples.columns, strict=True)
+        return [tuple(text.strip() for text in row) for row in rows], False
+    if examples.ids is None:
+        raise UserError(
+            f"{path} names examples by id, and the training file has none: name its column by "
+            "--id_column"
+        )
+    return [(name.strip(),) for name in examples.ids], True
+
+
+def _probabilities(values: dict, task: LabelledTask, error: Callable) -> np.ndarray:
+    given = values.get("probabilities")
+    if not isinstance(given, dict) or set(given) != set(task.labels):
+        expected = ", ".join(map(repr, task.labels[:8]))
+        raise error(f"probabilities are {shown(given)}, expected one for each label: {expected}")
+    row = [given[label] for label in task.labels]
+    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in row):
+        raise error(f"probabilities are {shown(given)}, expected numbers from 0 to 1")
+    if task.one_of_classes:
+        if abs(sum(row) - 1) > _SUM_TOLERANCE:
+            raise error(f"probabilities add up to {sum(row):g}, expected 1")
+        row = [p / sum(row) for p in row]
+    return np.array(row, np.float64)
+
+
+def _value(values: dict, task: LabelledTask, error: Callable) -> np.ndarray:
+    given = values.get("value")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+        raise error(f"value is {shown(given)}, expected a finite number")
+    return np.array(given, np.float32)

@@ -1,0 +1,97 @@
+"""The difference of two models' scores on the same examples, with its error."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from tf_efficientbert.tasks.labelled_task import LabelledTask
+from tf_efficientbert.tasks.scores import METRICS
+
+__all__ = ["paired_difference"]
+
+_RESAMPLES = 1000
+_SEED = 0
+
+
+def paired_difference(
+    task: LabelledTask,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    labels: np.ndarray,
+    *,
+    their_task: LabelledTask | None = None,
+) -> dict:
+    """By how much one model's first metric is above another's on the same examples.
+
+    Accuracies differ by the examples that just one model has right: b that are ours, c that are
+    theirs, of n. The standard error of (b - c) / n is sqrt(b + c - (b - c)^2 / n) / n, and the
+    p-value that of the exact two-sided test of b against c (McNemar 1947, "Note on the sampling
+    error of the difference between correlated proportions or percentages"). Other metrics are
+    resampled with the examples, the same ones for both models; the p-value is the share of
+    resamples whose difference is as far from the observed one as that is from 0 (Efron and
+    Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 and 16).
+
+    Args:
+        task: says the metric, and how answers come from logits.
+        ours, theirs: the logits of both models, [examples, ...].
+        labels: the targets, see `LabelledTask.targets`.
+        their_task: how answers come from `theirs`, where not as from `ours`: a multi-label model
+            has thresholds of its own.
+
+    Returns: {"metric", "difference" (ours less theirs, a fraction), "standard_error", "p_value"}.
+        Where both models answer all examples alike they are 0, 0 and 1.
+    """
+    metric = task.metrics[0]
+    answered = task.answers(ours), (their_task or task).answers(theirs), labels
+    if metric == "accuracy":
+        difference, error, p_value = _mcnemar(*answered)
+    else:
+        difference, error, p_value = _bootstrap(METRICS[metric], *answered)
+    return {
+        "metric": metric,
+        "difference": difference,
+        "standard_error": error,
+        "p_value": p_value,
+    }
+
+
+def _mcnemar(
+    ours: np.ndarray, theirs: np.ndarray, labels: np.ndarray
+) -> tuple[float, float, float]:
+    count = len(labels)
+    # Of several labels all must be right, as accuracy has it.
+    right = [(answers == labels).reshape(count, -1).all(axis=1) for answers in (ours, theirs)]
+    gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
+    variance = gained + lost - (gained - lost) ** 2 / count
+    return (gained - lost) / count, math.sqrt(variance) / count, _sign_test(gained, lost)
+
+
+def _sign_test(gained: int, lost: int) -> float:
+    """Two-sided: how likely as uneven a division is where both sides are equally likely."""
+    total = gained + lost
+    # Whole numbers of any size: binomial coefficients of a large set overflow a float.
+    ways, term = 0, 1
+    for smaller in range(min(gained, lost) + 1):
+        ways += term
+        term = term * (total - smaller) // (smaller + 1)
+    return min(1.0, 2 * ways / 2**total)
+
+
+def _bootstrap(
+    score: Callable[[np.ndarray, np.ndarray], float],
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    labels: np.ndarray,
+) -> tuple[float, float, float]:
+    def difference(rows: np.ndarray | slice) -> float:
+        return score(ours[rows], labels[rows]) - score(theirs[rows], labels[rows])
+
+    draws, count = np.random.default_rng(_SEED), len(labels)
+    observed = difference(slice(None))
+    resampled = np.array([difference(draws.integers(count, size=count)) for _ in range(_RESAMPLES)])
+    # As if there were no difference: what the resamples add to the observed one. Rounding must not
+    # tell two equal distances apart.
+    as_far = np.abs(resampled - observed) >= abs(observed) - 1e-12
+    p_value = (1 + int(as_far.sum())) / (1 + _RESAMPLES)
+    return observed, float(resampled.std(ddof=1)), p_value

@@ -1,0 +1,214 @@
+"""Tasks with any number of labels an example."""
+
+import json
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from keras import ops
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.tasks.classification import (
+    check_class_names,
+    described_classes,
+    label_name,
+    sorted_labels,
+)
+from tf_efficientbert.tasks.labelled_task import LabelledTask, Prediction
+from tf_efficientbert.tasks.pooled_head import ClassificationHead
+from tf_efficientbert.tasks.scores import per_class_counts, precision_recall_f1
+
+__all__ = ["SEPARATOR", "MultiLabel"]
+
+SEPARATOR = "|"
+_LEAST_PROBABILITY = 1e-6
+
+
+@dataclass(frozen=True)
+class MultiLabel(LabelledTask):
+    """Each example has none, some or all of the labels; a target is a tuple of 0 and 1.
+
+    The outputs are independent: a sigmoid each, and binary cross-entropy.
+
+    Args:
+        separator: what stands between the labels of an example in a file.
+        thresholds: the least probability of each label that is answered; 0.5 for all by default.
+    """
+
+    kind: ClassVar[str] = "multilabel"
+    known_metrics: ClassVar[tuple[str, ...]] = ("micro_f1", "macro_f1", "accuracy")
+    num_default_metrics: ClassVar[int] = 2
+    served_as: ClassVar[str] = "classify"
+    problem_type: ClassVar[str | None] = "multi_label_classification"
+
+    separator: str = field(default=SEPARATOR, compare=False)
+    thresholds: tuple[float, ...] = field(default=(), compare=False)
+
+    def check_labels(self) -> None:
+        check_class_names(self)
+        found = next((label for label in self.labels if self.separator in label), None)
+        if found is not None:
+            raise UserError(
+                f"label {found!r} holds {self.separator!r}, which separates the labels of an "
+                "example: choose another --label_separator"
+            )
+        thresholds = tuple(self.thresholds) or (0.5,) * len(self.labels)
+        if len(thresholds) != len(self.labels):
+            raise UserError(
+                f"{len(thresholds)} thresholds for the {len(self.labels)} labels of {self.name!r}"
+            )
+        object.__setattr__(self, "thresholds", thresholds)
+
+    @classmethod
+    def recognizes(cls, values: Sequence[object]) -> bool:
+        return any(isinstance(value, list | tuple) for value in values)
+
+    @classmethod
+    def labels_in(cls, values: Sequence[object], separator: str) -> tuple[str, ...]:
+        return sorted_labels([name for value in values for name in _names(value, separator)])
+
+    def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
+        try:
+            return [name for name in _names(value, self.separator) if name not in left_out]
+        except ValueError:  # which `target` says in words
+            return value
+
+    def target(self, value: object) -> tuple[int, ...]:
+        names = _names(value, self.separator)
+        for name in names:
+            if name not in self.labels:
+                raise ValueError(f"label {name!r} is not one of the task's labels")
+        return tuple(int(label in names) for label in self.labels)
+
+    def targets(self, targets: Sequence) -> np.ndarray:
+        return np.array(targets, np.float32).reshape(len(targets), len(self.labels))
+
+    def shown(self, target: Sequence[float]) -> str:
+        return self.separator.join(
+            label for label, has in zip(self.labels, target, strict=True) if has
+        )
+
+    def stratum(self, target: Sequence[float]) -> Hashable:
+        return tuple(int(has) for has in target)
+
+    def unlearnable(self, targets: np.ndarray) -> str | None:
+        if (targets.min(axis=0) != targets.max(axis=0)).any():
+            return None
+        return f"all {len(targets)} training examples have the same labels"
+
+    def new_head(self, hidden_size: int, dropout: float, **kwargs) -> ClassificationHead:
+        return ClassificationHead(hidden_size, len(self.labels), dropout, **kwargs)
+
+    def blank_outputs(self, token_ids) -> dict:
+        return {"logits": ops.zeros((ops.shape(token_ids)[0], len(self.labels)))}
+
+    def class_weights(self, targets: np.ndarray) -> np.ndarray | None:
+        """The weight of a label where it is true: examples without it for each one with it."""
+        positive = targets.sum(axis=0)
+        return ((len(targets) - positive) / np.maximum(positive, 1)).astype(np.float32)
+
+    def label_loss(self, labels, outputs: Mapping, class_weights: np.ndarray | None = None):
+        losses = _binary_cross_entropy(labels, outputs["logits"])
+        if class_weights is not None:
+            losses = losses * ops.where(labels > 0, class_weights, 1.0)
+        return ops.mean(losses)
+
+    def distillation_loss(self, theirs, ours, batch, temperature, sum_over_classes):
+        target = ops.sigmoid(ops.cast(theirs["logits"], "float32") / temperature)
+        logits = ops.cast(ours["logits"], "float32") / temperature
+        loss = ops.mean(_binary_cross_entropy(target, logits))
+        return loss * len(self.labels) if sum_over_classes else loss
+
+    def held_out_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        logits = logits.astype(np.float64)
+        return float(np.mean(np.logaddexp(0.0, logits) - labels * logits))
+
+    def answers(self, logits: np.ndarray) -> np.ndarray:
+        return self._is_answered(_sigmoid(logits))
+
+    def same_answers(self, logits: np.ndarray, others: np.ndarray) -> np.ndarray | None:
+        return (self.answers(logits) == self.answers(others)).all(axis=1)
+
+    def decode(self, logits: np.ndarray) -> list[Prediction]:
+        probabilities = _sigmoid(logits)
+        decoded = []
+        for row, answered in zip(probabilities, self._is_answered(probabilities), strict=True):
+            # Where none is answered, how sure that is: the complement of the likeliest one.
+            score = row[answered].min() if answered.any() else 1 - row.max()
+            decoded.append(Prediction(self.shown(answered), float(score)))
+        return decoded
+
+    def probabilities(self, logits):
+        return ops.sigmoid(logits)
+
+    def teacher_logits(self, probabilities: np.ndarray) -> np.ndarray | None:
+        p = np.clip(probabilities, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)
+        return np.log(p / (1 - p)).astype(np.float32)
+
+    def served_outputs(self, logits) -> dict:
+        import tensorflow as tf  # strings exist in its graphs alone
+
+        probabilities = self.probabilities(logits)
+        answered = probabilities >= tf.constant(self.thresholds, tf.float32)
+        labels = tf.where(answered, tf.constant(self.labels), "")
+        return {"logits": logits, "probabilities": probabilities, "labels": labels}
+
+    @property
+    def described_outputs(self) -> tuple[str, str]:
+        labels = "`labels` [batch, classes], empty for those that a text has not"
+        return (f"`logits`, `probabilities` [batch, classes], {labels}",) * 2
+
+    @property
+    def described_answer(self) -> str:
+        return f"any of {len(self.labels)} labels"
+
+    def fitted(self, logits: np.ndarray, labels: np.ndarray) -> "MultiLabel":
+        """With the threshold of each label that gives it the highest F1."""
+        probabilities = _sigmoid(logits)
+        thresholds = [_best_threshold(p, y) for p, y in zip(probabilities.T, labels.T, strict=True)]
+        return replace(self, thresholds=tuple(thresholds))
+
+    def per_class(self, logits: np.ndarray, labels: np.ndarray) -> list[dict]:
+        return described_classes(self, self.answers(logits), labels)
+
+    def _is_answered(self, probabilities: np.ndarray) -> np.ndarray:
+        return probabilities >= np.array(self.thresholds, np.float32)
+
+
+def _names(value: object, separator: str) -> list[str]:
+    """The labels of one example: a list, or text with a separator between them; [] for none."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        if value.lstrip().startswith("["):  # a list as JSON, as some programs write it into CSV
+            try:
+                return _names(json.loads(value), separator)
+            except ValueError:
+                pass
+        value = [part for part in value.split(separator) if part.strip()]
+    return [label_name(each) for each in (value if isinstance(value, list | tuple) else [value])]
+
+
+def _binary_cross_entropy(targets, logits):
+    """-y log p - (1 - y) log(1 - p) of each output, from logits."""
+    return ops.softplus(logits) - ops.cast(targets, "float32") * logits
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    # As the graph computes it, so that both stand on the same side of a threshold.
+    return ops.convert_to_numpy(ops.sigmoid(logits))
+
+
+def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The one of the highest F1, of equal ones that nearest to 0.5; 0.5 for a label never seen."""
+    if not labels.any():
+        return 0.5
+    # Half-way between two neighbouring probabilities, or 0.5: nothing hangs on a last digit.
+    values = np.unique(probabilities)
+    candidates = [0.5, *((values[1:] + values[:-1]) / 2)]
+    scores = []
+    for threshold in candidates:
+        counts = per_class_counts((probabilities >= threshold)[:, None], labels[:, None], 1)
+        scores.append((precision_recall_f1(counts)[0, 2], -abs(threshold - 0.5)))
+    return float(candidates[max(range(len(candidates)), key=scores.__getitem__)])

@@ -1,0 +1,18 @@
+"""Describes your data as the other jobs read it: columns, labels, splits, and what to mend.
+
+python -m trainers.describe_data --train_file=reviews.csv --json=card.json
+"""
+
+from tf_efficientbert.data.card import card_text
+
+from tf_efficientbert.inference.describe_data import DescribeDataOptions, describe_data
+from trainers.job import run_job
+
+
+def print_card(card: dict) -> None:
+    """The card as text."""
+    print(card_text(card))
+
+
+if __name__ == "__main__":
+    run_job(DescribeDataOptions, describe_data, print_card)
