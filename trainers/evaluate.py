@@ -1,7 +1,7 @@
 """Scores a saved model on labelled data.
 
     python -m trainers.evaluate \\
-        --model=runs/student/model --split=test --output_dir=runs/scores
+        --model=runs/student/model --score_split=test --output_dir=runs/scores
 """
 
 from tf_efficientbert.inference.evaluate import EvaluateOptions, evaluate

@@ -29,7 +29,13 @@ def tiny_options(folder: Path, compress: str, **changes) -> CompressOptions:
     """Options for models that `write_models` has put into `folder`."""
     task = TASKS["classification"]
     rows = write_examples(folder / "rows.tsv", task, small_examples(task, count=24))
-    files = {"train_file": rows, "dev_file": rows, "labels": ",".join(LABELS), "max_tokens": 16}
+    files = {
+        "train_file": rows,
+        "dev_file": rows,
+        "split": "90/10/0",
+        "labels": ",".join(LABELS),
+        "max_tokens": 16,
+    }
     training = {"batch_size": 8, "epochs": STEPS / 3, "learning_rate": 3e-3}
     names = {name: str(folder / name.replace("model", "student")) for name in ("model", "teacher")}
     given = {"task": "custom", **files, **training, **names, "compress": compress, **changes}

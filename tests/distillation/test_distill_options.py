@@ -165,7 +165,12 @@ def refused(tmp_path, saved):
                 model.save(tmp_path / name)
                 folders[name] = str(tmp_path / name)
         given = {"task": "custom", "labels": ",".join(labels), "max_tokens": 16, **options}
-        files = {"train_file": rows, "dev_file": rows, "output_dir": str(tmp_path / "out")}
+        files = {
+            "train_file": rows,
+            "dev_file": rows,
+            "split": "90/10/0",
+            "output_dir": str(tmp_path / "out"),
+        }
         with pytest.raises(UserError, match=message):
             distill(DistillOptions(**files, **folders, general_epochs=0.0, **given))
 
@@ -223,7 +228,13 @@ def test_a_teacher_that_was_recorded_teaches_the_same(saved, tmp_path, hidden_ra
     monkeypatch.setattr(TaughtExamples, "padded", seen)
     task = TASKS["classification"]
     rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
-    files = {"task": "custom", "labels": ",".join(LABELS), "train_file": rows, "dev_file": rows}
+    files = {
+        "task": "custom",
+        "labels": ",".join(LABELS),
+        "train_file": rows,
+        "dev_file": rows,
+        "split": "90/10/0",
+    }
     losses = {"attention_ratio": 0.0, "hidden_ratio": hidden_ratio, "real_tokens_only": True}
     training = {"general_epochs": 0.0, "epochs": 2.0, "batch_size": 8, "max_tokens": 16}
     histories = []

@@ -37,6 +37,7 @@ def options(tmp_path):
             "task": "custom",
             "train_file": rows,
             "dev_file": rows,
+            "split": "90/10/0",
             "labels": ",".join(TASKS[kind].labels),
             "max_tokens": MAX_POSITIONS,
             "model": str(tmp_path / "model"),
@@ -56,7 +57,7 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsy
     assert result["saved_model"] == str(tmp_path / "export" / "saved_model" / "1")
     examples = small_examples(model.task, count=20)
     expected = model.logits(model.encode(examples))
-    served = ServedModel(result["saved_model"]).logits_of_text(examples)
+    served = ServedModel(result["saved_model"], ("text",)).logits_of_text(examples)
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5)
     for figures in result["litert"].values():
         path = Path(figures["path"])

@@ -74,5 +74,5 @@ def test_a_length_over_the_model_s_positions_is_refused():
 
 
 def test_spans_have_no_such_graph():
-    with pytest.raises(UserError, match="only a classification or a regression"):
+    with pytest.raises(UserError, match="only a model that answers with"):
         InferenceGraph(small_task_model("span"), MAX_POSITIONS)

@@ -14,6 +14,7 @@ from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.question_parity import question_scores
 from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import Span
 
 _MAX_TOKENS = 70  # no multiple of eight
 _CONTEXTS = ("word1 word2 word3 word4 word5", "word6, word7 word1. word2 " * 20)
@@ -25,7 +26,7 @@ def model(tmp_path_factory):
     architecture = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
     network = small_task_model("span", architecture, max_positions=_MAX_TOKENS)
     folder = tmp_path_factory.mktemp("span") / "model"
-    TextModel(network, Tokenizer(VOCABULARY), None, _MAX_TOKENS).save(folder)
+    TextModel(network, Tokenizer(VOCABULARY), Span("squad"), _MAX_TOKENS).save(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from tf_efficientbert.export.question_signatures import best_span
 from tf_efficientbert.export.saved_model import export_saved_model
 from tf_efficientbert.export.warm_up_requests import FILE
 from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.tasks import Span
 
 _MAX_TOKENS = 80
 _ODD = {
@@ -30,7 +31,7 @@ def model(tmp_path_factory):
     architecture = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
     network = small_task_model("span", architecture, max_positions=_MAX_TOKENS)
     folder = tmp_path_factory.mktemp("span")
-    TextModel(network, Tokenizer(VOCABULARY), None, _MAX_TOKENS).save(folder)
+    TextModel(network, Tokenizer(VOCABULARY), Span("squad"), _MAX_TOKENS).save(folder)
     return load(folder)
 
 

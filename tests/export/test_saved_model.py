@@ -144,7 +144,7 @@ def test_signatures_are_called_as_documented(models, versions, kind):
 def test_a_batch_that_is_larger_than_one_of_ours_is_answered_in_order(models, versions):
     model = models["pair"]
     examples = small_examples(model.task, count=130)
-    encoded, served = model.encode(examples), ServedModel(versions["pair"])
+    encoded, served = model.encode(examples), ServedModel(versions["pair"], model.task.served_texts)
     expected = model.logits(encoded)
     np.testing.assert_allclose(served.logits_of_text(examples), expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(served.logits_of_tokens(encoded), expected, rtol=0, atol=1e-5)

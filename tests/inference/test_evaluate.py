@@ -20,6 +20,7 @@ def options(folders, files, tmp_path):
             "task": "custom",
             "train_file": files[kind],
             "dev_file": files[kind],
+            "split": "90/10/0",
             "labels": ",".join(TASKS[kind].labels),
             "max_tokens": MAX_POSITIONS,
             "model": folders[kind],
@@ -34,7 +35,7 @@ def options(folders, files, tmp_path):
 def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, kind):
     model, known = models[kind], examples[kind]
     scores = evaluate(options(kind))
-    answers = model.predict(known.sentences, known.second_texts)
+    answers = model.predict(known.texts, known.second_texts)
     if kind == "regression":
         expected = glue.compute("regression", [answer.score for answer in answers], known.labels)
     else:
@@ -53,7 +54,7 @@ def test_the_scores_are_kept_and_said_again(options, tmp_path):
 
 
 def test_a_split_and_a_limit_are_taken(options):
-    result = evaluate(options(split="train", limit=7))
+    result = evaluate(options(score_split="train", limit=7))
     assert result["examples"] == 7
 
 
@@ -62,7 +63,7 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
         lines = file.read().splitlines()[:6]
     path = tmp_path / "test.tsv"
     path.write_text("\n".join(lines), "utf-8")
-    assert evaluate(options(split="test", test_file=str(path)))["examples"] == 5
+    assert evaluate(options(score_split="test", test_file=str(path)))["examples"] == 5
 
 
 @pytest.mark.parametrize(
@@ -103,8 +104,8 @@ def test_a_split_without_labels_is_refused(options, folders, tmp_path):
     _copy_as_rte(folders["pair"], description)
     files = dict.fromkeys(("train_file", "dev_file", "labels"), "")
     given = {**files, "task": "RTE", "data_dir": str(tmp_path), "model": str(tmp_path / "model")}
-    with pytest.raises(UserError, match="--split=test of RTE has no labels"):
-        evaluate(options(**given, split="test"))
+    with pytest.raises(UserError, match="--score_split=test of RTE has no labels"):
+        evaluate(options(**given, score_split="test"))
 
 
 def _copy_as_rte(folder, description):
@@ -120,7 +121,10 @@ def _copy_as_rte(folder, description):
     ("given", "message"),
     [
         ({}, "--model is missing"),
-        ({"model": "m", "split": "validation"}, "--split=validation: expected train, dev or test"),
+        (
+            {"model": "m", "split": "validation"},
+            "--score_split=validation: expected train, dev or test",
+        ),
         ({"model": "m", "task": "mood"}, "'mood' is not a GLUE task"),
     ],
 )

@@ -15,7 +15,7 @@ def test_one_text_is_answered_as_by_the_model(folders, models):
     (answer,) = _asked(folders, text="word1 word2")
     (expected,) = models["classification"].predict(["word1 word2"])
     assert answer == {
-        "sentence": "word1 word2",
+        "text": "word1 word2",
         "second_text": "",
         "label": expected.label,
         "score": pytest.approx(expected.score),
@@ -25,7 +25,7 @@ def test_one_text_is_answered_as_by_the_model(folders, models):
 def test_a_pair_is_answered_as_by_the_model(folders, models):
     (answer,) = _asked(folders, "pair", text="word1", second_text="word2 word3")
     (expected,) = models["pair"].predict(["word1"], ["word2 word3"])
-    assert (answer["sentence"], answer["second_text"]) == ("word1", "word2 word3")
+    assert (answer["text"], answer["second_text"]) == ("word1", "word2 word3")
     assert (answer["label"], answer["score"]) == (expected.label, pytest.approx(expected.score))
 
 
@@ -33,8 +33,8 @@ def test_a_pair_is_answered_as_by_the_model(folders, models):
 def test_a_file_is_answered_line_by_line_labels_or_not(folders, models, examples, files, kind):
     known = examples[kind]
     answers = _asked(folders, kind, input_file=files[kind])
-    expected = models[kind].predict(known.sentences, known.second_texts)
-    assert [answer["sentence"] for answer in answers] == list(known.sentences)
+    expected = models[kind].predict(known.texts, known.second_texts)
+    assert [answer["text"] for answer in answers] == list(known.texts)
     assert [answer["label"] for answer in answers] == [e.label for e in expected]
     assert [a["score"] for a in answers] == pytest.approx([e.score for e in expected], abs=1e-5)
 
@@ -44,7 +44,7 @@ def test_with_an_output_directory_the_answers_are_a_table_too(folders, files, tm
     answers = _asked(folders, "pair", input_file=files["pair"], output_dir=out)
     lines = (tmp_path / "out" / "predictions.tsv").read_text("utf-8").splitlines()
     rows = [line.split("\t") for line in lines]
-    assert rows[0] == ["sentence", "second_text", "label", "score"]
+    assert rows[0] == ["text", "second_text", "label", "score"]
     assert rows[1:] == [[str(value) for value in answer.values()] for answer in answers]
     assert _asked(folders, "pair", input_file=files["pair"], output_dir=out) == answers
 
@@ -58,11 +58,11 @@ def test_without_an_output_directory_nothing_is_written(folders, tmp_path, monke
 def test_tabs_and_line_breaks_in_a_text_do_not_break_the_table(folders, tmp_path):
     texts = ["word1\tword2\nword3", "word4"]
     path = tmp_path / "texts.jsonl"
-    path.write_text("\n".join(json.dumps({"sentence": text}) for text in texts), "utf-8")
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts), "utf-8")
     answers = _asked(folders, input_file=str(path), output_dir=str(tmp_path / "out"))
-    assert [answer["sentence"] for answer in answers] == texts
+    assert [answer["text"] for answer in answers] == texts
     lines = (tmp_path / "out" / "predictions.tsv").read_text("utf-8").splitlines()
-    assert [line.split("\t")[0] for line in lines] == ["sentence", "word1 word2 word3", "word4"]
+    assert [line.split("\t")[0] for line in lines] == ["text", "word1 word2 word3", "word4"]
     assert {line.count("\t") for line in lines} == {3}
 
 

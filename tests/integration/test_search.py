@@ -108,7 +108,7 @@ def options(bert, tmp_path_factory):
     )
     # Nothing can be read from these.
     for name in ("dev.tsv", "test.tsv"):
-        (folder / name).write_bytes(b"\xff\xfe no table\n")
+        (folder / name).write_bytes(b"text\tlabel\nof no use\tnegative\nthis neither\tpositive\n")
     ordinary = Architecture.from_formulas(
         ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"],
         hidden_size=48,
@@ -126,6 +126,7 @@ def options(bert, tmp_path_factory):
         **corpus,
         "train_file": train,
         "dev_file": str(folder / "dev.tsv"),
+        "split": "90/10/0",
         "test_file": str(folder / "test.tsv"),
         "teacher": str(folder / "teacher" / "model"),
         "supernet": str(folder / "supernet" / "model"),

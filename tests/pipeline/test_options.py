@@ -15,6 +15,7 @@ _TASK = {
     "task": "custom",
     "train_file": "t.tsv",
     "dev_file": "d.tsv",
+    "split": "90/10/0",
     "test_file": "e.tsv",
     "labels": "a,b",
     "max_tokens": 33,
@@ -166,7 +167,12 @@ def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind
     task = TASKS[kind]
     examples = small_examples(task)
     rows = write_examples(tmp_path / "rows.tsv", task, examples)
-    files = {"train_file": rows, "dev_file": rows, "labels": ",".join(task.labels)}
+    files = {
+        "train_file": rows,
+        "dev_file": rows,
+        "split": "90/10/0",
+        "labels": ",".join(task.labels),
+    }
     options = PipelineOptions(task="custom", output_dir=str(tmp_path / "new" / "out"), **files)
     options.write_own_text()
     lines = options.own_text.read_text("utf-8").splitlines()
@@ -176,7 +182,7 @@ def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind
 def test_line_breaks_in_a_sentence_become_spaces_in_the_own_text(tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"sentence": "a\\n b\\tc", "label": "x"}', "utf-8")
-    files = {"train_file": str(rows), "dev_file": str(rows), "labels": "x,y"}
+    files = {"train_file": str(rows), "dev_file": str(rows), "split": "90/10/0", "labels": "x,y"}
     options = PipelineOptions(task="custom", output_dir=str(tmp_path), **files)
     options.write_own_text()
     assert options.own_text.read_text("utf-8") == "a b c\n"

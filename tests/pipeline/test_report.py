@@ -190,7 +190,7 @@ def test_a_model_is_described_as_deployed_with_its_scores_and_files():
     keras = {"max_difference": 0.0, "mean_difference": 0.0, "agreement": 1.0, "accuracy": 0.5}
     files = {name: {**figures, "path": "x"} for name, figures in _litert(1000).items()}
     exported = {"parity": {"keras": keras}, "litert": files}
-    described = describe_model("mine", model, exported, "dev")
+    described = describe_model("mine", model, {"accuracy": 0.5}, exported, "dev")
     architecture = small_architecture()
     head = 24 * 24 + 24 + 24 * 3 + 3
     assert described == {

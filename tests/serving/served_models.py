@@ -22,17 +22,17 @@ class _Words(tf.Module):
         self.version = tf.Variable(version, dtype=tf.int64)
         self.table = tf.Variable(tf.range(VOCABULARY, dtype=tf.float32))
 
-    def text(self, sentences):
-        length = tf.cast(tf.strings.length(sentences), tf.float32)
+    def text(self, text):
+        length = tf.cast(tf.strings.length(text), tf.float32)
         return {
             "length": length,
-            "first_bytes": tf.strings.substr(sentences, 0, 1),
+            "first_bytes": tf.strings.substr(text, 0, 1),
             "label": tf.where(length > 5, CLASSES[1], CLASSES[0]),
-            "version": tf.fill(tf.shape(sentences), self.version),
+            "version": tf.fill(tf.shape(text), self.version),
         }
 
-    def pair(self, sentences, second_texts):
-        return {"same": sentences == second_texts}
+    def pair(self, text, second_text):
+        return {"same": text == second_text}
 
     def tokens(self, input_word_ids, input_mask, input_type_ids):
         tf.debugging.assert_less_equal(tf.shape(input_word_ids)[1], MOST_TOKENS)
@@ -54,10 +54,10 @@ class _Words(tf.Module):
     def lengths(self, inputs):
         return {"outputs": tf.cast(tf.strings.length(self.sentences_of(inputs)), tf.float32)}
 
-    def slow(self, sentences):
+    def slow(self, text):
         pause = tf.data.Dataset.range(1).apply(sleep(int(SLOW_SECONDS * 1e6)))
         waited = pause.reduce(tf.constant(0, tf.int64), lambda so_far, each: so_far + each)
-        return {"version": tf.fill(tf.shape(sentences), self.version + waited)}
+        return {"version": tf.fill(tf.shape(text), self.version + waited)}
 
     def plus_one(self, x):
         return {"y": x + 1.0}

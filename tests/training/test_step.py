@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs
+from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_examples, tiny_pair
 from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.distillation.objective import Objective
@@ -34,7 +35,7 @@ def test_a_step_follows_the_gradient_cut_to_the_largest_global_norm(clip_norm):
     batch = random_inputs(lengths=(7, 3, 5, 8))
 
     def loss_fn(batch, seed):
-        return Objective().losses(teacher, student, batch, seed)
+        return Objective(task=TASKS["classification"]).losses(teacher, student, batch, seed)
 
     gradient = _gradient(loss_fn, student, batch)
     norm = np.sqrt(sum(np.sum(np.square(part, dtype=float)) for part in gradient))
@@ -52,7 +53,7 @@ def test_a_step_follows_the_gradient_cut_to_the_largest_global_norm(clip_norm):
 
 def test_the_losses_are_the_objective_s_with_the_gradient_s_norm():
     teacher, student = tiny_pair(dropout=0.0)
-    objective, batch = Objective(), random_inputs()
+    objective, batch = Objective(task=TASKS["classification"]), random_inputs()
     expected = {k: float(v) for k, v in objective.losses(teacher, student, batch).items()}
     optimizer = build_optimizer(student.trainable_variables, 1e-3, 5)
     step = _step(student, lambda b, seed: objective.losses(teacher, student, b, seed), optimizer)
@@ -66,7 +67,7 @@ def test_the_padding_row_stays_zero_while_the_rest_of_the_table_moves():
     table = student.backbone.embedding.token_table
     before = table.numpy()
     optimizer = build_optimizer(student.trainable_variables, 1e-2, 5, weight_decay=0.1)
-    objective = Objective()
+    objective = Objective(task=TASKS["classification"])
     step = _step(student, lambda b, seed: objective.losses(teacher, student, b, seed), optimizer)
     for number in range(3):
         step(random_inputs(lengths=(2, 9, 5), seed=number), number)
@@ -81,7 +82,7 @@ def test_batches_of_all_shapes_share_one_trace():
 
     def loss_fn(batch, seed):
         traces.append(batch["token_ids"].shape)  # Python runs while tracing alone
-        return Objective().losses(teacher, student, batch, seed)
+        return Objective(task=TASKS["classification"]).losses(teacher, student, batch, seed)
 
     step = _step(student, loss_fn, build_optimizer(student.trainable_variables, 1e-3, 9))
     for number, lengths in enumerate([(7, 3), (5, 8, 2), (4,), (9, 9, 9, 9), (1, 2)]):
@@ -96,7 +97,9 @@ def test_dropout_depends_on_the_seed_and_the_step_s_number_alone():
     standstill.build(student.trainable_variables)
 
     def loss_fn(batch, seed):
-        return Objective(real_tokens_only=True).losses(teacher, student, batch, seed)
+        return Objective(real_tokens_only=True, task=TASKS["classification"]).losses(
+            teacher, student, batch, seed
+        )
 
     one, same, other = (_step(student, loss_fn, standstill, seed=seed) for seed in (1, 1, 2))
     assert one(batch, 2) == same(batch, 2)
@@ -118,7 +121,7 @@ def test_a_batch_that_does_not_divide_among_the_replicas_is_refused(size):
 @pytest.mark.parametrize("left_out", ["hidden_ratio", "prediction_ratio"])
 def test_a_term_of_ratio_0_leaves_its_own_weights_where_they_are(left_out):
     teacher, student = tiny_pair()
-    objective = Objective(attention_ratio=0.0, **{left_out: 0.0})
+    objective = Objective(attention_ratio=0.0, task=TASKS["classification"], **{left_out: 0.0})
     idle = {
         "hidden_ratio": student.backbone.fit_projection,
         "prediction_ratio": student.head.classifier,

@@ -12,6 +12,7 @@ from tests.models.small_models import (
     small_architecture,
     small_task_model,
 )
+from tests.models.small_text_models import TASKS
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.options import option
@@ -55,7 +56,7 @@ def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
     make_deterministic()
     keras.utils.set_random_seed(options.seed)
     teacher, student = tiny_pair(seed, options.dropout, options.dtype)
-    objective = Objective(real_tokens_only=True)
+    objective = Objective(real_tokens_only=True, task=TASKS["classification"])
     with open_run_directory(options) as run:
         history = fit(
             model=student,

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs
+from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_pair
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.training.checkpoints import Checkpoints
@@ -30,7 +31,10 @@ def train(strategy_name: str, real_tokens_only: bool, folder: str) -> None:
         teacher, student = tiny_pair(dropout=0.0)
         optimizer = build_optimizer(student.trainable_variables, 1e-2, 2 * len(BATCHES))
     before = [weight.numpy() for weight in student.weights]
-    objective, traces = Objective(real_tokens_only=real_tokens_only), []
+    objective, traces = (
+        Objective(real_tokens_only=real_tokens_only, task=TASKS["classification"]),
+        [],
+    )
 
     def loss_fn(batch, seed):
         traces.append(None)  # Python runs while tracing alone, once a replica

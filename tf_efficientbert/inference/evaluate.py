@@ -15,7 +15,7 @@ class EvaluateOptions(TaskOptions):
 
     output_dir: str = option("", "where result.json goes")
     model: str = input_option("", "folder of the model to score")
-    split: str = option("dev", "train, dev or test; of MNLI dev_mismatched too")
+    score_split: str = option("dev", "train, dev or test; of MNLI dev_mismatched too")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,9 +39,11 @@ def evaluate(options: EvaluateOptions) -> dict:
         model = load(options.model)
         data = TaskData(options, model.task)
         model.require(data.task, options.max_tokens, f"--model={options.model}")
-        examples = data.load(options.split)
+        examples = data.load(options.score_split)
         if examples.labels is None:
-            raise UserError(f"--split={options.split} of {data.task.name} has no labels")
+            raise UserError(
+                f"--score_split={options.score_split} of {data.task.name} has no labels"
+            )
         logits = model.logits(model.encode(examples))
         task = dataclasses.replace(model.task, metrics=data.task.metrics)
         result = {**task.score(logits, examples.labels), "examples": len(examples)}
