@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.models.small_text_models import TASKS
+from tests.models.small_text_models import ALL_TASKS as TASKS
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.distillation.given_predictions import read_predictions
 from tf_efficientbert.errors import UserError

@@ -57,7 +57,7 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsy
     assert result["saved_model"] == str(tmp_path / "export" / "saved_model" / "1")
     examples = small_examples(model.task, count=20)
     expected = model.logits(model.encode(examples))
-    served = ServedModel(result["saved_model"], ("text",)).logits_of_text(examples)
+    served = ServedModel(result["saved_model"], model.task.served_texts).logits_of_text(examples)
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5)
     for figures in result["litert"].values():
         path = Path(figures["path"])

@@ -44,6 +44,7 @@ def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, 
         expected = {"accuracy": right, "accuracy_standard_error": error}
         assert 0 < right < 1
     assert scores.pop("seconds") > 0
+    assert [row["label"] for row in scores.pop("classes", ())] == list(model.labels)
     assert scores == pytest.approx({**expected, "examples": 30})
 
 
@@ -69,9 +70,12 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "sad,glad,so so"}, r"--model=.*classification was trained for custom \(single"),
+        (
+            {"labels": "sad,glad,so so"},
+            r"--model=.* was trained for custom \(classification, single",
+        ),
         ({"max_tokens": 15}, "cuts text at 16 tokens: give --max_tokens=16, not 15"),
-        ({"split": "test"}, "--test_file is missing"),
+        ({"score_split": "test"}, "there is no test split: name one by --test_file"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
     ],
@@ -82,7 +86,7 @@ def test_what_does_not_belong_together_is_refused(options, changes, message):
 
 
 def test_a_model_of_pairs_is_not_scored_on_single_sentences(options, folders):
-    message = r"was trained for custom \(pairs, .* the data is custom \(single sentences"
+    message = r"trained for custom \(classification, pairs, .* the data is custom \(.*single texts"
     with pytest.raises(UserError, match=message):
         evaluate(options(model=folders["pair"]))
 
@@ -103,7 +107,13 @@ def test_a_split_without_labels_is_refused(options, folders, tmp_path):
     description = tmp_path / "model" / "text_model.json"
     _copy_as_rte(folders["pair"], description)
     files = dict.fromkeys(("train_file", "dev_file", "labels"), "")
-    given = {**files, "task": "RTE", "data_dir": str(tmp_path), "model": str(tmp_path / "model")}
+    given = {
+        **files,
+        "split": "80/10/10",
+        "task": "RTE",
+        "data_dir": str(tmp_path),
+        "model": str(tmp_path / "model"),
+    }
     with pytest.raises(UserError, match="--score_split=test of RTE has no labels"):
         evaluate(options(**given, score_split="test"))
 
@@ -121,10 +131,6 @@ def _copy_as_rte(folder, description):
     ("given", "message"),
     [
         ({}, "--model is missing"),
-        (
-            {"model": "m", "split": "validation"},
-            "--score_split=validation: expected train, dev or test",
-        ),
         ({"model": "m", "task": "mood"}, "'mood' is not a GLUE task"),
     ],
 )

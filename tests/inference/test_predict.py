@@ -78,7 +78,7 @@ def test_odd_text_is_answered(folders):
         ("pair", {"text": "a"}, "task custom needs --second_text"),
         ("classification", {"text": "a", "second_text": "b"}, "custom takes no --second_text"),
         ("classification", {"input_file": "absent.tsv"}, "absent.tsv: no such file"),
-        ("regression", {"input_file": "answers.csv"}, "extension is '.csv'"),
+        ("regression", {"input_file": "answers.doc"}, "the extension does not name a known format"),
     ],
 )
 def test_texts_that_do_not_fit_the_task_are_refused(folders, kind, options, message):
@@ -89,8 +89,8 @@ def test_texts_that_do_not_fit_the_task_are_refused(folders, kind, options, mess
 @pytest.mark.parametrize(
     ("kind", "of", "message"),
     [
-        ("pair", "classification", r"takes pairs \(sentence, sentence2\)"),
-        ("classification", "pair", "takes single sentences"),
+        ("pair", "classification", "takes pairs, and the columns are"),
+        ("classification", "pair", "takes single texts, and the columns are"),
     ],
 )
 def test_a_file_of_another_kind_than_the_task_is_refused(folders, files, kind, of, message):

@@ -64,10 +64,7 @@ _BAD_FILES = {
         _GOOD + b"no tab at all\n",
         "line 4: 1 fields, expected 2: 'no tab at all'",
     ),
-    "label outside the set": (
-        _GOOD + b"It is so so.\tso so\n",
-        "line 4: label 'so so' is not one of 'bad', 'good'",
-    ),
+    "missing label": (_GOOD + b"It is so so.\t\n", "line 4: the label is missing"),
     "empty file": (b"", "the file is empty"),
     "not UTF-8": (_GOOD + b"caf\xe9\tgood\n", "line 4: not utf-8: byte 0xe9 at offset"),
 }

@@ -22,15 +22,15 @@ TASKS = {
     "classification": Classification("custom", LABELS, pair=False),
     "pair": Classification("custom", LABELS, pair=True),
     "regression": Regression("custom", (), pair=False),
-    "multilabel": MultiLabel("custom", LABELS, pair=False),
 }
+ALL_TASKS = {**TASKS, "multilabel": MultiLabel("custom", LABELS, pair=False)}
 
 
 def small_text_model(kind="classification", architecture=None, seed=0, **arguments) -> TextModel:
     """A "classification", "pair" or "multilabel" of three classes, or a "regression"."""
     network = "regression" if kind == "regression" else "classification"
     model = small_task_model(network, architecture, seed, **arguments)
-    return TextModel(model, Tokenizer(VOCABULARY), TASKS[kind], MAX_POSITIONS)
+    return TextModel(model, Tokenizer(VOCABULARY), ALL_TASKS[kind], MAX_POSITIONS)
 
 
 def small_supernet(layers=6, **arguments) -> TextModel:

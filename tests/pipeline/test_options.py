@@ -179,10 +179,11 @@ def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind
     assert lines == [*examples.texts, *(examples.second_texts or ())]
 
 
-def test_line_breaks_in_a_sentence_become_spaces_in_the_own_text(tmp_path):
+def test_line_breaks_in_a_text_become_spaces_in_the_own_text(tmp_path):
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"sentence": "a\\n b\\tc", "label": "x"}', "utf-8")
-    files = {"train_file": str(rows), "dev_file": str(rows), "split": "90/10/0", "labels": "x,y"}
-    options = PipelineOptions(task="custom", output_dir=str(tmp_path), **files)
+    objects = [{"text": "a\n b\tc", "label": "x"}, {"text": "d", "label": "y"}]
+    rows.write_text("".join(f"{json.dumps(row)}\n" for row in objects), "utf-8")
+    files = {"train_file": str(rows), "dev_file": str(rows), "split": "90/10/0"}
+    options = PipelineOptions(output_dir=str(tmp_path), **files)
     options.write_own_text()
-    assert options.own_text.read_text("utf-8") == "a b c\n"
+    assert options.own_text.read_text("utf-8") == "a b c\nd\n"

@@ -128,7 +128,7 @@ def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
 
 
 def test_the_searched_student_s_gap_is_shown_with_its_error_whichever_way_it_goes():
-    expected = "Searched against plain: \u22120.9 ± 1.7 points of accuracy, less than two standard"
+    expected = "plain: \u22120.9 ± 1.7 points of accuracy (unpaired), less than two standard"
     assert expected in render(_REPORT, "out").replace("\u202f", " ").replace("\u00a0", " ")
 
 

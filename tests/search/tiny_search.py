@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tests.models.small_models import small_architecture, small_backbone, small_task_model
-from tests.models.small_text_models import TASKS, random_labels
+from tests.models.small_text_models import ALL_TASKS, random_labels
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
@@ -51,7 +51,7 @@ def tiny_material(
 ) -> Material:
     """A "classification" or "multilabel" of three classes, or a "regression"."""
     make_deterministic()
-    task = TASKS[kind]
+    task = ALL_TASKS[kind]
     sizes = small_architecture((ORDINARY,) * 2, **WIDE)
     teacher = small_task_model(kind, sizes, seed=50)
     train = tiny_examples(16)

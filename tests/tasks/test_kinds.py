@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.models.small_text_models import TASKS, random_labels
+from tests.models.small_text_models import ALL_TASKS as TASKS
+from tests.models.small_text_models import random_labels
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import (
     LABELLED_KINDS,

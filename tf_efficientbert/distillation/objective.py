@@ -69,7 +69,7 @@ class Objective:
                 scores = [scores[layer] for layer in self.layers]
             terms["attention"] = attention_loss(scores, ours["attention_scores"], mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
-        if self.prediction_ratio and self.task:
+        if self.prediction_ratio and self.task and self.task.output_names[0] in ours:
             terms["prediction"] = prediction_scale * self.task.distillation_loss(
                 theirs, ours, batch, self.temperature, self.sum_over_classes
             )
