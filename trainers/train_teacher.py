@@ -1,6 +1,6 @@
 """Fine-tunes a BERT folder on a task.
 
-python -m trainers.train_teacher --task=reviews --output_dir=runs/teacher
+python -m trainers.train_teacher --output_dir=runs/teacher
 """
 
 from tf_efficientbert.training.fine_tune import FineTuneOptions, fine_tune
