@@ -176,6 +176,11 @@ class _Reader:
         for name in names:
             if name not in found:
                 raise UserError(f"label {name!r}, which the flags name, is nowhere in {table.path}")
+        if kind.has_classes and len(names or found) == 1:
+            raise UserError(
+                f"{table.path}: {(names or found)[0]!r} is the only label there is; nothing can be "
+                "learned from one class alone"
+            )
         extra = {"separator": options.label_separator} if kind is MultiLabel else {}
         task = kind(CUSTOM, names or found, pair="second_text" in self.columns, **extra)
         self._left_out_labels = {*found} - {*task.labels}
