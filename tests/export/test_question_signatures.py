@@ -166,6 +166,6 @@ def test_questions_and_contexts_are_cut_as_documented(model):
 def test_the_version_has_card_vocabulary_and_warm_up_requests(model, version):
     card = (version / "assets" / "model_card.md").read_text("utf-8")
     assert card == model_card(model, "squad")
-    assert "a question and a context in" in card and "`classify`" not in card
+    assert "`question` and `context` in" in card and "`classify`" not in card
     assert (version / "assets" / "labels.txt").read_bytes() == b""
     assert len(list(tf.data.TFRecordDataset(str(version / FILE)))) == 3 * 2 * 3
