@@ -74,6 +74,7 @@ def _material(run: Path) -> Material:
         task_teacher=passes,
         text=encoded,
         train=encoded,
+        taught=encoded,
         objective=Objective(
             attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True, task=task
         ),
@@ -92,7 +93,7 @@ def _trials(run: Path, stage: int) -> list[Trial]:
 
 
 def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
-    return learner.learn(batch, theirs, step, learning_rate=1e-3, prediction_scale=1.0)
+    return learner.learn(batch, theirs, step, learning_rate=1e-3)
 
 
 def _training(run: Path, material: Material) -> list[dict]:

@@ -24,8 +24,8 @@ class ClientOptions:
     model: str = option("default", "name of the model")
     version: int = option(0, "of the model; 0 for the newest")
     label: str = option("", "version label, in place of --version")
-    text: str = option("", "the sentence to ask about")
-    second_text: str = option("", "the second sentence, of a model of pairs")
+    text: str = option("", "the text to ask about")
+    second_text: str = option("", "the second text, of a model of pairs")
     signature: str = option("", "signature to ask; empty for the server's default")
     classify: bool = option(False, "ask in the classify form, with a tf.Example")
     regress: bool = option(False, "ask in the regress form, with a tf.Example")
@@ -86,7 +86,7 @@ def ask(options: ClientOptions) -> int:
             answer = _answer(client, options)
     except RequestError as error:
         raise UserError(f"{options.server}: {error}") from error
-    print(json.dumps(answer, indent=2, default=_plain))
+    print(json.dumps(answer, indent=2, ensure_ascii=False, default=_plain))
     return 0
 
 

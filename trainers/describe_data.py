@@ -4,7 +4,6 @@ python -m trainers.describe_data --train_file=reviews.csv --json=card.json
 """
 
 from tf_efficientbert.data.card import card_text
-
 from tf_efficientbert.inference.describe_data import DescribeDataOptions, describe_data
 from trainers.job import run_job
 

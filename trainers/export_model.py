@@ -38,7 +38,7 @@ def print_exported(result: dict) -> None:
             "or its probabilities where those are what a form answers; times are of one text:"
         )
         print(text_table(form_rows(result["parity"], litert)))
-    others = ("litert", "parity", "parity_split")
+    others = ("metric", "litert", "parity", "parity_split")
     print_figures(paths | {name: value for name, value in result.items() if name not in others})
 
 

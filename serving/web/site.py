@@ -1,5 +1,6 @@
 """The folder that the browser reads: the page, MediaPipe and a model."""
 
+import json
 import shutil
 import subprocess
 import tempfile
@@ -78,14 +79,14 @@ def _described(path: Path, origin: str) -> dict:
 
     try:
         with zipfile.ZipFile(path) as files:
-            labels = files.read("labels.txt").decode("utf-8").splitlines()
+            task = json.loads(files.read("task.json"))
         tokens = int(Interpreter(model_path=str(path)).get_input_details()[0]["shape"][-1])
     except (zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(
             f"{origin} is no file for MediaPipe: name the folder of a saved model, or a .tflite "
-            "file with vocabulary and labels in it"
+            "file that trainers.export_model --mediapipe wrote"
         ) from error
-    return {"labels": labels, "tokens": tokens, "bytes": path.stat().st_size}
+    return {"task": task, "tokens": tokens, "bytes": path.stat().st_size}
 
 
 def _add_runtime(folder: Path) -> None:

@@ -9,7 +9,11 @@ import pytest
 from tests.compression.tiny_compression import LAYERS, STEPS, tiny_options, write_models
 from tests.integration.toy import kill_job_after
 from tests.models.small_models import small_backbone
-from tests.models.small_text_models import small_text_model
+from tests.models.small_text_models import (
+    small_examples,
+    small_text_model,
+    write_predictions,
+)
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.compression.compress import CompressOptions, compress
 from tf_efficientbert.compression.dropping import layer_influence, without_layers
@@ -85,6 +89,19 @@ def test_teachers_that_were_recorded_teach_as_those_asked_at_every_step(folder, 
     options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
     compress(options)
     np.testing.assert_allclose(_losses(finished[0]), _losses(tmp_path), rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
+def test_a_file_of_the_teacher_s_predictions_teaches_as_it_does(folder, tmp_path, hidden_ratio):
+    teacher = load(folder / "teacher")
+    file = write_predictions(tmp_path / "said.jsonl", teacher, small_examples(teacher.task, 24))
+    teachers = {"asked": {}, "given": {"teacher": "", "teacher_predictions": file}}
+    for name, given in teachers.items():
+        where = {"output_dir": str(tmp_path / name), "hidden_ratio": hidden_ratio}
+        compress(tiny_options(folder, "prune(0.5)", **where, **given))
+    given, asked = (_losses(tmp_path / name) for name in ("given", "asked"))
+    np.testing.assert_allclose(given, asked, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -225,7 +242,7 @@ _NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(
     ("options", "message"),
     [
         ({"model": ""}, "--model is missing"),
-        ({"teacher": ""}, "--teacher is missing"),
+        ({"teacher": ""}, "give one teacher: --teacher, .* or --teacher_predictions"),
         ({"compress": ""}, "--compress is missing: name steps"),
         ({"compress": "prune(2)"}, r"--compress=prune\(2\): prune\(2\): expected a share"),
         ({"epochs": 0.0}, "--epochs=0.0: expected a number above 0"),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from tests.models.small_models import FORMULAS, small_architecture
 from tests.models.small_text_models import (
-    LABELS,
     TASKS,
     small_examples,
     small_text_model,
@@ -33,7 +32,6 @@ def tiny_options(folder: Path, compress: str, **changes) -> CompressOptions:
         "train_file": rows,
         "dev_file": rows,
         "split": "90/10/0",
-        "labels": ",".join(LABELS),
         "max_tokens": 16,
     }
     training = {"batch_size": 8, "epochs": STEPS / 3, "learning_rate": 3e-3}

@@ -87,6 +87,21 @@ def test_an_inch_sign_does_not_make_enclosing_quotes_literal():
     assert _texts(table) == ["wide, and high", '12" screen']
 
 
+def test_where_all_fields_are_in_quotes_one_that_is_wrong_is_a_bad_row():
+    rows = "".join(f'"a {i}","b"\n' for i in range(20))
+    table = _read('"text","label"\n' + rows + '"a 5" pipe","b"\n', ",")
+    assert table.columns == ("text", "label")
+    assert (len(table.rows), [row.line for row in table.bad_rows]) == (20, [22])
+
+
+def test_a_blank_after_the_comma_belongs_to_no_field():
+    table = _read('"text", "label"\n"a, b", "c"\n"d", "e"\n', ",")
+    assert [row.values for row in table.rows] == [
+        {"text": "a, b", "label": "c"},
+        {"text": "d", "label": "e"},
+    ]
+
+
 def test_the_reading_with_fewer_faulty_lines_wins_and_names_the_others():
     rows = "".join(f'"text, number {i}",1\n' for i in range(5))
     table = _read(f'text,label\n{rows}"never closed,0\n', ",")

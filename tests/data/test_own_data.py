@@ -1,5 +1,6 @@
 """The user's own files, as they are, made into a task and its splits."""
 
+import dataclasses
 import gzip
 import json
 import random
@@ -7,11 +8,14 @@ import random
 import numpy as np
 import pytest
 
+from tf_efficientbert.data import own_data
 from tf_efficientbert.data.file_options import FileOptions
 from tf_efficientbert.data.own_data import read_own_data, read_texts
+from tf_efficientbert.data.tabular import Row, Table
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_keys import text_key
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.tasks import Classification, MultiLabel
 
 _MOODS = "text,label\nI like it,good\nI don't,bad\nso nice,good\nso sad,bad\n"
 
@@ -20,13 +24,13 @@ _MOODS = "text,label\nI like it,good\nI don't,bad\nso nice,good\nso sad,bad\n"
 def own(tmp_path):
     """Writes train.csv, dev.csv, ... as they are given and reads them as one's own data."""
 
-    def own(train: str, name: str = "train.csv", dev="", test="", **options):
+    def own(train: str, name: str = "train.csv", dev="", test="", known=None, **options):
         for split, content in {"train": train, "dev": dev, "test": test}.items():
             if content:
                 path = tmp_path / (name if split == "train" else f"{split}.csv")
                 path.write_text(content, "utf-8")
                 options[f"{split}_file"] = str(path)
-        return read_own_data(TaskOptions(**{"split": "100/0/0", **options}))
+        return read_own_data(TaskOptions(**{"split": "100/0/0", **options}), known)
 
     return own
 
@@ -160,7 +164,7 @@ _BAD = "text,label\nfine,good\n,bad\nunlabelled,\nok,bad\n"
 
 
 def test_bad_rows_are_named_with_file_line_and_value(own):
-    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty; mend"):
+    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty\. Mend"):
         own(_BAD.replace("unlabelled,", "labelled,bad"))
     with pytest.raises(UserError, match="line 4: the label is missing"):
         own(_BAD.replace("\n,bad", "\nnot empty,bad"))
@@ -173,6 +177,118 @@ def test_bad_rows_are_skipped_on_demand_counted_and_listed(own):
     sets = own(_BAD + "three,cells,too many\n", bad_rows="skip")
     assert [text for text, _ in _rows(sets)] == ["fine", "ok"]
     assert sorted(left["line"] for left in sets.left_out) == [3, 4, 6]
+
+
+def test_all_bad_rows_of_a_file_are_counted_at_once(own):
+    with pytest.raises(UserError, match=r"(?s)2 bad rows:\n  line 3: the text is empty\n  line 4"):
+        own(_BAD)
+
+
+def test_records_that_are_no_lines_are_called_so(own):
+    records = [{"text": "a", "label": "x"}, {"text": "", "label": "y"}, {"text": "b", "label": "y"}]
+    with pytest.raises(UserError, match=r"train\.json, record 2: the text is empty"):
+        own(json.dumps(records, indent=1), "train.json")
+    (left,) = own(json.dumps(records, indent=1), "train.json", bad_rows="skip").left_out
+    assert (left["line"], left["unit"]) == (2, "record")
+
+
+def test_an_empty_cell_is_neither_0_nor_1(own):
+    columns = "text,x,y\na,1,1\nb,,0\nc,0,1\n"
+    with pytest.raises(UserError, match="line 3: column 'x' is empty, expected 0 or 1"):
+        own(columns, label_column="x,y")
+
+
+def test_columns_of_0_and_1_may_be_written_otherwise_in_another_file(own):
+    columns = "text,Fun,2.0\na,1,1\nb,1,0\nc,0,1\n"
+    sets = own(columns, test=columns.replace("Fun", "fun"), label_column="fun,2.0")
+    assert sets.task.labels == ("Fun", "2")
+    assert sets.readers["test"]().labels.tolist() == [[1, 1], [1, 0], [0, 1]]
+
+
+def test_a_column_without_any_label_is_named(own):
+    with pytest.raises(UserError, match=r"train\.csv: column 'label' has no label that can be"):
+        own("text,label\na,\nb,\n")
+
+
+def test_a_file_of_which_no_line_can_be_read_shows_why(own):
+    with pytest.raises(UserError, match=r"(?s)2 bad rows:\n  line 1: not valid JSON.*No row of it"):
+        own("text,label\na,b\n", "train.jsonl")
+
+
+def test_decimal_commas_are_named_and_no_classes(own):
+    rows = "text;score\n" + "".join(f"t{i};{i},5\n" for i in range(9))
+    with pytest.raises(UserError, match="label '0,5' is not a finite number; write it with a dec"):
+        own(rows)
+
+
+def test_a_column_stands_for_one_thing(own):
+    with pytest.raises(UserError, match="column 'text' is named for two things at once"):
+        own(_MOODS, label_column="text", text_column="text")
+    sets = own("text,label,post\na,1,x\nb,2,y\n", label_column="post")
+    assert (sets.columns["text"], sets.task.labels) == ("text", ("x", "y"))
+
+
+def test_ids_that_are_missing_or_stand_twice_are_bad_rows_where_the_flags_name_them(own):
+    rows = "text,label,id\na,x,1\nb,y,1\nc,x,\nd,y,2\n"
+    with pytest.raises(UserError, match=r"(?s)line 3: id '1' stands twice.*line 4: the id is miss"):
+        own(rows, id_column="id")
+    assert own(rows).readers["train"]().ids is None
+    kept = own(rows, id_column="id", bad_rows="skip").readers["train"]()
+    assert (kept.texts, kept.ids) == (("a", "d"), ("1", "2"))
+
+
+def test_labels_that_the_flags_name_are_read_as_those_in_the_file(own, tmp_path):
+    numbers = "text,label\na,1.0\nb,2.0\nc,3.0\n"
+    assert own(numbers, labels="2.0,1").task.labels == ("2", "1")
+    names = tmp_path / "labels.txt"
+    names.write_text("caf\u00e9\nbad\n", "cp1252")
+    with pytest.raises(UserError, match=r"labels\.txt, line 1: not utf-8"):
+        own(_MOODS, labels_file=str(names))
+    names.write_text("\n", "utf-8")
+    with pytest.raises(UserError, match=r"--labels_file=.*labels\.txt names no label"):
+        own(_MOODS, labels_file=str(names))
+
+
+def test_a_tfds_split_without_labels_is_not_read(monkeypatch):
+    def table(split, label):
+        rows = tuple(Row(i, {"text": f"{split} {i}", "label": label(i)}) for i in range(1, 9))
+        return Table(f"tfds:x/{split}", ("text", "label"), rows, (), (), "record")
+
+    tables = {"train": table("train", lambda i: "ab"[i % 2]), "test": table("test", lambda i: None)}
+    monkeypatch.setattr(own_data, "read_tfds", lambda name, folder: tables)
+    sets = read_own_data(TaskOptions(tfds="x", split="75/25/0"))
+    assert {split: len(read()) for split, read in sets.readers.items()} == {"train": 6, "dev": 2}
+    assert any("test split has no labels" in note for note in sets.notes) and not sets.has_own_test
+
+
+# === a model's own task ===
+
+_KNOWN = Classification("custom", ("bad", "good"), pair=False)
+
+
+def test_a_file_of_pairs_is_not_for_a_model_of_single_texts(own):
+    pairs = "text,second_text,label\na,b,good\nc,d,bad\n"
+    options = {"test": pairs, "train": ""}
+    with pytest.raises(UserError, match=r"test\.csv: expected single texts"):
+        own(**options, known=_KNOWN)
+    with pytest.raises(UserError, match=r"test\.csv: expected pairs"):
+        own(train="", test=_MOODS, known=dataclasses.replace(_KNOWN, pair=True))
+
+
+def test_the_flags_about_labels_hold_for_a_model_s_task_too(own):
+    test = _MOODS + "so so,meh\n"
+    with pytest.raises(UserError, match=r"test\.csv, line 6: label 'meh' is not one of 'bad', 'g"):
+        own("", test=test, known=_KNOWN)
+    sets = own("", test=test, known=_KNOWN, labels="bad,good")
+    assert (len(_rows(sets, "test")), len(sets.left_out)) == (4, 1)
+    with pytest.raises(UserError, match="the flags name the labels 'good', 'bad', the model has"):
+        own("", test=test, known=_KNOWN, labels="good,bad")
+    with pytest.raises(UserError, match="--task_kind=regression: the model's task is a classif"):
+        own("", test=test, known=_KNOWN, task_kind="regression")
+    topics = MultiLabel("custom", ("x", "y"), pair=False)
+    rows = "text,label\na,x;y\nb,y\n"
+    sets = own("", test=rows, known=topics, label_separator=";")
+    assert sets.readers["test"]().labels.tolist() == [[1, 1], [0, 1]]
 
 
 def test_a_label_that_train_never_has_is_an_error_with_file_and_line(own):
@@ -224,6 +340,28 @@ def test_splits_are_cut_by_the_text_whatever_the_order_of_the_rows(own):
         assert {label for _, label in found[0][split]} == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("split", ["30/35/35", "80/10/10", "10/80/10"])
+@pytest.mark.parametrize("classes", [2, 60])
+def test_no_text_is_in_two_splits_however_many_classes_there_are(own, split, classes):
+    rows = "".join(f"text {i},c{i % classes}\n" for i in range(60))
+    sets = own("text,label\n" + rows, split=split, task_kind="classification")
+    texts = [text for split in sets.readers for text, _ in _rows(sets, split)]
+    assert sorted(texts) == sorted(f"text {i}" for i in range(60))
+
+
+@pytest.mark.parametrize("split", ["80/nan/20", "80/10", "0/50/50", "120/-10/-10"])
+def test_shares_that_are_none_are_refused(split):
+    with pytest.raises(UserError, match=f"--split={split}: expected three per cents"):
+        TaskOptions(train_file="x.csv", split=split)
+
+
+def test_a_split_that_gets_no_share_is_named_with_the_flag(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(_MOODS, "utf-8")
+    with pytest.raises(UserError, match=r"there is no dev split: .*--dev_file.*--split=100/0/0"):
+        TaskData(TaskOptions(train_file=str(path), split="100/0/0")).load("dev")
+
+
 def test_only_what_has_no_file_is_cut_off(own):
     rows = "text,label\n" + "".join(f"{text},{label}\n" for text, label in _many()[:200])
     dev = "text,label\nnew a,a\nnew b,b\n"
@@ -231,12 +369,6 @@ def test_only_what_has_no_file_is_cut_off(own):
     assert len(_rows(sets, "dev")) == 2
     assert len(_rows(sets, "test")) == pytest.approx(20, abs=2)
     assert set(own(rows, dev=dev, split="90/10/0").readers) == {"train", "dev"}
-
-
-def test_given_splits_that_share_texts_are_warned_of_with_the_count(own):
-    sets = own(_MOODS, dev="text,label\nI LIKE it!,good\nnew,bad\n")
-    (warning,) = [note for note in sets.notes if note.startswith("warning")]
-    assert "1 of 2 rows of dev have a text that train has too" in warning
 
 
 def test_texts_alone_are_read_for_a_model_to_answer(tmp_path):

@@ -36,13 +36,14 @@ def test_each_row_is_in_one_part_and_equal_texts_are_in_the_same(rows):
 
 
 @given(st.integers(10, 60), st.integers(10, 60))
-def test_each_part_has_its_share_of_each_stratum_within_a_row(goods, bads):
+def test_each_part_has_its_share_of_all_within_a_row_and_of_each_stratum_within_two(goods, bads):
     rows = [(f"good {i}", "good") for i in range(goods)]
     rows += [(f"bad {i}", "bad") for i in range(bads)]
     for part, chosen in _split(rows).items():
         counts = Counter(rows[i][1] for i in chosen)
-        assert abs(counts["good"] - goods * _SHARES[part] / 100) < 1
-        assert abs(counts["bad"] - bads * _SHARES[part] / 100) < 1
+        assert abs(len(chosen) - len(rows) * _SHARES[part] / 100) <= 1
+        assert abs(counts["good"] - goods * _SHARES[part] / 100) < 2
+        assert abs(counts["bad"] - bads * _SHARES[part] / 100) < 2
 
 
 def test_shares_are_exact_where_they_divide():
@@ -59,10 +60,25 @@ def test_shares_need_not_sum_to_100():
     assert sizes == {"train": 20, "dev": 10}
 
 
-def test_a_small_stratum_is_in_each_part():
-    rows = [(str(i), "rare" if i < 3 else "common") for i in range(100)]
-    for chosen in _split(rows).values():
-        assert sum(rows[i][1] == "rare" for i in chosen) == 1
+@pytest.mark.parametrize("of_each", [1, 2, 3, 4])
+def test_small_strata_together_have_the_shares(of_each):
+    rows = [(f"{stratum} {i}", stratum) for stratum in range(150) for i in range(of_each)]
+    sizes = {part: len(chosen) / len(rows) for part, chosen in _split(rows).items()}
+    assert sizes == pytest.approx({"train": 0.8, "dev": 0.1, "test": 0.1}, abs=0.01)
+
+
+@given(st.integers(2, 12), st.integers(15, 300))
+def test_a_text_that_is_often_repeated_is_no_evaluation_set(texts, copies):
+    rows = [(str(i), 0) for i in range(texts)] + [("often", 0)] * copies
+    parts = _split(rows)
+    assert [rows[i][0] for i in parts["train"]].count("often") == copies
+    assert len(parts["train"]) >= copies + texts // 2
+
+
+@given(_ROWS, st.sampled_from([(80, 10, 10), (30, 35, 35), (1, 1, 98), (90, 10, 0)]))
+def test_there_is_something_to_train_on(rows, shares):
+    parts = _split(rows, dict(zip(_SHARES, shares, strict=True)))
+    assert len(parts["train"]) or len({key for key, _ in rows}) < 2 or min(shares) < 2
 
 
 def test_a_part_without_a_share_is_empty():

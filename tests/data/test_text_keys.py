@@ -38,6 +38,8 @@ def test_case_spaces_and_punctuation_make_no_difference(text, same):
         (":-)", ":-("),
         (":-)", ""),
         ("room 12", "room 13"),
+        ("good 👍", "good 👎"),
+        ("good 👍", "good"),
     ],
 )
 def test_letters_digits_and_vowels_make_a_difference(text, other):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tf_efficientbert.data.tfds_source import prepared_folder, read_tfds
+from tf_efficientbert.data.tfds_source import read_tfds
 from tf_efficientbert.errors import UserError
 
 _REVIEWS = [
@@ -104,28 +104,13 @@ def test_rows_come_in_the_same_order_each_time(tiny_reviews):
 
 
 def test_features_that_no_table_can_have_are_named(tiny_reviews):
-    notes = " ".join(read_tfds("tiny_reviews", tiny_reviews, ["train"])["train"].notes)
+    notes = " ".join(read_tfds("tiny_reviews", tiny_reviews)["train"].notes)
     assert "left out, neither text, class nor number: image, sentences" in notes
 
 
 def test_splits_that_are_not_read_are_named(tiny_reviews):
     notes = " ".join(read_tfds("tiny_reviews", tiny_reviews)["train"].notes)
     assert "splits of the set that are not used: extra" in notes
-
-
-def test_only_the_splits_asked_for_are_read(tiny_reviews):
-    assert list(read_tfds("tiny_reviews", tiny_reviews, ["dev"])) == ["dev"]
-
-
-def test_a_split_that_the_set_lacks_is_an_error_that_lists_those_it_has(tiny_reviews):
-    with pytest.raises(UserError, match="has the splits .*extra.*, none for test"):
-        read_tfds("tiny_reviews", tiny_reviews, ["test"])
-
-
-def test_a_prepared_set_has_a_folder(tiny_reviews, tmp_path):
-    expected = tiny_reviews / "tiny_reviews" / "1.0.0"
-    assert prepared_folder("tiny_reviews", tiny_reviews) == expected
-    assert prepared_folder("ag_news_subset", tmp_path) is None
 
 
 def test_ag_news_has_texts_and_the_names_of_its_classes(tmp_path):
@@ -159,6 +144,19 @@ def test_a_glue_task_has_both_its_texts_and_its_index(tmp_path):
 def test_an_unknown_set_is_named(tmp_path, name):
     with pytest.raises(UserError, match=f"--tfds={name}: .*--tfds_dir={tmp_path}"):
         read_tfds(name, tmp_path)
+
+
+def test_without_a_folder_the_library_s_own_place_is_taken(tmp_path, monkeypatch):
+    asked = []
+
+    def builder(name, data_dir):
+        asked.append(data_dir)
+        raise ValueError("unknown")
+
+    monkeypatch.setattr(tfds, "builder", builder)
+    with pytest.raises(UserError, match="none is prepared under the library's own folder"):
+        read_tfds("ag_news_subset", "")
+    assert asked == [None]
 
 
 def test_a_set_that_cannot_be_downloaded_says_where_it_is_looked_for(tmp_path, monkeypatch):

@@ -12,6 +12,8 @@ from tests.models.small_text_models import (
     small_supernet,
     small_text_model,
     write_examples,
+    write_lines,
+    write_predictions,
 )
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.tokenizer import Tokenizer
@@ -156,7 +158,7 @@ def saved(tmp_path_factory):
 def refused(tmp_path, saved):
     """Runs `distill` on small models, some of them replaced, and expects a UserError."""
 
-    def refused(message, teacher=None, supernet=None, labels=LABELS, **options):
+    def refused(message, teacher=None, supernet=None, **options):
         task = TASKS["classification"]
         rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task))
         folders = dict(saved)
@@ -164,7 +166,7 @@ def refused(tmp_path, saved):
             if model:
                 model.save(tmp_path / name)
                 folders[name] = str(tmp_path / name)
-        given = {"task": "custom", "labels": ",".join(labels), "max_tokens": 16, **options}
+        given = {"task": "custom", "max_tokens": 16, **options}
         files = {
             "train_file": rows,
             "dev_file": rows,
@@ -194,8 +196,9 @@ def test_a_teacher_of_another_width_than_the_supernet_s_is_refused(refused):
     refused("from a teacher of None", supernet=small_supernet())
 
 
-def test_data_of_another_task_than_the_teacher_s_is_refused(refused):
-    refused("--teacher=.* was trained for custom .*'so so'.*, the data", labels=LABELS[::-1])
+def test_data_of_another_task_than_the_teacher_s_is_refused(refused, tmp_path):
+    labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
+    refused("--teacher=.* was trained for custom .*'so so'.*, the data", labels_file=labels)
 
 
 def test_data_of_single_sentences_is_refused_for_a_teacher_of_pairs(refused):
@@ -211,12 +214,30 @@ def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
     refused("5 layers are no multiple of the parent's 6", architecture=str(path))
 
 
-# === recorded teachers ===
+# === who teaches on the task ===
+
+
+@pytest.fixture
+def losses(saved, tmp_path):
+    """Distils a student on few examples; its losses on the task."""
+
+    def losses(name, task=TASKS["classification"], **options):
+        rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
+        files = {"train_file": rows, "dev_file": rows, "split": "90/10/0", "task_kind": task.kind}
+        training = {"general_epochs": 0.0, "epochs": 2.0, "batch_size": 8, "max_tokens": 16}
+        teacher = {} if "teacher_predictions" in options else {"teacher": saved["teacher"]}
+        where = {"supernet": saved["supernet"], "output_dir": str(tmp_path / name), **teacher}
+        recorded = {"attention_ratio": 0.0, "real_tokens_only": True}
+        distill(DistillOptions(**{**files, **training, **where, **recorded, **options}))
+        history = json.loads((tmp_path / name / "history.json").read_text())["task"]
+        return [record["loss"] for record in history]
+
+    return losses
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
-def test_a_teacher_that_was_recorded_teaches_the_same(saved, tmp_path, hidden_ratio, monkeypatch):
+def test_a_teacher_that_was_recorded_teaches_the_same(losses, hidden_ratio, monkeypatch):
     padded, recorded_batches = TaughtExamples.padded, []
 
     def seen(*arguments):
@@ -224,23 +245,23 @@ def test_a_teacher_that_was_recorded_teaches_the_same(saved, tmp_path, hidden_ra
         return recorded_batches[-1]
 
     monkeypatch.setattr(TaughtExamples, "padded", seen)
-    task = TASKS["classification"]
-    rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
-    files = {
-        "task": "custom",
-        "labels": ",".join(LABELS),
-        "train_file": rows,
-        "dev_file": rows,
-        "split": "90/10/0",
-    }
-    losses = {"attention_ratio": 0.0, "hidden_ratio": hidden_ratio, "real_tokens_only": True}
-    training = {"general_epochs": 0.0, "epochs": 2.0, "batch_size": 8, "max_tokens": 16}
-    histories = []
-    for memory in (0.0, 1.0):
-        where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
-        distill(DistillOptions(**files, **saved, **losses, **training, **where))
-        history = json.loads((tmp_path / str(memory) / "history.json").read_text())["task"]
-        histories.append([record["loss"] for record in history])
-    asked, recorded = histories
+    asked, recorded = (
+        losses(str(memory), hidden_ratio=hidden_ratio, teacher_memory_gb=memory)
+        for memory in (0.0, 1.0)
+    )
     assert len(asked) == len(recorded_batches) == 6
     np.testing.assert_allclose(recorded, asked, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_a_file_of_a_teacher_s_predictions_teaches_as_it_does_by_prediction_alone(
+    losses, tmp_path, kind
+):
+    task, teacher = TASKS[kind], _teacher(kind)
+    teacher.save(tmp_path / "teacher")
+    file = write_predictions(tmp_path / "said.jsonl", teacher, small_examples(task, count=24))
+    asked = losses("asked", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0)
+    given = losses("given", task, teacher_predictions=file)
+    assert np.ptp(asked) > 1e-3
+    np.testing.assert_allclose(given, asked, rtol=1e-4)

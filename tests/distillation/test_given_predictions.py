@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from tests.models.small_text_models import ALL_TASKS as TASKS
+from tests.models.small_text_models import TASKS
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.distillation.given_predictions import read_predictions
 from tf_efficientbert.errors import UserError
 
-_TASK = TASKS["classification"]  # sad, so so, glad
+_TASK = TASKS["classification"]  # of three classes
 _EXAMPLES = Examples(("one", "two"), None, np.array([0, 2], np.int32), ("7", "8"))
 _SAID = {"one": [0.7, 0.2, 0.1], "two": [0.0, 0.5, 0.5]}
 
@@ -42,6 +42,20 @@ def test_probabilities_are_found_by_id(read):
         read(rows, examples=without)
 
 
+def test_a_file_with_ids_and_texts_goes_by_text_where_the_training_file_has_no_ids(read):
+    rows = [{**_row(name, row), "id": i} for i, (name, row) in enumerate(_SAID.items())]
+    without = Examples(_EXAMPLES.texts, None, None)
+    np.testing.assert_allclose(read(rows, examples=without), list(_SAID.values()))
+    del rows[1]["id"]  # nor where one has none
+    np.testing.assert_allclose(read(rows), list(_SAID.values()))
+
+
+def test_a_figure_beyond_float32_is_refused(read):
+    for value in (1e300, 10**400):
+        with pytest.raises(UserError, match="line 1: value is .*, expected a finite number"):
+            read([{"text": "one", "value": value}], TASKS["regression"])
+
+
 def test_rounded_probabilities_are_made_to_add_up(read):
     rows = [_row("one", [0.7, 0.2, 0.09]), _row("two", _SAID["two"])]
     np.testing.assert_allclose(read(rows).sum(axis=1), 1)
@@ -59,7 +73,10 @@ def test_a_regression_is_given_values(read):
 
 _GOOD = [_row(name, row) for name, row in _SAID.items()]
 _BAD = {
-    "a label is missing": ([{"text": "one", "probabilities": {"sad": 1}}], "line 1: .*each label"),
+    "a label is missing": (
+        [{"text": "one", "probabilities": {_TASK.labels[0]: 1}}],
+        "line 1: .*each label",
+    ),
     "above 1": ([_row("one", [1.2, 0, 0])], "line 1: .*expected numbers from 0 to 1"),
     "a sum of 2": ([_row("one", [1, 0.5, 0.5])], "line 1: probabilities add up to 2"),
     "no text": ([{"probabilities": _row("", _SAID["one"])["probabilities"]}], "line 1: no text"),

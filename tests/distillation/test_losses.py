@@ -4,13 +4,10 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.numpy_layers import softmax
-from tf_efficientbert.distillation.losses import (
-    attention_loss,
-    hidden_loss,
-    prediction_loss,
-    regression_loss,
-    span_loss,
-)
+from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
+from tf_efficientbert.tasks.classification import prediction_loss
+from tf_efficientbert.tasks.regression import regression_loss
+from tf_efficientbert.tasks.span import span_loss
 
 _LENGTHS = (6, 4, 1)
 _MASK = (np.arange(6) < np.array(_LENGTHS)[:, None]).astype("int32")

@@ -9,14 +9,11 @@ from tests.models.small_models import (
     small_task_model,
 )
 from tests.models.small_text_models import TASKS
-from tf_efficientbert.distillation.losses import (
-    attention_loss,
-    hidden_loss,
-    prediction_loss,
-    span_loss,
-)
+from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.tasks import Span
+from tf_efficientbert.tasks.classification import prediction_loss
+from tf_efficientbert.tasks.span import span_loss
 
 _LABELS = np.array([0.5, -1.0, 2.0], np.float32)
 _TEACHER = small_architecture(hidden_size=20, num_heads=4, embedding="bert")

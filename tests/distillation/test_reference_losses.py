@@ -7,12 +7,9 @@ import pytest
 
 from tests.models import golden
 from tf_efficientbert.distillation.layer_map import layer_map
-from tf_efficientbert.distillation.losses import (
-    attention_loss,
-    hidden_loss,
-    prediction_loss,
-    span_loss,
-)
+from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
+from tf_efficientbert.tasks.classification import prediction_loss
+from tf_efficientbert.tasks.span import span_loss
 
 _EXPECTED = json.loads((golden.GOLDEN / "distillation_losses.json").read_text())
 _TEACHER = golden.read(_EXPECTED["teacher"])

@@ -13,6 +13,7 @@ from tests.models.small_text_models import (
     small_supernet,
     small_text_model,
     write_examples,
+    write_lines,
 )
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export import exporter
@@ -35,10 +36,10 @@ def options(tmp_path):
         network.save(tmp_path / "model")
         given = {
             "task": "custom",
+            "task_kind": TASKS[kind].kind,
             "train_file": rows,
             "dev_file": rows,
             "split": "90/10/0",
-            "labels": ",".join(TASKS[kind].labels),
             "max_tokens": MAX_POSITIONS,
             "model": str(tmp_path / "model"),
             "output_dir": str(tmp_path / "export"),
@@ -163,7 +164,6 @@ def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": ",".join(LABELS[::-1])}, r"--model=.*model was trained for custom .*the data"),
         ({"max_tokens": 12}, "give --max_tokens=16, not 12"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
@@ -175,6 +175,24 @@ def test_what_does_not_belong_to_the_model_is_refused(options, changes, message,
     with pytest.raises(UserError, match=message):
         export(given)
     assert not (tmp_path / "export" / "saved_model").exists()
+
+
+def test_a_metric_that_the_flags_name_is_what_int8_is_held_to(options, tmp_path):
+    examples = small_examples(TASKS["multilabel"], count=20)
+    test = write_examples(tmp_path / "test.tsv", TASKS["multilabel"], examples)
+    model = small_text_model("multilabel", _ONE_LAYER)
+    given = {"train_file": "", "dev_file": "", "split": "80/10/10", "test_file": test}
+    result = export(options(model, "multilabel", **given, metric="macro_f1", mediapipe="int8"))
+    assert (result["metric"], result["parity_split"]) == ("macro_f1", "test")
+    forms = result["parity"]
+    assert list(forms["keras"])[-2:] == ["macro_f1", "micro_f1"] and "mediapipe_file_int8" in forms
+    assert all("agreement" in figures for figures in forms.values())
+
+
+def test_data_of_other_labels_than_the_model_s_is_refused(options, tmp_path):
+    labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
+    with pytest.raises(UserError, match="--model=.*model was trained for custom .*the data"):
+        export(options(small_text_model(architecture=_ONE_LAYER), labels_file=labels))
 
 
 def test_a_supernet_is_nothing_to_export(options):

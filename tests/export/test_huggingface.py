@@ -17,6 +17,7 @@ from tests.models.small_text_models import (
     small_supernet,
     small_text_model,
     write_examples,
+    write_lines,
 )
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions, export
@@ -338,8 +339,8 @@ def test_data_that_is_named_must_be_the_model_s(options, tmp_path):
     rows = write_examples(tmp_path / "rows.tsv", TASKS["pair"], small_examples(TASKS["pair"]))
     data = {"task": "custom", "train_file": rows, "dev_file": rows, "max_tokens": 16}
     with pytest.raises(UserError, match="was trained for custom"):
-        export(options(**data, labels=",".join(LABELS[::-1])))
-    assert export(options(**data, labels=",".join(LABELS)))["parameters"] > 0
+        export(options(**data, labels_file=write_lines(tmp_path / "labels.txt", LABELS[::-1])))
+    assert export(options(**data))["parameters"] > 0
 
 
 def test_an_unknown_format_is_refused(tmp_path):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,19 +7,26 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.export.exported import SLICED
-from tests.models.small_text_models import LABELS, VOCABULARY, small_examples, small_text_model
+from tests.models.small_text_models import (
+    LABELS,
+    TASKS,
+    VOCABULARY,
+    small_examples,
+    small_text_model,
+)
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.litert_metadata import with_metadata
 from tf_efficientbert.export.mediapipe import MediaPipeFile, export_mediapipe
 from tf_efficientbert.export.mediapipe_process import check_mediapipe, mediapipe_probabilities
+from tf_efficientbert.tasks import task_from_dict
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small_text_model("classification", SLICED)
+@pytest.fixture(scope="module", params=["classification", "multilabel"])
+def model(request, models):
+    return models[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +35,14 @@ def path(model, tmp_path_factory):
     return export_mediapipe(model, path, model.max_tokens)
 
 
-def test_vocabulary_and_labels_are_attached_as_they_are(path):
+def test_vocabulary_labels_and_task_are_attached_as_they_are(model, path):
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        assert archive.read("vocab.txt").decode().splitlines() == list(VOCABULARY)
-        assert archive.read("labels.txt").decode().splitlines() == list(LABELS)
-    assert list(entries) == ["vocab.txt", "labels.txt"]
+        assert archive.read("vocab.txt").decode().split("\n") == [*VOCABULARY, ""]
+        assert archive.read("labels.txt").decode().split("\n") == [*LABELS, ""]
+        described = task_from_dict(json.loads(archive.read("task.json")))
+    assert described.to_dict() == model.task.to_dict()
+    assert list(entries) == ["vocab.txt", "labels.txt", "task.json"]
     assert {entry.compress_type for entry in entries.values()} == {zipfile.ZIP_STORED}
 
 
@@ -48,8 +58,7 @@ def test_the_metadata_names_tensors_and_files(path):
 def test_the_file_still_runs_in_litert_and_gives_probabilities(model, path):
     encoded = model.encode(small_examples(model.task))
     ours = MediaPipeFile(path).probabilities(encoded)
-    logits = model.logits(encoded).astype(float)
-    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    expected = model.task.probabilities(model.logits(encoded))
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
@@ -77,7 +86,7 @@ def test_a_file_that_is_no_text_classifier_gets_no_metadata(path):
     model = unpack(path.read_bytes())
     model.signatureDefs[0].inputs[0].name = b"picture"
     with pytest.raises(ValueError, match="expected the inputs .* the file has .*'picture'"):
-        with_metadata(pack(model), "x", VOCABULARY, LABELS)
+        with_metadata(pack(model), VOCABULARY, TASKS["classification"])
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +105,11 @@ def mediapipe_python(tmp_path_factory):
 
 @pytest.mark.slow
 def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, mediapipe_python):
-    texts = [*small_examples(model.task, count=30).sentences, "", "WORD1 word2, x", "word3 " * 90]
+    texts = [*small_examples(model.task, count=30).texts, "", "WORD1 word2, x", "word3 " * 90]
     texts += ["WÖRD1 ẞ ǅ ﬁ word2", "word1\u00a0wo\u00adrd2\u200b word3", "Ǻ σς ΣΣ"]
     ours = mediapipe_probabilities(mediapipe_python, path, texts, LABELS)
-    for prediction, scores in zip(model.predict(texts), ours, strict=True):
-        assert scores[LABELS.index(prediction.label)] == pytest.approx(prediction.score, abs=1e-3)
+    expected = model.task.probabilities(model.logits(model.encode(Examples(tuple(texts)))))
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-3)
 
 
 def test_a_python_that_cannot_be_asked_is_named(tmp_path):

@@ -109,6 +109,23 @@ def test_classes_come_with_probabilities_and_label(served, kind):
     assert len(answers) == 3 * len(_ANSWERS) + 2
 
 
+def test_several_labels_come_with_the_probability_of_each(models, served):
+    answers, task = served["multilabel"], models["multilabel"].task
+    logits = answers["serving_default/logits"].astype(float)
+    expected = 1 / (1 + np.exp(-logits))
+    answered = expected >= task.thresholds
+    labels = [
+        [label.encode() if has else b"" for label, has in zip(LABELS, row, strict=True)]
+        for row in answered
+    ]
+    assert 0 < answered.sum() < answered.size
+    for signature in _ANSWERS:
+        np.testing.assert_allclose(answers[f"{signature}/probabilities"], expected, rtol=1e-5)
+        assert answers[f"{signature}/labels"].tolist() == labels
+    np.testing.assert_allclose(answers["classify/scores"], expected, rtol=1e-5)
+    assert answers["classify/classes"].tolist() == [[label.encode() for label in LABELS]] * 9
+
+
 def test_of_a_regression_the_value_is_all(served):
     answers = served["regression"]
     assert answers.keys() == {*(f"{name}/logits" for name in _ANSWERS), "regress/outputs"}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.models.small_models import MAX_POSITIONS
-from tests.models.small_text_models import LABELS, TASKS, small_supernet
+from tests.models.small_text_models import LABELS, TASKS, small_supernet, write_lines
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.inference import EvaluateOptions, evaluate
 from tf_efficientbert.metrics import glue
@@ -18,10 +18,10 @@ def options(folders, files, tmp_path):
     def options(kind="classification", **changes) -> EvaluateOptions:
         given = {
             "task": "custom",
+            "task_kind": TASKS[kind].kind,
             "train_file": files[kind],
             "dev_file": files[kind],
             "split": "90/10/0",
-            "labels": ",".join(TASKS[kind].labels),
             "max_tokens": MAX_POSITIONS,
             "model": folders[kind],
             "output_dir": str(tmp_path / "scores"),
@@ -38,6 +38,14 @@ def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, 
     answers = model.predict(known.texts, known.second_texts)
     if kind == "regression":
         expected = glue.compute("regression", [answer.score for answer in answers], known.labels)
+    elif kind == "multilabel":
+        answered = np.array([model.task.target(a.label) for a in answers], bool)
+        hits, totals = answered * known.labels, answered + known.labels
+        expected = {
+            "micro_f1": 2 * hits.sum() / totals.sum(),
+            "macro_f1": np.mean(2 * hits.sum(axis=0) / totals.sum(axis=0)),
+        }
+        assert 0 < expected["micro_f1"] < 1
     else:
         right = np.mean([LABELS.index(a.label) for a in answers] == known.labels)
         error = np.sqrt(right * (1 - right) / 30)
@@ -70,10 +78,6 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"labels": "sad,glad,so so"},
-            r"--model=.* was trained for custom \(classification, single",
-        ),
         ({"max_tokens": 15}, "cuts text at 16 tokens: give --max_tokens=16, not 15"),
         ({"score_split": "test"}, "there is no test split: name one by --test_file"),
         ({"model": "absent"}, "absent holds no saved model"),
@@ -83,6 +87,12 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
 def test_what_does_not_belong_together_is_refused(options, changes, message):
     with pytest.raises(UserError, match=message):
         evaluate(options(**changes))
+
+
+def test_a_model_of_other_labels_is_not_scored(options, tmp_path):
+    labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
+    with pytest.raises(UserError, match=r"--model=.* was trained for custom \(classification, s"):
+        evaluate(options(labels_file=labels))
 
 
 def test_a_model_of_pairs_is_not_scored_on_single_sentences(options, folders):
@@ -106,7 +116,7 @@ def test_a_split_without_labels_is_refused(options, folders, tmp_path):
     (tmp_path / "RTE" / "test.tsv").write_text(f"index\tsentence1\tsentence2\n{row}\n", "utf-8")
     description = tmp_path / "model" / "text_model.json"
     _copy_as_rte(folders["pair"], description)
-    files = dict.fromkeys(("train_file", "dev_file", "labels"), "")
+    files = dict.fromkeys(("train_file", "dev_file", "task_kind"), "")
     given = {
         **files,
         "split": "80/10/10",

@@ -2,9 +2,15 @@ import json
 
 import pytest
 
-from tests.models.small_text_models import TASKS, small_supernet
+from tests.models.small_models import MAX_POSITIONS, small_task_model
+from tests.models.small_text_models import TASKS, VOCABULARY, small_supernet
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.export.huggingface import export_huggingface
 from tf_efficientbert.inference import PredictOptions, predict
+from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import Span
 
 
 def _asked(folders, kind="classification", **options):
@@ -96,6 +102,18 @@ def test_texts_that_do_not_fit_the_task_are_refused(folders, kind, options, mess
 def test_a_file_of_another_kind_than_the_task_is_refused(folders, files, kind, of, message):
     with pytest.raises(UserError, match=message):
         _asked(folders, kind, input_file=files[of])
+
+
+def test_a_model_that_finds_answers_in_a_context_has_no_label_to_give(tmp_path):
+    network = small_task_model("span")
+    model = TextModel(network, Tokenizer(VOCABULARY), Span("squad"), MAX_POSITIONS)
+    model.save(tmp_path / "model")
+    with pytest.raises(UserError, match="the task is a span"):
+        predict(PredictOptions(model=str(tmp_path / "model"), text="a", second_text="b"))
+    with pytest.raises(UserError, match="task squad is a span, which has no label a text"):
+        TaskData(TaskOptions(test_file="x.csv"), model.task)
+    with pytest.raises(UserError, match="no form here for a span"):
+        export_huggingface(model, tmp_path / "hub")
 
 
 def test_a_supernet_cannot_answer(tmp_path):

@@ -53,7 +53,6 @@ def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp
             task="custom",
             train_file=file,
             dev_file=file,
-            labels=",".join(model.labels),
             max_tokens=model.max_tokens,
             model=str(tmp_path / "model"),
             output_dir=str(disk / "export"),

@@ -395,7 +395,7 @@ def test_other_flags_are_refused(options, finished, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": ""}, "--teacher is missing"),
+        ({"teacher": ""}, "give one teacher: --teacher"),
         ({"supernet": ""}, "--supernet is missing"),
         ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
         ({"group_size": 0}, "--group_size=0: expected 1 or more"),

@@ -1,5 +1,7 @@
 """Small networks that can be asked in words, and words for them."""
 
+import json
+
 import numpy as np
 
 from tests.models.small_models import (
@@ -17,20 +19,21 @@ from tf_efficientbert.tasks import Classification, LabelledTask, MultiLabel, Reg
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = tuple(f"word{i}" for i in range(VOCABULARY_SIZE - len(_SPECIAL)))
 VOCABULARY = (*_SPECIAL, *WORDS)
-LABELS = ("sad", "so so", "glad")
+# In the order of their code points, as from a file.
+LABELS = ('sad, "very"', "so so", "\u0632\u06cc\u0628\u0627 😀")
 TASKS = {
     "classification": Classification("custom", LABELS, pair=False),
     "pair": Classification("custom", LABELS, pair=True),
     "regression": Regression("custom", (), pair=False),
+    "multilabel": MultiLabel("custom", LABELS, pair=False, thresholds=(0.5, 0.4, 0.6)),
 }
-ALL_TASKS = {**TASKS, "multilabel": MultiLabel("custom", LABELS, pair=False)}
 
 
 def small_text_model(kind="classification", architecture=None, seed=0, **arguments) -> TextModel:
     """A "classification", "pair" or "multilabel" of three classes, or a "regression"."""
     network = "regression" if kind == "regression" else "classification"
     model = small_task_model(network, architecture, seed, **arguments)
-    return TextModel(model, Tokenizer(VOCABULARY), ALL_TASKS[kind], MAX_POSITIONS)
+    return TextModel(model, Tokenizer(VOCABULARY), TASKS[kind], MAX_POSITIONS)
 
 
 def small_supernet(layers=6, **arguments) -> TextModel:
@@ -60,10 +63,25 @@ def random_labels(task: LabelledTask, draws: np.random.Generator, count: int) ->
     return draws.integers(0, len(task.labels), count).astype(np.int32)
 
 
+def write_lines(path, lines) -> str:
+    """Writes a file of lines; returns its path."""
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
 def write_examples(path, task: LabelledTask, examples: Examples) -> str:
     """Writes them as a custom task's .tsv file; returns its path."""
     columns = dict(zip(("text", "second_text"), examples.columns, strict=False))
     columns["label"] = [task.shown(target) for target in examples.labels]
     rows = [columns, *zip(*columns.values(), strict=True)]
-    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), "utf-8")
-    return str(path)
+    return write_lines(path, ("\t".join(map(str, row)) for row in rows))
+
+
+def write_predictions(path, model: TextModel, examples: Examples) -> str:
+    """Writes what a model says of the examples as a file of predictions; returns its path."""
+    said = np.asarray(model.task.probabilities(model.logits(model.encode(examples))), float)
+    rows = [
+        {"text": text, "probabilities": dict(zip(model.labels, row.tolist(), strict=True))}
+        for text, row in zip(examples.texts, said, strict=True)
+    ]
+    return write_lines(path, map(json.dumps, rows))

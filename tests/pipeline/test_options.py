@@ -167,12 +167,7 @@ def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind
     task = TASKS[kind]
     examples = small_examples(task)
     rows = write_examples(tmp_path / "rows.tsv", task, examples)
-    files = {
-        "train_file": rows,
-        "dev_file": rows,
-        "split": "90/10/0",
-        "labels": ",".join(task.labels),
-    }
+    files = {"train_file": rows, "dev_file": rows, "split": "90/10/0"}
     options = PipelineOptions(task="custom", output_dir=str(tmp_path / "new" / "out"), **files)
     options.write_own_text()
     lines = options.own_text.read_text("utf-8").splitlines()

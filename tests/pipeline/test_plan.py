@@ -35,7 +35,7 @@ def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
     assert list(_minutes(text)) == [
         *("teacher", "supernet", "search", "plain", "published", "searched", "export")
     ]
-    assert "fine-tune small-bert (0.01 M parameters) on 40 sentences of snippets" in text
+    assert "fine-tune small-bert (0.01 M parameters) on 40 texts of snippets" in text
     assert "10, 10, 40 candidates in three stages" in text
     # The 40 texts count twice, and one of them is two sentences.
     assert "warm up on 112 sentences of raw text" in text

@@ -68,6 +68,7 @@ _REPORT = {
             "second_text": "",
             "label": "positive",
             "score": 0.987,
+            "said": "positive (0.99)",
             "expected": "positive",
         },
         {
@@ -75,9 +76,17 @@ _REPORT = {
             "second_text": "",
             "label": "positive",
             "score": 0.512,
+            "said": "positive (0.51)",
             "expected": "negative",
         },
-        {"text": "It rains.", "second_text": "No.", "label": "", "score": 1.21, "expected": 0.5},
+        {
+            "text": "It rains.",
+            "second_text": "No.",
+            "label": "",
+            "score": 1.21,
+            "said": "1.21",
+            "expected": 0.5,
+        },
     ],
     "seconds": {"teacher": 61.4, "export_plain": 20.6},
 }

@@ -21,6 +21,7 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.taught_examples import TaughtExamples
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights, TrainedAlone, choices_of
@@ -104,6 +105,42 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
     assert recorded.score == asked.score
     assert recorded.loss == pytest.approx(asked.loss, rel=1e-4)
     np.testing.assert_allclose(recorded.losses, asked.losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+def test_a_candidate_learns_from_predictions_alone_where_they_are_all_that_is_given(tmp_path, kind):
+    asked = tiny_material(kind, attention_ratio=0.0)
+    batch = {name: tf.constant(part) for name, part in asked.train.padded(np.arange(16)).items()}
+    logits = asked.task_teacher(batch)["logits"].numpy()
+    given = dataclasses.replace(
+        asked,
+        task_teacher=PredictionsAlone(asked.task_teacher.specs),
+        taught=TaughtExamples(asked.train, logits),
+    )
+    asked = dataclasses.replace(
+        asked, objective=dataclasses.replace(asked.objective, hidden_ratio=0.0)
+    )
+    outcomes = {}
+    for name, material in {"asked": asked, "given": given}.items():
+        evaluator = TrainedAlone(material, tiny_stage(text_share=0.0), tmp_path / name)
+        outcomes[name] = evaluator.evaluate({5: _FOUR[5]})[5]
+    asked, given = outcomes["asked"], outcomes["given"]
+    assert given.score == asked.score and given.loss == pytest.approx(asked.loss, rel=1e-4)
+    np.testing.assert_allclose(given.losses, asked.losses, rtol=1e-4)
+
+
+def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(material, tmp_path):
+    given = dataclasses.replace(
+        material,
+        task_teacher=PredictionsAlone(material.task_teacher.specs),
+        taught=TaughtExamples(material.train, np.zeros((16, 3), np.float32)),
+    )
+    asked, given = (
+        TrainedAlone(each, tiny_stage(), tmp_path / str(i)).evaluate({5: _FOUR[5]})[5].losses
+        for i, each in enumerate((material, given))
+    )
+    assert given[:TEXT_STEPS] == asked[:TEXT_STEPS]
+    assert given[TEXT_STEPS] != asked[TEXT_STEPS]
 
 
 def test_the_score_is_the_best_of_the_epochs(material, monkeypatch, tmp_path):

@@ -35,11 +35,11 @@ class _Killed(BaseException):
 class _Diverges(Learner):
     """One of its weights is no number any more from a step on."""
 
-    def learn(self, batch, theirs, step, learning_rate, prediction_scale):
+    def learn(self, batch, theirs, step, learning_rate, scales):
         if step == _POISONED_AT:
             kernel = self.weights.variables[0]
             kernel.assign(tf.tensor_scatter_nd_update(kernel.value, [[5000]], [np.nan]))
-        return super().learn(batch, theirs, step, learning_rate, prediction_scale)
+        return super().learn(batch, theirs, step, learning_rate, scales)
 
 
 class _TooLarge(Learner):
@@ -216,7 +216,7 @@ def on_text():
     batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
     theirs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
     before = material.objective.compare(theirs, learner.model.backbone(batch), batch)
-    loss = learner.learn(batch, theirs, 0, 0.1, phase.prediction_scale)
+    loss = learner.learn(batch, theirs, 0, 0.1, phase.scales)
     return before, learner, loss
 
 

@@ -103,7 +103,7 @@ def trained(material):
     for step in range(_STEPS):
         batch = {name: tf.constant(array) for name, array in batches[step].items()}
         theirs = teacher({name: batch[name] for name in MODEL_INPUTS})
-        ours = learner.learn(batch, theirs, step, _RATE, 1.0)
+        ours = learner.learn(batch, theirs, step, _RATE)
         figures = step_fn(batches[step], step)
         losses.append((ours, figures["loss"]))
         norms.append(figures["gradient_norm"])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from tests.models.small_models import small_architecture, small_backbone, small_task_model
-from tests.models.small_text_models import ALL_TASKS, random_labels
+from tests.models.small_text_models import TASKS, random_labels
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
@@ -51,18 +51,19 @@ def tiny_material(
 ) -> Material:
     """A "classification" or "multilabel" of three classes, or a "regression"."""
     make_deterministic()
-    task = ALL_TASKS[kind]
+    task = TASKS[kind]
     sizes = small_architecture((ORDINARY,) * 2, **WIDE)
     teacher = small_task_model(kind, sizes, seed=50)
-    train = tiny_examples(16)
-    draws = np.random.default_rng(9)
+    labels = random_labels(task, np.random.default_rng(9), 16)
+    train = dataclasses.replace(tiny_examples(16), labels=labels)
     return Material(
         task=task,
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
         text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),
         task_teacher=TeacherPass(teacher, bool(attention_ratio), task),
         text=tiny_examples(24),
-        train=dataclasses.replace(train, labels=random_labels(task, draws, 16)),
+        train=train,
+        taught=train,
         objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio, task=task),
         dropout=dropout,
         dtype="float32",

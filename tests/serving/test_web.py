@@ -1,6 +1,7 @@
 """The page in the browser: what it answers, what it asks for, what it says of faults."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 import signal
@@ -27,6 +28,7 @@ from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
+from tf_efficientbert.tasks import MultiLabel
 
 TOKENS = 24
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789σя"
@@ -176,6 +178,32 @@ def test_a_sentence_is_typed_and_answered_by_keyboard(page, saved_model):
     assert page.run("document.activeElement.id") == "classify"
     page.press("Enter")
     assert shown(page, "class") == prediction.label
+
+
+@slow
+@needs_chromium
+@needs_npm
+def test_of_several_labels_those_above_their_thresholds_are_the_answer(
+    saved_model, browser, tmp_path
+):
+    single = teb.models.load(saved_model)
+    task = MultiLabel("moods", LABELS, pair=False)
+    logits = single.logits(single.encode(Examples(tuple(SENTENCES), None, None)))
+    middle = np.median(task.probabilities(logits), axis=0)
+    task = dataclasses.replace(task, thresholds=tuple(middle.tolist()))
+    model = TextModel(single.model, single.tokenizer, task, TOKENS)
+    model.save(tmp_path / "model")
+    answers = [prediction.label for prediction in model.predict(SENTENCES)]
+    assert {"", *LABELS} & {*answers} and any("|" in each for each in answers)
+    with served(build_site(tmp_path / "site", tmp_path / "model")) as address:
+        browser.open(address)
+        browser.wait_for("document.querySelector('#classify:enabled')")
+        for text, expected in zip(SENTENCES, answers, strict=True):
+            answer(browser, text)
+            names = shown(browser, "class")
+            found = {label for label in LABELS if label in names}
+            assert found == {*filter(None, expected.split("|"))}, text
+            assert shown(browser, "summary").startswith(f"{len(found)} of 3 labels, in ")
 
 
 @slow

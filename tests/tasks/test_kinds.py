@@ -2,14 +2,16 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.models.small_text_models import ALL_TASKS as TASKS
-from tests.models.small_text_models import random_labels
+from tests.models.small_text_models import TASKS, random_labels
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import (
     LABELLED_KINDS,
     Classification,
     MultiLabel,
+    Prediction,
     Regression,
     Span,
     recognized_kind,
@@ -17,6 +19,7 @@ from tf_efficientbert.tasks import (
 )
 
 _MOOD = Classification("mood", ("sad", "so so", "glad"), pair=False)
+_SCRIPTS = Classification("scripts", ("می‌خواهم", "👩‍🚀", "très\u00a0bien"), pair=False)
 _TOPICS = MultiLabel("topics", ("Sports, Outdoor", "Tech & Co", "\u6771\u4eac"), pair=False)
 
 
@@ -78,9 +81,32 @@ def test_the_kind_is_recognized_by_the_labels(values, kind):
 
 
 def test_labels_are_sorted_numbers_by_value():
-    assert Classification.labels_in(["b", " a", "b"], "|") == ("a", "b")
-    assert Classification.labels_in(["10", "9", "1.0"], "|") == ("1", "9", "10")
-    assert MultiLabel.labels_in(["b|a", "", "c", ["d"]], "|") == ("a", "b", "c", "d")
+    assert Classification.labels_of(["b", "a", "b"]) == ("a", "b")
+    assert Classification.labels_of(["10", "9", "1"]) == ("1", "9", "10")
+    # Of equal value: not in the order that a set happens to have.
+    assert Classification.labels_of(["1", "01", "+1", "00", "0"]) == ("0", "00", "+1", "01", "1")
+
+
+def test_words_among_numbers_are_no_classes():
+    assert Classification.labels_of(["0", "1"] * 10 + ["nan", "?"]) == ("0", "1")
+    assert Classification.labels_of(["0", "1", "2"] + ["many"] * 2) == ("0", "1", "2", "many")
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("b|a", ["b", "a"]),
+        ("", []),
+        ([], []),
+        (["c", 2], ["c", "2"]),
+        ('["a", "b, c"]', ["a", "b, c"]),
+        ("['a', \"it's\"]", ["a", "it's"]),  # as pandas writes a list into CSV
+        ("[a]|b", ["[a]", "b"]),
+    ],
+    ids=repr,
+)
+def test_several_labels_are_read_from_lists_and_separated_text(value, names):
+    assert MultiLabel.names_in(value, "|") == names
 
 
 @pytest.mark.parametrize(
@@ -91,11 +117,14 @@ def test_labels_are_sorted_numbers_by_value():
         (Classification("n", ("0", "1"), False), 1.0, 1),
         (Classification("n", ("0", "1"), False), "1.0", 1),
         (Classification("b", ("false", "true"), False), True, 1),
+        (_SCRIPTS, "می‌خواهم", 0),  # with the joiner that the word is written with
+        (_SCRIPTS, "👩‍🚀", 1),
+        (_SCRIPTS, "très\u00a0bien", 2),
         (TASKS["regression"], " 2.5", 2.5),
         (_TOPICS, "Tech & Co|Sports, Outdoor", (1, 1, 0)),
         (_TOPICS, '["Tech & Co"]', (0, 1, 0)),
         (_TOPICS, "", (0, 0, 0)),
-        (_TOPICS, None, (0, 0, 0)),
+        (_TOPICS, [], (0, 0, 0)),
     ],
     ids=repr,
 )
@@ -111,6 +140,10 @@ def test_a_label_of_a_file_has_a_target(task, value, target):
         (_MOOD, float("nan"), "missing"),
         (_MOOD, "angry", "'angry' is not one of 'sad'"),
         (_MOOD, "a\nb", "line break"),
+        (_MOOD, "a\u2028b", "line break"),
+        (_MOOD, "a\x85b", "line break"),
+        (_MOOD, "a\ud83d", "another control character"),
+        (_MOOD, float("inf"), "neither text nor a whole number"),
         (_MOOD, 1.5, "neither text nor a whole number"),
         (_MOOD, ["sad"], "neither text nor a whole number"),
         (TASKS["regression"], "", "missing"),
@@ -118,7 +151,11 @@ def test_a_label_of_a_file_has_a_target(task, value, target):
         (TASKS["regression"], float("inf"), "not a finite number"),
         (TASKS["regression"], "1e39", "not a finite number"),
         (TASKS["regression"], True, "not a finite number"),
+        (TASKS["regression"], "3,5", "not a finite number; write it with a decimal point"),
+        (_MOOD, 10**400, "is not one of"),
         (_TOPICS, "Tech & Co|Cars", "'Cars' is not one of"),
+        (_TOPICS, None, "missing"),
+        (_TOPICS, '["Tech & Co", null]', "missing"),
     ],
     ids=repr,
 )
@@ -173,6 +210,34 @@ def test_the_answer_of_a_multi_label_model_names_all_its_labels():
     assert [answer.label for answer in answers] == ["Sports, Outdoor|Tech & Co", ""]
     assert answers[0].score == pytest.approx(1 / (1 + np.exp(-1)))
     assert answers[1].score == pytest.approx(1 - 1 / (1 + np.exp(1)))
+
+
+def test_answers_are_worded_as_a_line_of_text_has_them():
+    assert _MOOD.worded(Prediction("so so", 0.512)) == "so so (0.51)"
+    assert _TOPICS.worded(Prediction("", 0.9)) == "no label (0.90)"
+    assert TASKS["regression"].worded(Prediction("", 1.214)) == "1.21"
+
+
+def test_dev_scores_are_those_at_the_thresholds_that_dev_gives():
+    task = MultiLabel("m", ("a", "b"), False)
+    logits = np.array([[-3.0, 1.0], [-2.0, 2.0], [-1.0, 3.0], [-0.5, -4.0]], np.float32)
+    labels = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float32)
+    assert task.dev_scores(logits, labels) == {"dev_micro_f1": 1.0, "dev_macro_f1": 1.0}
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]), st.booleans()), min_size=1))
+def test_no_other_threshold_has_a_higher_f1(rows):
+    probabilities = np.array([p for p, _ in rows], np.float32)
+    labels = np.array([has for _, has in rows], np.float32)
+
+    def f1(threshold):
+        answered = probabilities >= threshold
+        return 2 * (answered * labels).sum() / max(answered.sum() + labels.sum(), 1)
+
+    task = MultiLabel("m", ("a", "b"), False)
+    logits = np.log(probabilities / (1 - probabilities))[:, None].repeat(2, axis=1)
+    threshold, _ = task.fitted(logits, labels[:, None].repeat(2, axis=1)).thresholds
+    assert f1(threshold) == max(map(f1, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))) or not labels.any()
 
 
 def test_class_weights_count_each_class_alike():

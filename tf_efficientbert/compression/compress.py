@@ -17,9 +17,11 @@ from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, chec
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.given_predictions import with_predictions
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
 from tf_efficientbert.distillation.taught_examples import outputs_in
-from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_conversion import converted
 from tf_efficientbert.models.task_model import TaskModel
@@ -38,12 +40,11 @@ _MEASURED_EXAMPLES = 256  # by which layers are compared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompressOptions(TaskOptions, TrainingOptions, TeachingOptions):
+class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
     """What `compress` is told."""
 
     output_dir: str = option("", "where the smaller model goes; run again on it to go on")
     model: str = input_option("", "folder of the trained student: …/model")
-    teacher: str = input_option("", "folder that train_teacher made: …/model")
     compress: str = option("", "steps in their order, such as prune(0.5),quantize(int8)")
     epochs: float = option(2.0, "passes over the task's training set in each step")
     learning_rate: float = option(2e-4, "peak of the linear warm-up and decay in each step")
@@ -52,10 +53,9 @@ class CompressOptions(TaskOptions, TrainingOptions, TeachingOptions):
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
-        TeachingOptions.__post_init__(self)
-        for name in ("model", "teacher"):
-            if not getattr(self, name):
-                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        TaskTeacherOptions.__post_init__(self)
+        if not self.model:
+            raise UserError("--model is missing: name the folder of a saved model")
         if not self.steps:
             raise UserError("--compress is missing: name steps, such as prune(0.5),quantize(int8)")
         if not self.hidden_ratio >= 0:
@@ -69,11 +69,11 @@ class CompressOptions(TaskOptions, TrainingOptions, TeachingOptions):
 def compress(options: CompressOptions) -> dict:
     """Takes the steps one after the other, and saves what is left under `output_dir`/model.
 
-    Each step is a task distillation from the student as it then is. The teacher gives the
-    predictions to match. Its hidden states are of another width than the saved student's, which
-    has no fit projection any more, so the student as it was gives those, layer by layer, as the
-    full-precision model does in Zhang et al. 2020, TernaryBERT (arXiv 2009.12812). What an earlier
-    step has made holds in the later ones: zeros stay, and weights stay quantized.
+    Each step is a task distillation from the student as it then is. The teacher, or a file in its
+    place, gives the predictions to match. Its hidden states are of another width than the saved
+    student's, which has no fit projection any more, so the student as it was gives those, layer by
+    layer, as the full-precision model does in Zhang et al. 2020, TernaryBERT (arXiv 2009.12812).
+    What an earlier step has made holds in the later ones: zeros stay, and weights stay quantized.
 
     Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes",
         "int8_bytes": see `_sizes`, "steps": the same of the student as it was and after each step,
@@ -92,16 +92,11 @@ def compress(options: CompressOptions) -> dict:
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
-            teacher = load(options.teacher)
-            student = load(options.model)
-        student.require(data.task, options.max_tokens, f"--model={options.model}")
-        teacher.require_task(data.task, f"--teacher={options.teacher}")
-        if teacher.tokenizer.vocabulary != student.tokenizer.vocabulary:
-            raise UserError(
-                f"the vocabularies of --teacher={options.teacher} and --model={options.model} "
-                "differ: distil both from one BERT"
-            )
-        data.show_card(teacher.tokenizer)
+            student, origin = load(options.model), f"--model={options.model}"
+            student.require(data.task, options.max_tokens, origin)
+            student.score_by(data.task.metrics)
+            teacher = load_task_teacher(options.teacher, data.task, student, origin)
+        data.show_card(student.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)
         compression = _Compression(options, run, strategy, student, teacher, train, dev)
         histories = {}
@@ -122,7 +117,7 @@ class _Compression:
         self._options, self._run, self._strategy = options, run, strategy
         self._dev: Examples = dev
         with strategy.scope():
-            self._teacher = teacher.model.rebuilt(dtype=options.frozen_dtype)
+            self._teacher = teacher and teacher.model.rebuilt(dtype=options.frozen_dtype)
             self._original = student.model.rebuilt(dtype=options.dtype)
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         self._student = _with_network(student, model)
@@ -130,10 +125,15 @@ class _Compression:
         self._quantizer: Quantizer | None = None
         self._quantizes = False
         self._train: EncodedExamples = student.encode(train)
-        # All steps train on the same examples.
-        epochs = options.epochs * len(options.steps)
-        teacher_pass = TeacherPass(self._teach, False, student.task, bool(options.hidden_ratio))
-        self._taught = teacher_pass.recorded(self._train, epochs, True, options.teacher_memory_gb)
+        if teacher:
+            # All steps train on the same examples.
+            epochs = options.epochs * len(options.steps)
+            teacher_pass = TeacherPass(self._teach, False, student.task, bool(options.hidden_ratio))
+            memory = options.teacher_memory_gb
+            self._taught = teacher_pass.recorded(self._train, epochs, True, memory)
+        else:
+            given = options.teacher_predictions
+            self._taught = with_predictions(given, self._train, train, student.task)
         self._encoded_dev = student.encode(dev)
         self._path = run.path / "steps.json"
         written = self._path.exists()
@@ -195,11 +195,16 @@ class _Compression:
         return self._student
 
     def _teach(self, inputs, training=False):
-        theirs = self._teacher(inputs, training=training)
+        theirs = self._teacher(inputs, training=training) if self._teacher else {}
         if self._options.hidden_ratio:
             states = self._original(inputs, training=training)["hidden_states"]
             theirs = {**theirs, "hidden_states": states}
         return theirs
+
+    def _taught_in(self, batch: dict, inputs: dict) -> dict:
+        """What the batch holds of it, and the rest asked now: a file has no hidden states."""
+        recorded = outputs_in(batch)
+        return recorded if recorded and self._teacher else {**self._teach(inputs), **recorded}
 
     def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):
         objective = Objective(
@@ -213,7 +218,7 @@ class _Compression:
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            theirs = outputs_in(batch) or self._teach(inputs)
+            theirs = self._taught_in(batch, inputs)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
                 ours = model(inputs, training=True, dropout_seed=dropout_seed)
             return objective.compare(theirs, ours, batch)
@@ -237,8 +242,7 @@ class _Compression:
     def _evaluate(self) -> dict[str, float]:
         with self._as_it_answers():
             logits = self._student.logits(self._encoded_dev)
-        scores = self._student.task.score(logits, self._dev.labels)
-        return {f"dev_{name}": value for name, value in scores.items()}
+        return self._student.task.dev_scores(logits, self._dev.labels)
 
     def _as_it_answers(self):
         return self._quantizer.rounded() if self._quantizer else contextlib.nullcontext()

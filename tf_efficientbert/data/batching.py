@@ -17,7 +17,7 @@ class EncodedExamples:
     Attributes:
         token_ids, segment_ids: int32 [all tokens].
         offsets: int64 [examples + 1], where each example starts, and the end.
-        labels: int32 or float32 [examples], or None.
+        labels: the targets [examples, ...], see `LabelledTask.targets`, or None.
         max_tokens: the most tokens an example may have, where that is known: a network need not
             have positions beyond it.
     """
@@ -55,7 +55,7 @@ class EncodedExamples:
         Without `tokens` it is the next multiple of 8 that holds them, but never above `max_tokens`.
 
         Returns: int32 [len(indices), tokens] arrays "token_ids", "segment_ids", "padding_mask",
-        and "labels" [len(indices)] where there are any.
+        and "labels" [len(indices), ...] where there are any.
         """
         longest = int(self.lengths[indices].max())
         rounded = -(-longest // _LENGTH_STEP) * _LENGTH_STEP

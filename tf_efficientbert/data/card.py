@@ -41,7 +41,8 @@ def describe(
         task: what the labels are of.
         splits: name -> examples, at least one of them with labelled examples.
         columns: role -> the name of the column in the user's files.
-        left_out: {"file", "line", "reason"} of each row that was skipped.
+        left_out: {"file", "line", "reason"} of each row that was skipped, with "unit": "record"
+            where "line" counts records.
         notes: sentences about how the files were understood.
         tokenizer: counts the tokens.
         max_tokens: where training cuts a text, [CLS] and [SEP] included.
@@ -123,7 +124,8 @@ def card_text(card: dict) -> str:
         lines.append(f"Rows whose text stands in two splits: {', '.join(shared)}")
     lines.append(f"Rows left out: {len(left_out):,}")
     lines += [
-        f"  {row['file']}, line {row['line']}: {row['reason']}" for row in left_out[:_LISTED_ROWS]
+        f"  {row['file']}, {row.get('unit', 'line')} {row['line']}: {row['reason']}"
+        for row in left_out[:_LISTED_ROWS]
     ]
     if len(left_out) > _LISTED_ROWS:
         lines.append(f"  and {len(left_out) - _LISTED_ROWS:,} more")

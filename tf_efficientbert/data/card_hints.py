@@ -1,7 +1,9 @@
 """What a data card shows that is worth mending, a sentence each."""
 
+import collections
 import itertools
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -32,6 +34,7 @@ def hints(card: dict, lengths: np.ndarray) -> list[str]:
             if card["splits"][split]
         ),
         *_of_training_classes(card["labels_by_split"].get("train", {})),
+        *_alike(card["labels"]),
         _cut(card["tokens"], lengths),
         _contradicting(card["duplicates"]["contradicting"]),
         *itertools.starmap(_overlap, card["overlap"].items()),
@@ -79,6 +82,19 @@ def _of_training_classes(counts: dict[str, int]) -> list[str]:
     return found
 
 
+def _alike(names: Collection[str]) -> list[str]:
+    """Class names that people would take for one."""
+    groups = collections.defaultdict(list)
+    for name in names:
+        groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
+    return [
+        f"{' and '.join(map(shown, group))} are classes of their own, and differ in no more than "
+        "capitals, spaces or the form of their characters: write them alike"
+        for group in groups.values()
+        if len(group) > 1
+    ]
+
+
 def _cut(tokens: dict, lengths: np.ndarray) -> str | None:
     if tokens["cut"] <= _SHARE:
         return None
@@ -97,7 +113,10 @@ def _cut(tokens: dict, lengths: np.ndarray) -> str | None:
 def _contradicting(count: int) -> str | None:
     if not count:
         return None
-    return f"{_counted(count, 'text')} with different labels: at most one can be right; mend them"
+    return (
+        f"{_counted(count, 'text')} with different labels, equal but for case, spaces and "
+        "punctuation: unless these decide, at most one label can be right; mend them"
+    )
 
 
 def _overlap(pair: str, count: int) -> str | None:

@@ -78,27 +78,33 @@ def find_columns(
     Args:
         text, second_text, label, id_: names in any case, or "". `label` may be several, separated
             by commas.
+        label_required: whether the label is looked for where it is not named.
 
     Raises:
-        UserError: a name is not there, or there is none or more than one that it could be. The
+        UserError: a name is not there or stands for two things, or there is none or more than one
+            that it could be. The
             message lists the columns with samples, and the flag to type.
     """
-    given_texts = tuple(_named(table, n, f) for n, f in ((text, "text"), (second_text, "second")))
-    texts = _texts(table, *given_texts)
-    labels = _labels(table, label, texts, label_required)
-    if id_:
-        identity = _named(table, id_, "id")
-    else:
-        found = [c for c in _matching(table, _IDS) if c not in (*texts, *labels)]
-        identity = found[0] if len(found) == 1 else None
+    named = {
+        "text_column": _named(table, text, "text_column"),
+        "second_text_column": _named(table, second_text, "second_text_column"),
+        "id_column": _named(table, id_, "id_column"),
+    }
+    labels = _named_labels(table, label) if label else ()
+    given = [*filter(None, named.values()), *labels]
+    for column in given:
+        if given.count(column) > 1:
+            raise UserError(f"{table.path}: column {column!r} is named for two things at once")
+    texts = _texts(table, named["text_column"], named["second_text_column"], given)
+    if label_required and not labels:
+        labels = _label(table, texts, given)
+    found = [c for c in _matching(table, _IDS) if c not in (*texts, *labels)]
+    identity = named["id_column"] or (found[0] if len(found) == 1 else None)
     return Columns(texts, labels, identity)
 
 
-_FLAGS = {"text": "text_column", "second": "second_text_column", "id": "id_column"}
-
-
-def _named(table: Table, name: str, role: str) -> str:
-    return _column(table, name, f"--{_FLAGS[role]}") if name else ""
+def _named(table: Table, name: str, flag: str) -> str:
+    return _column(table, name, f"--{flag}") if name else ""
 
 
 def _column(table: Table, name: str, flag: str) -> str:
@@ -112,10 +118,11 @@ def _column(table: Table, name: str, flag: str) -> str:
     raise UserError(f"{flag}={name}: {table.path} has no such column. {_listed(table)}")
 
 
-def _texts(table: Table, text: str, second: str) -> tuple[str, ...]:
+def _texts(table: Table, text: str, second: str, given: Sequence[str]) -> tuple[str, ...]:
+    """`given` are the columns that flags name, for whatever they name them."""
     if text:
         return (text, second) if second else (text,)
-    singles = [column for column in _matching(table, _SINGLES) if column != second]
+    singles = [column for column in _matching(table, _SINGLES) if column not in given]
     if second:
         if len(singles) == 1:
             return singles[0], second
@@ -123,7 +130,9 @@ def _texts(table: Table, text: str, second: str) -> tuple[str, ...]:
         pairs = [
             (first[0], other[0])
             for a, b in _PAIRS
-            if (first := _matching(table, (a,))) and (other := _matching(table, (b,)))
+            if (first := _matching(table, (a,)))
+            and (other := _matching(table, (b,)))
+            and not {first[0], other[0]} & {*given}
         ]
         if len(pairs) == 1 and not set(singles) - set(pairs[0]):
             return pairs[0]
@@ -136,17 +145,17 @@ def _texts(table: Table, text: str, second: str) -> tuple[str, ...]:
     )
 
 
-def _labels(table: Table, label: str, texts: Sequence[str], required: bool) -> tuple[str, ...]:
-    if label:
-        if label.lower() in (column.lower() for column in table.columns):  # it may hold a comma
-            return (_column(table, label, "--label_column"),)
-        names = [name.strip() for name in label.split(",") if name.strip()]
-        return tuple(_column(table, name, "--label_column") for name in names)
-    found = [column for column in _matching(table, _LABELS) if column not in texts]
+def _named_labels(table: Table, label: str) -> tuple[str, ...]:
+    if label.lower() in (column.lower() for column in table.columns):  # it may hold a comma
+        return (_column(table, label, "--label_column"),)
+    names = [name.strip() for name in label.split(",") if name.strip()]
+    return tuple(_column(table, name, "--label_column") for name in names)
+
+
+def _label(table: Table, texts: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    found = [column for column in _matching(table, _LABELS) if column not in (*texts, *given)]
     if len(found) == 1:
         return (found[0],)
-    if not required and not found:
-        return ()
     problem = "more than one column may be the label" if found else "no column is named as a label"
     raise UserError(f"{table.path}: {problem}. {_listed(table)} Name it by --label_column=NAME")
 

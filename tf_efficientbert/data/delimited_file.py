@@ -49,6 +49,9 @@ def read_delimited(path: str, text: str, usual: str, delimiter: str = "") -> Tab
     return Table(path, tuple(columns), tuple(good), tuple(bad), (*notes, *quotes))
 
 
+_ALL_ENCLOSED = 0.9  # share of fields in quotes: whoever wrote them quotes each field
+
+
 @dataclass(frozen=True)
 class _Reading:
     """The records of a file by one way to read its quotes, without blank ones at the end."""
@@ -68,6 +71,12 @@ class _Reading:
         if self.records[0].problem:
             return list(self.records)
         return [row for row in self.records[1:] if not self.fits(row) and not row.is_blank]
+
+    def share_enclosed(self) -> float:
+        """The share of the fields that a quote begins and ends."""
+        fields = [field.strip(" ") for record in self.records for field in record.fields]
+        enclosed = sum(len(f) > 1 and f[0] == f[-1] == '"' for f in fields)
+        return enclosed / max(len(fields), 1)
 
     def faulty_lines(self) -> int:
         """Lines, not records: a quote that is never closed makes one record of many lines."""
@@ -90,16 +99,16 @@ def _better_reading(text: str, delimiter: str) -> tuple[_Reading, list[str]]:
     if '"' not in text:
         return _read(text, delimiter, quoted=False), []
     quoted = _read(text, delimiter, quoted=True)
+    literal = _read(text, delimiter, quoted=False)
+    if literal.share_enclosed() >= _ALL_ENCLOSED:
+        return quoted, ["quotes enclose fields and are not part of the text"]
     doubts = _stray_quotes(text, delimiter)
     if quoted.width > 1:
         doubts += [record.first for record in quoted.records if record.last > record.first]
     faults = [record.first for record in quoted.faults()]
-    if doubts or faults:
-        literal = _read(text, delimiter, quoted=False)
-        if (literal.faulty_lines(), False) < (quoted.faulty_lines(), bool(doubts)):
-            line = min(doubts + faults)
-            why = f"since in line {line} they do not enclose a field"
-            return literal, [f"quotes are read as literal characters, {why}"]
+    if (literal.faulty_lines(), False) < (quoted.faulty_lines(), bool(doubts)):
+        why = f"since in line {min(doubts + faults)} they do not enclose a field"
+        return literal, [f"quotes are read as literal characters, {why}"]
     return quoted, ["quotes enclose fields and are not part of the text"]
 
 
@@ -109,7 +118,8 @@ def _stray_quotes(text: str, delimiter: str) -> list[int]:
     No writer for which quotes are syntax leaves one like that; the csv module takes it as it is.
     """
     inside = f'[^"\n{re.escape(delimiter)}]'
-    match = re.search(f'(?<={inside})"(?={inside})', text)
+    # A blank after the delimiter is no text.
+    match = re.search(f'(?<={inside})(?<!{re.escape(delimiter)} )"(?={inside})', text)
     return [text.count("\n", 0, match.start()) + 1] if match else []
 
 

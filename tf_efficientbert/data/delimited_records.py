@@ -54,6 +54,7 @@ def records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
         io.StringIO(text, newline="\n"),
         delimiter=delimiter,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        skipinitialspace=quoted,  # people write a blank after the comma, and then the quote
         strict=True,
     )
     while True:

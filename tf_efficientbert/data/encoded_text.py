@@ -5,7 +5,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from tf_efficientbert.data.text_file import line_error
+from tf_efficientbert.data.text_file import line_error, open_file
 from tf_efficientbert.errors import UserError
 
 __all__ = ["decoded", "read_bytes"]
@@ -19,14 +19,8 @@ def read_bytes(path: str | Path) -> bytes:
     Raises:
         UserError: the file cannot be opened, or is not a whole gzip file.
     """
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory; give the file in it") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    with open_file(path) as file:
+        content = file.read()
     if Path(path).suffix.lower() != ".gz":
         return content
     try:

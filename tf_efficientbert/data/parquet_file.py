@@ -1,5 +1,7 @@
 """Reading Parquet files, with pyarrow as an extra."""
 
+import decimal
+
 from tf_efficientbert.data.tabular import Table, table_of_objects
 from tf_efficientbert.errors import UserError, first_line
 
@@ -39,4 +41,18 @@ def read_parquet(path: str, content: bytes) -> Table:
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         problem = f"the column name {repeated[0]!r} stands twice"
         raise UserError(f"{path}: {problem}; give each column its own")
-    return table_of_objects(path, enumerate(table.to_pylist(), start=1), (), ("Parquet",))
+    columns, notes = {}, ["Parquet"]
+    for name in names:
+        try:
+            columns[name] = [_plain(value) for value in table.column(name).to_pylist()]
+        except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+            notes.append(f"column {name!r} is left out: {first_line(error)}")
+    records = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
+    return table_of_objects(path, enumerate(records, start=1), (), tuple(notes))
+
+
+def _plain(value: object) -> object:
+    """Decimal numbers as int or float."""
+    if not isinstance(value, decimal.Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tf_efficientbert.data.examples import Examples
-from tf_efficientbert.data.table_file import BadRow
+from tf_efficientbert.data.tabular import BadRow, character_problem
 from tf_efficientbert.data.text_file import shown
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["Row", "bad_rows_error", "checked_texts", "examples_of"]
+__all__ = ["ExampleRow", "bad_rows_error", "checked_texts", "examples_of"]
 
 _NAMED_ROWS = 5
 
 
-class Row(NamedTuple):
+class ExampleRow(NamedTuple):
     """One example as it stands in the file; the label is None where there is none."""
 
     line: int
@@ -24,7 +24,9 @@ class Row(NamedTuple):
     id: object = None
 
 
-def checked_texts(rows: Iterable[Row], allow_empty: bool = False) -> tuple[list[Row], list[BadRow]]:
+def checked_texts(
+    rows: Iterable[ExampleRow], allow_empty: bool = False
+) -> tuple[list[ExampleRow], list[BadRow]]:
     """The rows whose texts can be used, and the others with the reason."""
     good, bad = [], []
     for row in rows:
@@ -37,7 +39,7 @@ def checked_texts(rows: Iterable[Row], allow_empty: bool = False) -> tuple[list[
 
 
 def examples_of(
-    rows: Sequence[Row], task: LabelledTask | None
+    rows: Sequence[ExampleRow], task: LabelledTask | None
 ) -> tuple[Examples | None, list[BadRow]]:
     """The examples whose label is one of the task's, and the other rows with the reason.
 
@@ -59,7 +61,7 @@ def examples_of(
     if not good:
         return None, bad
     columns = tuple(zip(*(row.texts for row in good), strict=True))
-    ids = None if good[0].id is None else tuple(str(row.id) for row in good)
+    ids = tuple(str(row.id) for row in good) if all(row.id is not None for row in good) else None
     examples = Examples(
         texts=columns[0],
         second_texts=columns[1] if len(columns) == 2 else None,
@@ -69,15 +71,24 @@ def examples_of(
     return examples, bad
 
 
-def bad_rows_error(path: str | Path, bad: Sequence[BadRow], hint: str = "") -> UserError:
-    """The error that names the first of the bad rows and counts them."""
+def bad_rows_error(
+    path: str | Path, bad: Sequence[BadRow], advice: str = "", unit: str = "line"
+) -> UserError:
+    """The error that names the first of the bad rows and counts them.
+
+    Args:
+        advice: a sentence on what to do.
+        unit: what their numbers count, see `Table`.
+    """
     ordered = sorted(bad, key=lambda each: each.line)
     if len(ordered) == 1:
-        return UserError(f"{path}, line {ordered[0].line}: {ordered[0].reason}{hint}")
-    lines = [f"\n  line {each.line}: {each.reason}" for each in ordered[:_NAMED_ROWS]]
+        advice = f". {advice}" if advice else ""
+        return UserError(f"{path}, {unit} {ordered[0].line}: {ordered[0].reason}{advice}")
+    lines = [f"\n  {unit} {each.line}: {each.reason}" for each in ordered[:_NAMED_ROWS]]
     more = len(ordered) - len(lines)
     rest = f"\n  and {more} more" if more else ""
-    return UserError(f"{path}: {len(ordered)} bad rows{hint}:{''.join(lines)}{rest}")
+    advice = f"\n{advice}" if advice else ""
+    return UserError(f"{path}: {len(ordered)} bad rows:{''.join(lines)}{rest}{advice}")
 
 
 def _problem(text: object, allow_empty: bool) -> str | None:
@@ -85,17 +96,8 @@ def _problem(text: object, allow_empty: bool) -> str | None:
         return "the text is missing"
     if not isinstance(text, str):
         return f"text {shown(text)} is not a string"
-    if "\0" in text or not _is_encodable(text):
-        return f"text {shown(text)} holds a NUL or an unpaired surrogate character"
+    if problem := character_problem(text):  # an escape in JSON writes what UTF-8 does not hold
+        return f"text {shown(text)} holds {problem}"
     if not allow_empty and not text.strip():
         return "the text is empty"
     return None
-
-
-def _is_encodable(text: str) -> bool:
-    # Escapes in JSON can write what no UTF-8 text holds.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

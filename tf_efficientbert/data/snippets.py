@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tf_efficientbert.data.delimited_records import records
 from tf_efficientbert.data.package_data import SNIPPETS, read_archive
 from tf_efficientbert.data.text_keys import key_hash, text_key
 
@@ -74,8 +75,8 @@ def parse(content: bytes) -> list[Snippet]:
     HTML entities become characters, and runs of white space one space.
     """
     snippets = []
-    for line in io.StringIO(content.decode("utf-8")):
-        _, rating, text = line.split("\t")
+    for record in records(content.decode("utf-8"), "\t", quoted=False):
+        _, rating, text = record.fields
         label = int(float(rating) > 1) if abs(float(rating)) > 1 else None
         snippets.append(Snippet(" ".join(html.unescape(text).split()), label))
     return snippets

@@ -4,9 +4,30 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from tf_efficientbert.data.text_keys import key_hash
+from tf_efficientbert.data.examples import Examples
+from tf_efficientbert.data.text_keys import key_hash, text_key
+from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["split_by_text", "stratified_draw"]
+__all__ = ["cut_off", "split_by_text", "stratified_draw"]
+
+
+def cut_off(
+    task: LabelledTask, train: Examples, shares: Mapping[str, float]
+) -> dict[str, Examples]:
+    """Cuts splits off a training set, see `split_by_text`.
+
+    Args:
+        shares: split -> its share in per cent; "train" keeps the rest.
+
+    Returns:
+        "train" and the others, without those for which there are too few different texts.
+    """
+    if not shares:
+        return {"train": train}
+    keys = [text_key(*row) for row in zip(*train.columns, strict=True)]
+    shares = {"train": 100 - sum(shares.values()), **shares}
+    parts = split_by_text(keys, task.strata(train.labels), shares)
+    return {name: train.take(rows) for name, rows in parts.items() if len(rows)}
 
 
 def split_by_text(
@@ -15,33 +36,43 @@ def split_by_text(
     """Splits rows into parts of given shares, the same whatever the order of the rows.
 
     Rows with the same key form a group, which is never cut. A group whose rows differ in stratum
-    belongs to the one whose `repr` sorts first. In each stratum the groups are sorted by the hash
-    of their key and cut in the order of the parts, so that each part has its share of the
-    stratum's rows as near as whole groups allow. A stratum with as many groups as there are parts
-    has at least one in each.
+    belongs to the one whose `repr` sorts first. The groups of a stratum are sorted by the hash of
+    their key and cut in the order of the parts. How many groups a part gets of a stratum follows
+    from its share of all groups up to this stratum: each part has its share of the whole, of the
+    small strata together, and of each large one. A group with more rows than the smallest share of
+    all goes to the first part: one text, often repeated, is not to be most of a split.
 
     Args:
         keys: for each row the key of its text, see `text_key`.
         strata: for each row what shall be spread evenly, such as its label.
-        shares: part -> its share, at least one of them above 0; they need not sum to 1 or 100.
+        shares: part -> its share, that of the first above 0; they need not sum to 1 or 100.
 
     Returns:
-        part -> row indices, int64, ascending; none for a share of 0.
+        part -> row indices, int64, ascending; none for a share of 0. The first part is empty only
+        where there are no rows.
     """
     groups: dict[str, list[int]] = {}
     group_strata: dict[str, str] = {}
     for row, (key, stratum) in enumerate(zip(keys, map(repr, strata), strict=True)):
         groups.setdefault(key, []).append(row)
         group_strata[key] = min(stratum, group_strata.get(key, stratum))
-    ordered: dict[str, list[list[int]]] = {}
-    for key in sorted(groups, key=lambda key: (key_hash(key), key)):
-        ordered.setdefault(group_strata[key], []).append(groups[key])
-    cut_shares = {part: share for part, share in shares.items() if share > 0}
+    whole = sum(shares.values())
+    shares = {part: share / whole for part, share in shares.items()}
+    first = next(iter(shares))
     rows: dict[str, list[int]] = {part: [] for part in shares}
+    most = max(1, min(filter(None, shares.values())) * len(keys))
+    ordered: dict[str, list[list[int]]] = {}
+    for key in sorted(groups, key=lambda key: (group_strata[key], key_hash(key), key)):
+        if len(groups[key]) > most:
+            rows[first].extend(groups[key])
+        else:
+            ordered.setdefault(group_strata[key], []).append(groups[key])
+    dealt = dict.fromkeys(shares, 0)
     for stratum in ordered.values():
-        cuts = _cuts([len(group) for group in stratum], list(cut_shares.values()))
-        for part, start, end in zip(cut_shares, cuts, cuts[1:], strict=False):
-            rows[part].extend(row for group in stratum[start:end] for row in group)
+        start = 0
+        for part, count in _quotas(len(stratum), shares, dealt).items():
+            rows[part].extend(row for group in stratum[start : start + count] for row in group)
+            start, dealt[part] = start + count, dealt[part] + count
     return {part: np.sort(np.array(chosen, np.int64)) for part, chosen in rows.items()}
 
 
@@ -71,17 +102,18 @@ def stratified_draw(strata: Sequence[Hashable], count: int, seed: int) -> np.nda
     return np.sort(np.concatenate(drawn)).astype(np.int64)
 
 
-def _cuts(sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
-    """Where to cut an order of groups: part i has the groups cuts[i] to cuts[i + 1] - 1."""
-    rows_before = np.concatenate([[0], np.cumsum(sizes)])
-    targets = np.cumsum(_apportioned(int(rows_before[-1]), shares, at_least=0))
-    at_least = int(len(sizes) >= len(shares))
-    cuts = [0]
-    for part, target in enumerate(targets[:-1], start=1):
-        nearest = int(np.argmin(np.abs(rows_before - target)))
-        last = len(sizes) - at_least * (len(shares) - part)
-        cuts.append(min(max(nearest, cuts[-1] + at_least), last))
-    return [*cuts, len(sizes)]
+def _quotas(count: int, shares: Mapping[str, float], dealt: Mapping[str, int]) -> dict[str, int]:
+    """How many of the next `count` groups each part gets, one after the other to whom most is due.
+
+    Args:
+        shares: part -> its share, 1 in sum.
+        dealt: part -> how many it has already.
+    """
+    quotas, total = dict.fromkeys(shares, 0), sum(dealt.values())
+    for number in range(total + 1, total + count + 1):
+        part = max(shares, key=lambda part: shares[part] * number - dealt[part] - quotas[part])
+        quotas[part] += 1
+    return quotas
 
 
 def _apportioned(count: int, weights: Sequence[float], at_least: int) -> np.ndarray:

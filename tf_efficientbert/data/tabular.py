@@ -39,6 +39,7 @@ class Table:
         rows: the records that could be read.
         bad_rows: those that could not.
         notes: for the user, how the file was understood.
+        unit: what `Row.line` counts, "line" or "record".
     """
 
     path: str
@@ -46,6 +47,7 @@ class Table:
     rows: tuple[Row, ...]
     bad_rows: tuple[BadRow, ...]
     notes: tuple[str, ...]
+    unit: str = "line"
 
 
 def character_problem(value: object) -> str:
@@ -74,6 +76,7 @@ def table_of_objects(
     objects: Iterable[tuple[int, dict[str, object]]],
     bad_rows: Iterable[BadRow],
     notes: tuple[str, ...],
+    unit: str = "record",
 ) -> Table:
     """Makes a table of records that name their own columns.
 
@@ -82,6 +85,7 @@ def table_of_objects(
         objects: (line, column name -> value); columns may be absent.
         bad_rows: records that were refused before.
         notes: for the user, how the file was understood.
+        unit: see `Table`.
 
     Returns:
         The table. Its columns are the union of the names, by first appearance; records with
@@ -96,7 +100,7 @@ def table_of_objects(
             columns.update(dict.fromkeys(values))
     rows = tuple(Row(line, {name: values.get(name) for name in columns}) for line, values in good)
     bad.sort(key=lambda row: row.line)
-    return Table(path, tuple(columns), rows, tuple(bad), notes)
+    return Table(path, tuple(columns), rows, tuple(bad), notes, unit)
 
 
 def _has_utf8_form(text: str) -> bool:

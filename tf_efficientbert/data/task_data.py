@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import logging
 import os
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from tf_efficientbert.data.task_options import SPLITS, TaskOptions
 from tf_efficientbert.data.task_sets import TaskSets
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.tasks import Classification, LabelledTask
+from tf_efficientbert.tasks import Classification, LabelledTask, Task
 
 __all__ = ["TaskData", "TaskOptions"]
 
@@ -39,10 +40,16 @@ class TaskData:
         UserError: something is wrong with the files.
     """
 
-    def __init__(self, options: TaskOptions, known: LabelledTask | None = None):
+    def __init__(self, options: TaskOptions, known: Task | None = None):
+        if known is not None and not isinstance(known, LabelledTask):
+            raise UserError(
+                f"the model's task {known.name} is a {known.kind}, which has no label a text"
+            )
         fields = dataclasses.fields(TaskOptions)
         self._options = TaskOptions(**{f.name: getattr(options, f.name) for f in fields})
-        self._read = _read_once(self._options, known, _stamps(self._options))
+        # Tasks that differ in metrics or thresholds alone are equal.
+        described = json.dumps(known.to_dict()) if known else ""
+        self._read = _read_once(self._options, known, described, _stamps(self._options))
         self.task = self._read.task
 
     @property
@@ -58,9 +65,11 @@ class TaskData:
         """
         if split not in self._read.sets.readers:
             if self._options.is_own and split in SPLITS:
+                share = self._options.shares[split]
+                cut = "has too few different texts" if share else f"--split={self._options.split}"
                 raise UserError(
-                    f"there is no {split} split: name one by --{split}_file, or give "
-                    "--train_file more different texts to cut it off"
+                    f"there is no {split} split: name one by --{split}_file, or cut it off "
+                    f"--train_file ({cut})"
                 )
             raise UserError(f"{self.task.name} has no split {split!r}: {', '.join(self.splits)}")
         return self._read.load(split)
@@ -72,11 +81,12 @@ class TaskData:
 
     def card(self, tokenizer: Tokenizer) -> dict:
         """See `card.describe`."""
-        sets, names = self._read.sets, [name for name in SPLITS if name in self.splits]
-        loaded = {name: self.load(name) for name in names}
+        sets = self._read.sets
+        # A test set without labels tells nothing, and may not be there.
+        names = SPLITS if sets.has_own_test else SPLITS[:2]
         return describe(
             self.task,
-            {name: each for name, each in loaded.items() if each.labels is not None},
+            {name: self.load(name) for name in names if name in self.splits},
             columns=sets.columns,
             left_out=sets.left_out,
             notes=sets.notes,
@@ -112,15 +122,14 @@ def _load(sets: TaskSets, limit: int, split: str) -> Examples:
     examples = sets.readers[split]()
     if not limit or limit >= len(examples):
         return examples
-    strata = [None] * len(examples)
-    if examples.labels is not None:
-        strata = [sets.task.stratum(target) for target in examples.labels]
+    unlabelled = examples.labels is None
+    strata = [None] * len(examples) if unlabelled else sets.task.strata(examples.labels)
     return examples.take(stratified_draw(strata, limit, _DRAW_SEED))
 
 
 @functools.lru_cache(maxsize=2)
-def _read_once(options: TaskOptions, known: LabelledTask | None, stamps: tuple) -> _Read:
-    """`stamps` changes with the files, so that changed ones are read again."""
+def _read_once(options: TaskOptions, known: LabelledTask | None, *_) -> _Read:
+    """What follows changes with the files, so that changed ones are read again."""
     return _Read(options, _sets(options, known))
 
 

@@ -67,6 +67,8 @@ class TaskOptions(FileOptions):
         if self.metric and self.metric not in METRICS:
             raise UserError(f"--metric={self.metric}: expected one of {', '.join(METRICS)}")
         self.shares  # noqa: B018  checks --split
+        if not self.label_separator.strip():
+            raise UserError("--label_separator is empty: name the character between labels")
         if self.labels and self.labels_file:
             raise UserError("--labels and --labels_file exclude each other")
         if self.is_own:
@@ -97,7 +99,7 @@ class TaskOptions(FileOptions):
             numbers = []
         if (
             len(numbers) != 3
-            or min(numbers) < 0
+            or not all(0 <= number <= 100 for number in numbers)  # NaN is not
             or abs(sum(numbers) - 100) > 1e-6
             or not numbers[0]
         ):

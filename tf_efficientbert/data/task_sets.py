@@ -16,7 +16,7 @@ class TaskSets:
     Attributes:
         readers: split -> function that reads it.
         columns: role -> column, of what comes from the user's files.
-        left_out: {"file", "line", "reason"} of each row that was skipped.
+        left_out: of each row that was skipped, see `card.describe`.
         notes: sentences for the user about what was understood.
         has_own_test: whether "test" has labels.
     """

@@ -9,6 +9,7 @@ from tf_efficientbert.errors import UserError
 
 __all__ = [
     "line_error",
+    "open_file",
     "parse_json",
     "read_json",
     "read_lines",
@@ -35,11 +36,23 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         UserError: the file cannot be opened, is not UTF-8 or holds a NUL character.
     """
     offset = 0
-    with _open(path) as file:
+    with open_file(path) as file:
         # A binary file is split at \n alone.
         for number, raw in enumerate(file, start=1):
             yield number, _decode_line(path, number, offset, raw)
             offset += len(raw)
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Opens a file to read its bytes; raises UserError where that is not possible."""
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a directory; give the file in it") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def without_trailing_blanks(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -88,17 +101,6 @@ def shown(value: object) -> str:
     """The value as it stands in a message: quoted, on one line, cut when long."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
-
-
-def _open(path: str | Path) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a directory; give the file in it") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _decode_line(path: str | Path, number: int, offset: int, raw: bytes) -> str:

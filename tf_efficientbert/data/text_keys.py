@@ -14,8 +14,9 @@ def text_key(*texts: str) -> str:
     """The normalized form of a text, or of a pair.
 
     Compatibility forms and case are folded (NFKC, then casefold), and letters and digits alone
-    are kept, with the combining marks that follow them: vowels, in Thai or Hindi. A text that has
-    none, such as ":-)", keeps its folded form without blanks around it.
+    are kept, with the combining marks that follow them: vowels, in Thai or Hindi; and pictures,
+    such as emoji. A text that has none, such as ":-)", keeps its folded form without blanks around
+    it.
 
     Args:
         *texts: one text, or the texts of a pair in their order.
@@ -39,11 +40,13 @@ def key_hash(key: str) -> int:
 def _normalized(text: str) -> str:
     # Case folding can undo the normal form, so that comes again.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _BETWEEN_LETTERS.sub(_leading_marks, folded) or folded.strip()
+    return _BETWEEN_LETTERS.sub(_marks_and_symbols, folded) or folded.strip()
 
 
-def _leading_marks(match: re.Match) -> str:
+def _marks_and_symbols(match: re.Match) -> str:
     between = match[0]
-    if match.start() == 0 or between.isascii():
+    if between.isascii():
         return ""
-    return "".join(takewhile(lambda sign: unicodedata.category(sign)[0] == "M", between))
+    marks = takewhile(lambda sign: unicodedata.category(sign)[0] == "M", between)
+    leading = "" if match.start() == 0 else "".join(marks)
+    return leading + "".join(sign for sign in between if unicodedata.category(sign) == "So")

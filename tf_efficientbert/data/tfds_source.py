@@ -8,7 +8,7 @@ import numpy as np
 from tf_efficientbert.data.tabular import BadRow, Table, table_of_objects
 from tf_efficientbert.errors import UserError, first_line
 
-__all__ = ["prepared_folder", "read_tfds"]
+__all__ = ["read_tfds"]
 
 # The names that data sets give to each split, those that come first are preferred.
 _SPLIT_NAMES = {
@@ -21,20 +21,18 @@ _BATCH = 1000
 _Decode = Callable[[object], object]
 
 
-def read_tfds(
-    name: str, data_dir: str | Path, splits: Sequence[str] = tuple(_SPLIT_NAMES)
-) -> dict[str, Table]:
+def read_tfds(name: str, data_dir: str | Path) -> dict[str, Table]:
     """Reads a data set that is prepared under a folder, or downloads and prepares it there.
 
     Args:
         name: as tensorflow_datasets has it, such as "ag_news_subset" or "glue/qnli".
         data_dir: the folder under which sets are prepared.
-        splits: which to read, of "train", "dev" (the set's validation split) and "test".
 
     Returns:
-        The tables of those that the set has. Examples stand in the set's order, numbered from 1.
-        Texts are str, classes their names, an absent class (-1) None, a list of classes a list of
-        names, numbers as they are. Features of other kinds are left out, which the notes say.
+        The tables of "train", "dev" (the set's validation split) and "test" that the set has.
+        Examples stand in the set's order, numbered from 1. Texts are str, classes their names, an
+        absent class (-1) None, a list of classes a list of names, numbers as they are. Features of
+        other kinds are left out, which the notes say.
 
     Raises:
         UserError: the set is unknown, cannot be prepared, or has none of the splits.
@@ -44,9 +42,8 @@ def read_tfds(
         _prepare(builder, name, data_dir)
     present = list(builder.info.splits)
     parts = _parts(present)
-    chosen = {part: parts[part] for part in splits if part in parts}
-    if not chosen:
-        problem = f"has the splits {', '.join(present)}, none for {', '.join(splits)}"
+    if not parts:
+        problem = f"has the splits {', '.join(present)}, none for {', '.join(_SPLIT_NAMES)}"
         raise UserError(f"--tfds={name}: {problem}; take another set")
     decoders = _decoders(builder.info.features)
     if not decoders:
@@ -58,35 +55,25 @@ def read_tfds(
         notes.append(f"left out, neither text, class nor number: {', '.join(others)}")
     return {
         part: _read_split(builder, f"tfds:{name}/{split}", split, decoders, tuple(notes))
-        for part, split in chosen.items()
+        for part, split in parts.items()
     }
-
-
-def prepared_folder(name: str, data_dir: str | Path) -> Path | None:
-    """The folder that holds the prepared data set, None where it is not prepared.
-
-    Args:
-        name: as tensorflow_datasets has it.
-        data_dir: the folder under which sets are prepared.
-
-    Raises:
-        UserError: the set is unknown.
-    """
-    builder = _builder(name, data_dir)
-    return Path(builder.data_dir) if _is_prepared(builder) else None
 
 
 def _builder(name: str, data_dir: str | Path):
     import tensorflow_datasets as tfds
 
     try:
-        return tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir or None)  # None is the library's own place
     except Exception as error:  # the package raises many kinds, AssertionError among them
         raise UserError(
             f"--tfds={name}: tensorflow_datasets has no such set, and none is prepared under "
-            f"--tfds_dir={data_dir} ({first_line(error)}); write the name as in its catalog, "
+            f"{_place(data_dir)} ({first_line(error)}); write the name as in its catalog, "
             "such as ag_news_subset or glue/qnli"
         ) from error
+
+
+def _place(data_dir: str | Path) -> str:
+    return f"--tfds_dir={data_dir}" if data_dir else "the library's own folder"
 
 
 def _is_prepared(builder) -> bool:
@@ -99,7 +86,7 @@ def _prepare(builder, name: str, data_dir: str | Path) -> None:
         builder.download_and_prepare()
     except Exception as error:  # what a download can raise is of many kinds
         raise UserError(
-            f"--tfds={name}: not prepared under --tfds_dir={data_dir}, and downloading it failed: "
+            f"--tfds={name}: not prepared under {_place(data_dir)}, and downloading it failed: "
             f"{first_line(error)}; connect to the network, or name the folder that has "
             f"{Path(builder.data_dir).relative_to(builder.data_dir_root)} with --tfds_dir"
         ) from error

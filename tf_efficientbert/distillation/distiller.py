@@ -4,26 +4,30 @@ import dataclasses
 import logging
 
 import keras
-import numpy as np
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
-from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.given_predictions import read_predictions
+from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
-from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
+from tf_efficientbert.distillation.task_teacher import (
+    TaskTeacherOptions,
+    check_width,
+    load_task_teacher,
+)
+from tf_efficientbert.distillation.taught_examples import outputs_in
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
-from tf_efficientbert.tasks import LabelledTask, Task
+from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
@@ -35,16 +39,10 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOptions):
+class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions):
     """What `distill` is told; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "where the student goes; run again on it to go on")
-    teacher: str = input_option("", "folder that train_teacher made: …/model")
-    teacher_predictions: str = input_option(
-        "",
-        "in place of --teacher: a .jsonl file with a text or id and a probability for each label; "
-        "it teaches by prediction alone",
-    )
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     architecture: str = input_option(
         "published",
@@ -66,13 +64,9 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOption
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
-        TeachingOptions.__post_init__(self)
+        TaskTeacherOptions.__post_init__(self)
         if not self.supernet:
             raise UserError("--supernet is missing: name the folder of a saved model")
-        if bool(self.teacher) == bool(self.teacher_predictions):
-            raise UserError(
-                "give one teacher: --teacher, the folder of a saved model, or --teacher_predictions"
-            )
         for name in ("general_epochs", "general_learning_rate", "general_batch_size"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
@@ -82,6 +76,8 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TeachingOption
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if not (self.hidden_ratio or self.prediction_ratio):
             raise UserError("--hidden_ratio and --prediction_ratio are both 0: nothing to learn")
+        if self.teacher_predictions and not self.prediction_ratio:
+            raise UserError("--teacher_predictions teaches nothing with --prediction_ratio=0")
         if not self.temperature > 0:
             raise UserError(f"--temperature={self.temperature}: expected a number above 0")
 
@@ -111,13 +107,18 @@ def distill(options: DistillOptions) -> dict:
             return run.result
         data = TaskData(options)
         train, dev = data.load("train"), data.load("dev")  # before anything that takes long
+        if options.teacher_predictions:
+            read_predictions(options.teacher_predictions, train, data.task)
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             supernet = load(options.supernet)
-            teacher = load(options.teacher) if options.teacher else None
-            student = _start(options, data.task, teacher, supernet)
+            origin = f"--supernet={options.supernet}"
+            teacher = load_task_teacher(options.teacher, data.task, supernet, origin)
+            if teacher and options.hidden_ratio:
+                check_width(teacher, options.teacher, supernet, origin)
+            student = _start(options, data.task, supernet)
         data.show_card(student.tokenizer)
         if options.general_epochs:
             check_text_teacher(options, supernet)
@@ -174,28 +175,6 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
         raise UserError(f"--architecture={name}: {error}") from error
 
 
-def check_task_teacher(
-    options, task: Task, teacher: TextModel, supernet: TextModel, compares_hidden: bool = True
-) -> None:
-    """Raises UserError where --teacher cannot teach what starts from --supernet.
-
-    Args:
-        compares_hidden: whether hidden states are compared, so that widths must agree.
-    """
-    teacher.require_task(task, f"--teacher={options.teacher}")
-    if teacher.tokenizer.vocabulary != supernet.tokenizer.vocabulary:
-        raise UserError(
-            f"the vocabularies of --teacher={options.teacher} and --supernet={options.supernet} "
-            "differ: distil both from one BERT"
-        )
-    width = teacher.backbone.architecture.hidden_size
-    if compares_hidden and supernet.backbone.fit_size != width:
-        raise UserError(
-            f"--teacher={options.teacher} is {width} wide, but --supernet={options.supernet} was "
-            f"distilled from a teacher of {supernet.backbone.fit_size}"
-        )
-
-
 def check_text_teacher(options, supernet: TextModel) -> None:
     """Raises UserError where --teacher_dir cannot teach what starts from --supernet on text."""
     folder = find_teacher(options.teacher_dir)
@@ -214,13 +193,9 @@ def check_text_teacher(options, supernet: TextModel) -> None:
         )
 
 
-def _start(
-    options: DistillOptions, task: LabelledTask, teacher: TextModel | None, supernet: TextModel
-) -> TextModel:
+def _start(options: DistillOptions, task: LabelledTask, supernet: TextModel) -> TextModel:
     """The student before its first step, cut out of the supernet."""
     architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
-    if teacher:
-        check_task_teacher(options, task, teacher, supernet, bool(options.hidden_ratio))
     # The search's shared supernet has learned the task: EfficientBERT+ takes its head over.
     try:
         student = new_student(
@@ -235,7 +210,7 @@ def _start(
             f"--architecture={options.architecture} cannot inherit from "
             f"--supernet={options.supernet}: {error}"
         ) from error
-    return TextModel(student, (teacher or supernet).tokenizer, task, options.max_tokens)
+    return TextModel(student, supernet.tokenizer, task, options.max_tokens)
 
 
 def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
@@ -296,7 +271,7 @@ def _distill_on_task(
             examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
         )
     else:
-        examples = _with_given_predictions(options.teacher_predictions, examples, train, student)
+        examples = with_predictions(options.teacher_predictions, examples, train, student.task)
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
@@ -307,8 +282,7 @@ def _distill_on_task(
         return objective.compare(theirs, ours, batch)
 
     def evaluate():
-        scores = student.task.score(student.logits(encoded_dev), dev.labels)
-        return {f"dev_{name}": value for name, value in scores.items()}
+        return student.task.dev_scores(student.logits(encoded_dev), dev.labels)
 
     return fit(
         model=student.model,
@@ -320,14 +294,3 @@ def _distill_on_task(
         phase="distil on task",
         evaluate=evaluate,
     )
-
-
-def _with_given_predictions(
-    path: str, encoded: EncodedExamples, train: Examples, student: TextModel
-) -> EncodedExamples | TaughtExamples:
-    """The training examples with what a file says of them in place of a teacher."""
-    given = read_predictions(path, train, student.task)
-    logits = student.task.teacher_logits(given)
-    if logits is None:  # the label teaches a regression: here what the file has
-        return dataclasses.replace(encoded, labels=given.astype(np.float32))
-    return TaughtExamples(encoded, logits)

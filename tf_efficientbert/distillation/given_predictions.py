@@ -1,24 +1,27 @@
 """A teacher that is a file: probabilities from a large language model, an ensemble, an API.
 
-JSON lines, one an example of the training set in any order, which a text or an id names:
+JSON lines, one an example of the training set in any order, which an id names where both files have
+ids for all, else a text:
 
     {"text": "...", "second_text": "...", "probabilities": {"bad": 0.1, "good": 0.9}}
     {"id": "17", "probabilities": {"bad": 0.1, "good": 0.9}}
     {"text": "...", "value": 3.5}                              of a regression
 """
 
-import math
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
+from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.table_file import read_table
 from tf_efficientbert.data.text_file import line_error, shown
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["read_predictions"]
+__all__ = ["read_predictions", "with_predictions"]
 
 _KEYS = ("text", "second_text", "id", "probabilities", "value")
 _SUM_TOLERANCE = 0.02  # of the probabilities of classes: models round them
@@ -38,7 +41,14 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
     if table.bad_rows:
         raise line_error(path, table.bad_rows[0].line, table.bad_rows[0].reason)
     _check_keys(path, table.columns)
-    names, by_id = _names(path, examples, "id" in table.columns)
+    by_id = examples.ids is not None and all(row.values.get("id") is not None for row in table.rows)
+    if not by_id and "id" in table.columns and "text" not in table.columns:
+        raise UserError(
+            f"{path} names examples by id, and the training file has none: name its column by "
+            "--id_column"
+        )
+    columns = (examples.ids,) if by_id else examples.columns
+    names = [tuple(part.strip() for part in row) for row in zip(*columns, strict=True)]
     read = _probabilities if task.has_classes else _value
     said: dict[tuple, np.ndarray] = {}
     for row in table.rows:
@@ -59,23 +69,26 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
     return np.stack([said[name] for name in names])
 
 
+def with_predictions(
+    path: str, encoded: EncodedExamples, train: Examples, task: LabelledTask
+) -> EncodedExamples | TaughtExamples:
+    """The training examples with what a file says of them in place of a teacher.
+
+    Args:
+        encoded: `train`, encoded.
+        path, task: see `read_predictions`.
+    """
+    given = read_predictions(path, train, task)
+    logits = task.teacher_logits(given)
+    if logits is None:  # the label teaches a regression: here what the file has
+        return dataclasses.replace(encoded, labels=given.astype(np.float32))
+    return TaughtExamples(encoded, logits)
+
+
 def _check_keys(path: str, keys: tuple[str, ...]) -> None:
     unknown = [key for key in keys if key not in _KEYS]
     if unknown:
         raise UserError(f"{path}: key {unknown[0]!r} is unknown; known are {', '.join(_KEYS)}")
-
-
-def _names(path: str, examples: Examples, has_ids: bool) -> tuple[list[tuple], bool]:
-    """How the file names the examples: by id where both have one, else by text."""
-    if not has_ids:
-        rows = zip(*examples.columns, strict=True)
-        return [tuple(text.strip() for text in row) for row in rows], False
-    if examples.ids is None:
-        raise UserError(
-            f"{path} names examples by id, and the training file has none: name its column by "
-            "--id_column"
-        )
-    return [(name.strip(),) for name in examples.ids], True
 
 
 def _probabilities(values: dict, task: LabelledTask, error: Callable) -> np.ndarray:
@@ -95,6 +108,9 @@ def _probabilities(values: dict, task: LabelledTask, error: Callable) -> np.ndar
 
 def _value(values: dict, task: LabelledTask, error: Callable) -> np.ndarray:
     given = values.get("value")
-    if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
+    if isinstance(given, bool) or not isinstance(given, int | float):
         raise error(f"value is {shown(given)}, expected a finite number")
-    return np.array(given, np.float32)
+    try:
+        return np.array(task.target(given), np.float32)
+    except ValueError as problem:
+        raise error(f"value is {shown(given)}, expected a finite number") from problem

@@ -1,9 +1,9 @@
 """The losses of warm-up and task distillation (Dong et al. 2021, section 3.3).
 
 Every function returns one float32 scalar: the mean over the examples of a batch, each example's
-loss being a mean over all of its elements, padding included. The prediction losses, one a kind of
-task, stand in `tasks`. With a `padding_mask` (int32 [batch,
-tokens], 1 for real tokens) an example's mean runs over its real tokens alone.
+loss being a mean over all of its elements, padding included. With a `padding_mask` (int32 [batch,
+tokens], 1 for real tokens) an example's mean runs over its real tokens alone. The prediction
+losses, one a kind of task, are in `tasks`.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,8 @@ from collections.abc import Sequence
 from keras import ops
 
 from tf_efficientbert.distillation.layer_map import layer_map
-from tf_efficientbert.tasks.classification import prediction_loss
-from tf_efficientbert.tasks.regression import regression_loss
-from tf_efficientbert.tasks.span import span_loss
 
-__all__ = [
-    "attention_loss",
-    "hidden_loss",
-    "prediction_loss",
-    "regression_loss",
-    "span_loss",
-]
+__all__ = ["attention_loss", "hidden_loss"]
 
 _SCORE_FLOOR = -100.0
 

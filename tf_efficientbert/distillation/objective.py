@@ -46,13 +46,13 @@ class Objective:
         ours = student(inputs, training=True, dropout_seed=dropout_seed)
         return self.compare(theirs, ours, batch)
 
-    def compare(self, theirs, ours, batch, prediction_scale=1.0) -> dict:
+    def compare(self, theirs, ours, batch, hidden_scale=1.0, prediction_scale=1.0) -> dict:
         """`losses` of what teacher and student said already: several students can share a teacher.
 
         Args:
             theirs, ours: outputs of EfficientBert or TaskModel, both of one kind.
-            prediction_scale: scalar tensor or float, on the prediction loss besides its ratio: 0 on
-                raw text, where a task's head has nothing to match.
+            hidden_scale, prediction_scale: scalar tensors or floats, on the losses besides their
+                ratios: 0 where the teacher has no hidden states, or, on raw text, no predictions.
         """
         theirs = keras.tree.map_structure(keras.ops.stop_gradient, theirs)
         mask = batch["padding_mask"] if self.real_tokens_only else None
@@ -69,6 +69,7 @@ class Objective:
                 scores = [scores[layer] for layer in self.layers]
             terms["attention"] = attention_loss(scores, ours["attention_scores"], mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
+        total = hidden_scale * total
         if self.prediction_ratio and self.task and self.task.output_names[0] in ours:
             terms["prediction"] = prediction_scale * self.task.distillation_loss(
                 theirs, ours, batch, self.temperature, self.sum_over_classes

@@ -51,6 +51,12 @@ class TaughtExamples:
     def __len__(self) -> int:
         return len(self._examples)
 
+    def take(self, indices: np.ndarray) -> "TaughtExamples":
+        """The named examples alone, in that order; of logits that were known already."""
+        if self._states is not None:
+            raise ValueError("hidden states are kept end to end and cannot be taken apart")
+        return TaughtExamples(self._examples.take(indices), self._logits[indices])
+
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
         """As `EncodedExamples.padded`, with what `outputs_in` reads; it is 0 at padding."""
         batch = {**self._examples.padded(indices, tokens), _LOGITS: self._logits[indices]}

@@ -13,7 +13,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 from tf_efficientbert.tasks import Task
 
-__all__ = ["TeacherPass", "TeachingOptions"]
+__all__ = ["PredictionsAlone", "TeacherPass", "TeachingOptions"]
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,9 @@ class TeacherPass:
         with_attention: whether the attention scores are among the outputs.
         task: the task; a bare encoder answers it with zeros.
         with_hidden: whether the hidden states are.
+
+    Attributes:
+        says_hidden: the same.
     """
 
     def __init__(self, model, with_attention: bool, task: Task, with_hidden: bool = True):
@@ -56,7 +59,7 @@ class TeacherPass:
             blank = task.blank_outputs(inputs["token_ids"])
             return {**kept, **{name: given.get(name, blank[name]) for name in blank}}
 
-        self._with_hidden, self._with_attention = with_hidden, with_attention
+        self.says_hidden, self._with_attention = with_hidden, with_attention
         self._outputs = tf.function(
             outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
         )
@@ -88,7 +91,7 @@ class TeacherPass:
         Raises:
             UserError: there is less memory than that.
         """
-        comparable = real_tokens_only or not self._with_hidden
+        comparable = real_tokens_only or not self.says_hidden
         if not (memory_gb and comparable and epochs > 1) or self._with_attention:
             return examples
         needed = self._bytes(examples)
@@ -111,3 +114,29 @@ class TeacherPass:
         states = self.specs.get("hidden_states", ())
         token = sum(state.shape[-1] * state.dtype.size for state in states)
         return int(np.sum(examples.lengths)) * token
+
+
+class PredictionsAlone:
+    """What stands in a teacher's place where batches hold all that is taught: predictions.
+
+    Args:
+        specs: of the outputs that the graph of a step takes; what no batch holds is 0.
+    """
+
+    says_hidden = False
+
+    def __init__(self, specs: dict):
+        self.specs = specs
+
+    def __call__(self, batch: dict) -> dict:
+        rows, tokens = batch["token_ids"].shape
+
+        def blank(spec: tf.TensorSpec) -> tf.Tensor:
+            _, *rest = spec.shape
+            return tf.zeros([rows, *(tokens if n is None else n for n in rest)], spec.dtype)
+
+        return {**tf.nest.map_structure(blank, self.specs), **outputs_in(batch)}
+
+    def recorded(self, examples, *_) -> EncodedExamples | TaughtExamples:
+        """The examples: nobody is asked."""
+        return examples

@@ -35,7 +35,6 @@ from tf_efficientbert.metrics.squad import VERSIONS as SQUAD_VERSIONS
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.storage import replaced_directory
-from tf_efficientbert.tasks import Span
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
 
 _log = logging.getLogger(__name__)
@@ -157,6 +156,11 @@ class ExportOptions(TaskOptions):
         return Path(self.saved_model_dir)
 
     @property
+    def names_data(self) -> bool:
+        """Whether any flag says something of the task's data."""
+        return any(getattr(self, f.name) != f.default for f in dataclasses.fields(TaskOptions))
+
+    @property
     def limits(self) -> Limits:
         """What exported forms may differ from Keras by."""
         return Limits(self.max_float_difference, self.max_float16_difference, self.max_int8_loss)
@@ -197,27 +201,27 @@ def export(options: ExportOptions) -> dict:
     data is needed, and flags that name some are only held against the model's task.
 
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
-        median}}}, "mediapipe" and "litert_text": path, where asked for, "parity": see `parity`,
-        "parity_split" and "parity_examples": the split it ran on and how much of
-        it, "seconds": float}. Latencies are for one text padded
-        to `max_tokens`.
+        median}}}, "mediapipe" and "litert_text": path, where asked for, "metric": what int8 is
+        held to, "parity": see `parity`, "parity_split" and "parity_examples": the split it ran on
+        and how much of it, "seconds": float}. Latencies are for one text padded to `max_tokens`.
 
     Raises:
         UserError: for everything that is wrong with flags or files, where the data belongs to
             another task than the model, and where exported forms do not agree.
     """
     with open_run_directory(options) as run:
-        if options.format == _HUGGINGFACE:
-            return run.result or run.finish(
-                export_huggingface(_model(options), run.path / "huggingface")
-            )
-        if options.questions:
-            return _export_questions(options, run)
-        model = _model(options)
-        data = TaskData(options, model.task)
         if run.result:
-            require_agreement(run.result["parity"], data.task.metrics[0], options.limits)
+            if "parity" in run.result:  # the limits may be others than then
+                require_agreement(run.result["parity"], run.result["metric"], options.limits)
             return run.result
+        model = load(options.model)
+        if options.format == _HUGGINGFACE:
+            if options.names_data:
+                _data_of(options, model)
+            return run.finish(export_huggingface(model, run.path / "huggingface"))
+        if options.questions:
+            return _export_questions(options, run, model)
+        data = _data_of(options, model)
         folder = options.model_folder(run.path)
         examples = _compared(data, options.compared_examples)
         encoded = model.encode(examples)
@@ -234,7 +238,7 @@ def export(options: ExportOptions) -> dict:
                 model,
                 run.path,
                 folder,
-                data.load("dev"),
+                _own_examples(data),
                 compare,
                 data.task.metrics,
                 options.limits,
@@ -247,6 +251,7 @@ def export(options: ExportOptions) -> dict:
                 "saved_model": str(version),
                 "litert": _timed(models, encoded, options.latency_runs),
                 **{kind: str(path) for (kind, _), path in paths.items() if kind != _LITERT},
+                "metric": data.task.metrics[0],
                 "parity": report["forms"],
                 "parity_split": data.score_split,
                 "parity_examples": len(examples),
@@ -254,21 +259,21 @@ def export(options: ExportOptions) -> dict:
         )
 
 
+def _own_examples(data: TaskData) -> Examples:
+    """What warm-up requests and calibration are made of."""
+    return data.load("dev" if "dev" in data.splits else data.score_split)
+
+
 def _compared(data: TaskData, count: int) -> Examples:
     """The examples of the scored split that exported forms are compared on."""
     examples = data.load(data.score_split)
     if not count:
         return examples
-    strata = [data.task.stratum(target) for target in examples.labels]
-    return examples.take(stratified_draw(strata, count, seed=0))
+    return examples.take(stratified_draw(data.task.strata(examples.labels), count, seed=0))
 
 
-def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
-    if run.result:
-        require_agreement(run.result["parity"], Span.known_metrics[0], options.limits)
-        return run.result
+def _export_questions(options: ExportOptions, run: RunDirectory, model: TextModel) -> dict:
     folder = options.model_folder(run.path)
-    model = load(options.model)
     if not model.task or model.task.served_as != "answer":
         raise UserError(f"--questions: the model in {options.model} finds no answers in a context")
     questions = squad.load(options.questions)
@@ -293,20 +298,21 @@ def _export_questions(options: ExportOptions, run: RunDirectory) -> dict:
     )
     _log.info("exported %s; a model that answers questions has no LiteRT form", version)
     return run.finish(
-        {"saved_model": str(version), "parity": report["forms"], "parity_split": name}
+        {
+            "saved_model": str(version),
+            "metric": model.task.metrics[0],
+            "parity": report["forms"],
+            "parity_split": name,
+        }
     )
 
 
-def _model(options: ExportOptions) -> TextModel:
-    """The model, of the task that the flags name if they name one."""
-    model = load(options.model)
-    names_data = options.format != _HUGGINGFACE or any(
-        getattr(options, f.name) != f.default for f in dataclasses.fields(TaskOptions)
-    )
-    if names_data:
-        task = TaskData(options, model.task).task
-        model.require(task, options.max_tokens, f"--model={options.model}")
-    return model
+def _data_of(options: ExportOptions, model: TextModel) -> TaskData:
+    """The data that the flags name, which must be of the model's task."""
+    data = TaskData(options, model.task)
+    model.require(data.task, options.max_tokens, f"--model={options.model}")
+    model.score_by(data.task.metrics)
+    return data
 
 
 def _timed(paths: dict[str, Path], encoded: EncodedExamples, runs: int) -> dict[str, dict]:
@@ -325,7 +331,7 @@ def _write_litert(
     model: TextModel, folder: Path, data: TaskData, options: ExportOptions
 ) -> dict[_File, Path]:
     mediapipe = options.mediapipe_precision(model)
-    calibration = model.encode(data.load("dev")) if options.calibrates else None
+    calibration = model.encode(_own_examples(data)) if options.calibrates else None
     paths = export_litert(model, folder, options.max_tokens, options.litert_precisions, calibration)
     files = {(_LITERT, precision): path for precision, path in paths.items()}
     for kind, write, precision in (

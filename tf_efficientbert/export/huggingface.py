@@ -24,11 +24,13 @@ def export_huggingface(model: TextModel, folder: str | Path) -> dict:
     Returns: {"huggingface": path, "parameters": int, "opens_in_transformers": bool}.
 
     Raises:
-        UserError: the model has no task, or the disk is full; what was there before is then
-            unchanged.
+        UserError: the model has no task, or one of a kind without a form there; the disk is full.
+            What was there before is then unchanged.
     """
     if model.task is None:
         raise UserError("the model was trained for no task: there is nothing it could answer")
+    if model.task.problem_type is None:
+        raise UserError(f"Hugging Face's folders have no form here for a {model.task.kind} task")
     network = model.model.rebuilt(dtype="float32", fit_size=None)
     opens = is_plain_bert(network.backbone.architecture)
     config = config_of(network, model.task, model.max_tokens)

@@ -1,11 +1,13 @@
 """Metadata that lets MediaPipe's TextClassifier open a LiteRT file, and the files it names.
 
 The metadata is a flatbuffer of its own (MediaPipe's metadata_schema.fbs, identifier M001) in a
-buffer of the model; vocabulary and labels are a zip archive appended to the file. Only the few
+buffer of the model; vocabulary and labels are a zip archive appended to the file, and beside them
+the task, which MediaPipe leaves alone: what is answered of several labels is in it. Only the few
 tables that a BERT classifier needs are written; their numbers are the fields' places in the schema.
 """
 
 import io
+import json
 import zipfile
 from collections.abc import Sequence
 
@@ -13,10 +15,11 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 from tf_efficientbert.export.flatbuffer import pack, unpack
+from tf_efficientbert.tasks import LabelledTask
 
 _METADATA_NAME = b"TFLITE_METADATA"
 _METADATA_IDENTIFIER = b"M001"
-_VOCABULARY_FILE, _LABELS_FILE = "vocab.txt", "labels.txt"
+_VOCABULARY_FILE, _LABELS_FILE, _TASK_FILE = "vocab.txt", "labels.txt", "task.json"
 
 _LABELS_TYPE, _VOCABULARY_TYPE = 2, 5  # AssociatedFileType.TENSOR_AXIS_LABELS, VOCABULARY
 _BERT_TOKENIZER = 4  # its place in the union ProcessUnitOptions
@@ -26,17 +29,14 @@ _FEATURES = 1  # FeatureProperties' place in the union ContentProperties
 MEDIAPIPE_NAMES = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 
 
-def with_metadata(
-    content: bytes, name: str, vocabulary: Sequence[str], labels: Sequence[str]
-) -> bytes:
+def with_metadata(content: bytes, vocabulary: Sequence[str], task: LabelledTask) -> bytes:
     """A LiteRT file with one signature, made one that MediaPipe's TextClassifier opens.
 
     Args:
         content: the file; its inputs are named as `MEDIAPIPE_NAMES` has them, its one output is
             the classes' probabilities.
-        name: what the model is called.
         vocabulary: the word pieces in the order of their ids.
-        labels: the class names in the order of the output.
+        task: its labels are in the order of the output.
 
     Raises:
         ValueError: the file has several signatures, or other inputs.
@@ -49,15 +49,17 @@ def with_metadata(
     inputs = [by_tensor[index] for index in model.subgraphs[0].inputs]
     if set(inputs) != set(MEDIAPIPE_NAMES):
         raise ValueError(f"expected the inputs {list(MEDIAPIPE_NAMES)}, the file has {inputs}")
-    metadata = _metadata(name, [MEDIAPIPE_NAMES[each] for each in inputs])
+    metadata = _metadata(task.name, [MEDIAPIPE_NAMES[each] for each in inputs])
     model.buffers.append(schema.BufferT(data=metadata))
     entry = schema.MetadataT(name=_METADATA_NAME, buffer=len(model.buffers) - 1)
     model.metadata = [*(model.metadata or []), entry]
-    return _with_files(pack(model), {_VOCABULARY_FILE: vocabulary, _LABELS_FILE: labels})
+    described = json.dumps(task.to_dict(), ensure_ascii=False)
+    files = {_VOCABULARY_FILE: vocabulary, _LABELS_FILE: task.labels, _TASK_FILE: [described]}
+    return _with_files(pack(model), files)
 
 
 def _with_files(content: bytes, files: dict[str, Sequence[str]]) -> bytes:
-    """`content` with a zip archive of text files behind it, each entry a line."""
+    """`content` with a zip archive of text files behind it, of these lines each."""
     archive = io.BytesIO(content)
     with zipfile.ZipFile(
         archive, "a", zipfile.ZIP_STORED

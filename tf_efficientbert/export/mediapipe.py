@@ -54,7 +54,7 @@ def export_mediapipe(
 
     with saved(graph, {_SIGNATURE: probabilities}) as folder:
         content = convert(folder, [_SIGNATURE], precision)
-    content = with_metadata(content, model.task.name, model.tokenizer.vocabulary, model.labels)
+    content = with_metadata(content, model.tokenizer.vocabulary, model.task)
     write_file(path, content)
     return Path(path)
 

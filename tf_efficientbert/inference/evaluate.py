@@ -45,7 +45,7 @@ def evaluate(options: EvaluateOptions) -> dict:
                 f"--score_split={options.score_split} of {data.task.name} has no labels"
             )
         logits = model.logits(model.encode(examples))
-        task = dataclasses.replace(model.task, metrics=data.task.metrics)
-        result = {**task.score(logits, examples.labels), "examples": len(examples)}
-        classes = task.per_class(logits, examples.labels)
+        model.score_by(data.task.metrics)
+        result = {**model.task.score(logits, examples.labels), "examples": len(examples)}
+        classes = model.task.per_class(logits, examples.labels)
         return run.finish({**result, **({"classes": classes} if classes else {})})

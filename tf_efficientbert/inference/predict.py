@@ -11,6 +11,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.storage import write_file
+from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.run_directory import open_run_directory
 
 
@@ -68,6 +69,11 @@ def _predict(options: PredictOptions) -> dict:
     model = load(options.model)
     if model.task is None:
         raise UserError(f"--model={options.model} has no task head: it cannot answer")
+    if not isinstance(model.task, LabelledTask):
+        raise UserError(
+            f"--model={options.model}: the task is a {model.task.kind}; a server answers such "
+            "questions (serving/README.md)"
+        )
     examples = _texts(options, model)
     predictions = model.predict(*examples.columns)
     seconds = examples.second_texts or [""] * len(examples)

@@ -1,5 +1,6 @@
 """A saved model as its users meet it: network, tokenizer and labels in one folder."""
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from tf_efficientbert.models.huggingface_folder import (
 )
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.storage import recover_directory, replaced_directory
-from tf_efficientbert.tasks import Prediction, Task, task_from_dict
+from tf_efficientbert.tasks import LabelledTask, Prediction, Task, task_from_dict
 
 _EVALUATION_BATCH = 64
 _NETWORK, _DESCRIPTION = "model.keras", "text_model.json"
@@ -109,10 +110,13 @@ class TextModel:
         """Label and probability of each text; of a regression the figure.
 
         Raises ValueError where a pair task gets no second texts, or another task gets some;
-        where there is no task; where a bare string is given for the list.
+        where there is no task, or one without a label a text; where a bare string is given for
+        the list.
         """
         if self.task is None:
             raise ValueError("the model has no task head: it cannot answer")
+        if not isinstance(self.task, LabelledTask):
+            raise ValueError(f"the model's task is a {self.task.kind}: its answers are no labels")
         if isinstance(texts, str) or isinstance(second_texts, str):
             raise ValueError("expected lists of texts, got a single string")
         if (second_texts is not None) != self.task.pair:
@@ -124,6 +128,10 @@ class TextModel:
         if not len(examples):
             return []
         return self.task.decode(self.logits(self.encode(examples)))
+
+    def score_by(self, metrics: Sequence[str]) -> None:
+        """Has the task scored by these from now on, the first of which selects."""
+        self.task = dataclasses.replace(self.task, metrics=tuple(metrics))
 
     def require_task(self, task: Task, origin: str) -> None:
         """Raises UserError where this is no model for `task`; `origin` is what the user gave."""

@@ -34,26 +34,28 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     hidden_size: int = option(192, "width d of supernet and students")
     num_heads: int = option(12, "attention heads of supernet and students")
     embedding_size: int = option(128, "width of the token table")
-    teacher_epochs: float = option(4.0, "passes of the teacher over the task's sentences")
+    teacher_epochs: float = option(4.0, "passes of the teacher over the task's texts")
     teacher_learning_rate: float = option(5e-5, "peak for the teacher")
     warm_up_epochs: float = option(0.65, "passes of the supernet over the corpus")
     warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
     sampler: str = option("action-space", "the search's: action-space (learned) or random")
     group_size: int = option(4, "candidates trained side by side with one teacher pass")
-    student_epochs: float = option(7.0, "passes of each student over the task's sentences")
+    student_epochs: float = option(7.0, "passes of each student over the task's texts")
     student_learning_rate: float = option(1e-3, "peak for the students")
     compress: str = option(
         "", "steps that make a smaller model of the searched one, as prune(0.5),quantize(int8)"
     )
-    compress_epochs: float = option(2.0, "passes of each of those steps over the task's sentences")
+    compress_epochs: float = option(2.0, "passes of each of those steps over the task's texts")
     compress_learning_rate: float = option(2e-4, "peak for each of those steps")
     batch_size: int = option(32, "examples a step")
     seed: int = option(0, "origin of everything random")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
     checkpoint_seconds: float = option(20.0, "time between two checkpoints")
     teacher_predictions: str = input_option(
-        "", "a .jsonl file that teaches the students by prediction, see trainers.distill"
+        "",
+        "a .jsonl file that teaches candidates and students in place of the teacher, by prediction "
+        "alone, see trainers.distill",
     )
     class_weights: str = option(
         "", "balanced: the teacher weights each class by how rare it is; empty for equal weights"
@@ -166,7 +168,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **{name: getattr(self, name) for name in names},
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "search"),
-            teacher=self._model("teacher"),
+            **self._task_teacher,
             supernet=self._model("supernet"),
             teacher_dir=self.teacher_dir,
             attention_ratio=0.0,
@@ -183,8 +185,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._training(),
             corpus=self.corpus,
             output_dir=str(self.root / name),
-            teacher="" if self.teacher_predictions else self._model("teacher"),
-            teacher_predictions=self.teacher_predictions,
+            **self._task_teacher,
             supernet=self._model("supernet"),
             architecture=found if name == "searched" else name,
             teacher_dir=self.teacher_dir,
@@ -203,7 +204,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._training(),
             output_dir=str(self.root / COMPRESSED),
             model=self._model("searched"),
-            teacher=self._model("teacher"),
+            **self._task_teacher,
             compress=self.compress,
             epochs=self.compress_epochs,
             learning_rate=self.compress_learning_rate,
@@ -220,6 +221,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             mediapipe="none",
             max_int8_loss=100.0,  # the report shows it: no reason to end a run of hours
         )
+
+    @property
+    def _task_teacher(self) -> dict[str, str]:
+        """Who teaches candidates and students on the task."""
+        if self.teacher_predictions:
+            return {"teacher_predictions": self.teacher_predictions}
+        return {"teacher": self._model("teacher")}
 
     def _model(self, name: str) -> str:
         return str(self.root / name / "model")

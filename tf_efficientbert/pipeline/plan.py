@@ -65,7 +65,7 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
 
     phase(
         "teacher",
-        f"fine-tune {folder.name} ({millions(clock.teacher)}) on {len(task)} sentences of "
+        f"fine-tune {folder.name} ({millions(clock.teacher)}) on {len(task)} texts of "
         f"{data.task.name}",
         clock.training(task, options.teacher_epochs, clock.teacher),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.reporting.compression import compression_rows
+from tf_efficientbert.reporting.formats import metric_name
 from tf_efficientbert.reporting.models import gap_sentence
 from tf_efficientbert.reporting.parity import parity_rows
 from tf_efficientbert.reporting.study import ReportedStage, reported_stages
@@ -81,7 +82,8 @@ def render(report: dict, folder: str | Path, python: str = "python") -> str:
 
 def _model_rows(models: list[dict], split: str) -> list[list[str]]:
     metric = next(key for key in models[0] if key.startswith(f"{split}_"))
-    head = [*_BEFORE_SCORE, metric.removeprefix(f"{split}_"), *_AFTER_SCORE]
+    name = metric_name(metric.removeprefix(f"{split}_"))
+    head = [*_BEFORE_SCORE, name, *_AFTER_SCORE]
     return [head, *(_row(model, metric, models[0]) for model in models)]
 
 
@@ -102,10 +104,9 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
 
 def _answer(answer: dict) -> str:
     """What was said; what would be right where it was not said."""
-    label, score, expected = answer["label"], answer["score"], answer["expected"]
-    said = f"{label} ({score:.2f})" if label else f"{score:.2f}"
-    right = "" if label == expected else f", the data say {expected}"
-    return f"  {said}{right}:  {answer['text']}"
+    expected = answer["expected"]
+    right = "" if answer["label"] == expected else f", the data say {expected or 'no label'}"
+    return f"  {answer['said']}{right}:  {answer['text']}"
 
 
 def _compression(steps: list[dict] | None) -> list[str]:

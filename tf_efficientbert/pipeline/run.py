@@ -1,6 +1,5 @@
 """The pipeline in one call: teacher, warm-up, search, students, export, report."""
 
-import dataclasses
 import time
 
 from tf_efficientbert.compression.compress import compress
@@ -8,6 +7,7 @@ from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import distill
+from tf_efficientbert.distillation.given_predictions import read_predictions
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
 from tf_efficientbert.metrics.paired import paired_difference
@@ -22,7 +22,6 @@ from tf_efficientbert.reporting.page import page
 from tf_efficientbert.search.search import search
 from tf_efficientbert.search.study import STUDY, Study
 from tf_efficientbert.storage import write_file
-from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.fine_tune import fine_tune
 from tf_efficientbert.training.run_directory import open_run_directory
 
@@ -42,9 +41,9 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         {model: {"labels", "counts" [true][predicted]}}, "classes": {model: see
         `LabelledTask.per_class`}, "paired": {model: see `paired_difference`, against the plain
         one}, "data": see `data.card.describe`, "parity": {model: {form: figures}},
-        "answers": [{"text", "second_text", "label", "score", "expected"}], "seconds": {phase:
-        seconds, disjoint}} and, where something is compressed, "compression": see `compress`'s
-        "steps". report.html, beside it, is for looking at.
+        "answers": [{"text", "second_text", "label", "score", "said", "expected"}],
+        "seconds": {phase: seconds, disjoint}} and, where something is compressed, "compression":
+        see `compress`'s "steps". report.html, beside it, is for looking at.
 
     Raises:
         UserError: for everything that is wrong with flags or files.
@@ -55,6 +54,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             return run.result
         data = TaskData(options)
         test = data.load(data.score_split)  # bad files are met now, not after the trainings
+        if options.teacher_predictions:
+            read_predictions(options.teacher_predictions, data.load("train"), data.task)
         tokenizer = Tokenizer.from_folder(find_teacher(options.teacher_dir))
         data.show_card(tokenizer)
         options.check_sizes()
@@ -84,6 +85,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in options.models}
         models = {name: load(options.root / name / "model") for name in options.models}
+        for model in models.values():
+            model.score_by(data.task.metrics)
         logits = {name: model.logits(model.encode(test)) for name, model in models.items()}
         report = {
             "task": data.task.name,
@@ -94,7 +97,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 describe_model(
                     name,
                     model,
-                    _task_of(model, data).score(logits[name], test.labels),
+                    model.task.score(logits[name], test.labels),
                     exports[name],
                     data.score_split,
                 )
@@ -104,11 +107,11 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             **_by_class(models, logits, test),
             "paired": {
                 name: paired_difference(
-                    _task_of(model, data),
+                    model.task,
                     logits[name],
                     logits[PLAIN],
                     test.labels,
-                    their_task=_task_of(models[PLAIN], data),
+                    their_task=models[PLAIN].task,
                 )
                 for name, model in models.items()
                 if name != PLAIN
@@ -124,11 +127,6 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         report["seconds"] = seconds
         write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
         return run.finish(report)
-
-
-def _task_of(model: TextModel, data: TaskData) -> LabelledTask:
-    """The model's task, with thresholds of its own, scored by what the flags select."""
-    return dataclasses.replace(model.task, metrics=data.task.metrics)
 
 
 def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dict:
@@ -151,6 +149,12 @@ def _ask(student: TextModel, test: Examples) -> list[dict]:
     expected = [student.task.shown(target) for target in asked.labels]
     rows = zip(asked.texts, seconds, predictions, expected, strict=True)
     return [
-        {"text": first, "second_text": second, **answer._asdict(), "expected": right}
+        {
+            "text": first,
+            "second_text": second,
+            **answer._asdict(),
+            "said": student.task.worded(answer),
+            "expected": right,
+        }
         for first, second, answer, right in rows
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.training.loop import train
@@ -56,17 +56,18 @@ class Phase:
         batches: batches[k] is the batch of step k.
         epochs: passes over them; a fraction is allowed.
         learning_rate: peak of linear warm-up and decay.
-        prediction_scale: 1 on the task, 0 on raw text; see `Objective.compare`.
+        scales: of the hidden and the prediction loss, 0 for what the teacher does not say; see
+            `Objective.compare`.
         evaluate: called after each epoch with the networks left, {key: network}; its figures join
             the step's record.
     """
 
     name: str
-    teacher: TeacherPass
+    teacher: TeacherPass | PredictionsAlone
     batches: object
     epochs: float
     learning_rate: float
-    prediction_scale: float
+    scales: tuple[float, float]
     evaluate: Callable[[Mapping[int, Learner]], dict[str, float]] | None = None
 
     @property
@@ -148,9 +149,9 @@ class _GroupStep:
         """The losses of those that got through the step."""
         batch = {name: tf.constant(array) for name, array in batch.items()}
         theirs = self._teach(batch)
-        rate, scale = float(self._schedule(step)), self._phase.prediction_scale
+        rate, scales = float(self._schedule(step)), self._phase.scales
         number = self._first + step
-        losses = side_by_side(left, lambda each: each.learn(batch, theirs, number, rate, scale))
+        losses = side_by_side(left, lambda each: each.learn(batch, theirs, number, rate, scales))
         for key, loss in losses.items():
             if not math.isfinite(loss):
                 left[key].fail(

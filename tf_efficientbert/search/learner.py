@@ -50,7 +50,7 @@ class Learner:
         labels = objective.task.blank_labels(0)
         if labels is not None:
             batch["labels"] = tf.TensorSpec([None, *labels.shape[1:]], labels.dtype)
-        scalars = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)]
+        scalars = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.float32)]
         self._used = tuple(batch)
         self._step = tf.function(
             self._train, input_signature=[batch, teacher_specs, *scalars], autograph=False
@@ -85,7 +85,12 @@ class Learner:
             variable.assign(tf.zeros_like(variable.value))
 
     def learn(
-        self, batch: dict, theirs: dict, step: int, learning_rate: float, prediction_scale: float
+        self,
+        batch: dict,
+        theirs: dict,
+        step: int,
+        learning_rate: float,
+        scales: tuple[float, float] = (1.0, 1.0),
     ) -> float:
         """Takes one optimizer step and returns the loss before it.
 
@@ -93,23 +98,23 @@ class Learner:
             batch: tensors, see `data.batching`.
             theirs: the teacher's outputs on it.
             step: its number, over all of the learner's trainings.
-            prediction_scale: see `Objective.compare`.
+            scales: of the hidden and the prediction loss, see `Objective.compare`.
         """
         self._optimizer.learning_rate = learning_rate
         used = {name: batch[name] for name in self._used}
         seed = tf.constant([self._seed, step])
-        return float(self._step(used, theirs, seed, tf.constant(prediction_scale)))
+        return float(self._step(used, theirs, seed, tf.constant(scales)))
 
     def logits(self, inputs: dict):
         """[batch, classes], or [batch] of a regression, as it answers now."""
         return self._logits(inputs)
 
-    def _train(self, batch, theirs, dropout_seed, prediction_scale):
+    def _train(self, batch, theirs, dropout_seed, scales):
         variables = self.weights.variables
         with tf.GradientTape() as tape:
             with self.weights.scope():
                 ours = self._call(batch, training=True, dropout_seed=dropout_seed)
-            loss = self._objective.compare(theirs, ours, batch, prediction_scale)["loss"]
+            loss = self._objective.compare(theirs, ours, batch, *tf.unstack(scales))["loss"]
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         apply_gradients(self._optimizer, gradients, variables)

@@ -17,7 +17,8 @@ from tf_efficientbert.data.batching import (
 )
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.distillation.taught_examples import TaughtExamples
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.group import Phase
@@ -41,9 +42,11 @@ class Material:
 
     Attributes:
         supernet: the warm weights that candidates inherit.
-        text_teacher, task_teacher: the teacher before and after fine-tuning.
+        text_teacher: the teacher before fine-tuning.
+        task_teacher: the fine-tuned one, or what stands in its place.
         text: raw text.
         train: the task's training set; what is held out is a part of it.
+        taught: the same as it teaches, with predictions where a file gives them.
         objective: what candidates match.
         dropout, dtype: of candidates.
         seed: of the search.
@@ -55,9 +58,10 @@ class Material:
     task: LabelledTask
     supernet: EfficientBert
     text_teacher: TeacherPass
-    task_teacher: TeacherPass
+    task_teacher: TeacherPass | PredictionsAlone
     text: EncodedExamples
     train: EncodedExamples
+    taught: EncodedExamples | TaughtExamples
     objective: Objective
     dropout: float
     dtype: str
@@ -89,7 +93,7 @@ class Material:
         training, phases = stage.training, []
         trainings = 1 if stage.shares_weights else math.ceil(stage.candidates / self.group_size)
 
-        def batches(name: str, examples: EncodedExamples, teacher: TeacherPass, epochs: float):
+        def batches(name: str, examples, teacher: TeacherPass | PredictionsAlone, epochs: float):
             taught = teacher.recorded(
                 examples,
                 epochs * trainings,
@@ -111,7 +115,7 @@ class Material:
                     ),
                     epochs=training.text_epochs,
                     learning_rate=training.text_learning_rate,
-                    prediction_scale=0.0,
+                    scales=(1.0, 0.0),
                 )
             )
         trained_on = self._split(stage)[1]
@@ -121,11 +125,11 @@ class Material:
                 name="task",
                 teacher=self.task_teacher,
                 batches=batches(
-                    "task", self.train.take(used), self.task_teacher, training.task_epochs
+                    "task", self.taught.take(used), self.task_teacher, training.task_epochs
                 ),
                 epochs=training.task_epochs,
                 learning_rate=training.task_learning_rate,
-                prediction_scale=1.0,
+                scales=(float(self.task_teacher.says_hidden), 1.0),
                 evaluate=evaluate,
             )
         )
@@ -181,6 +185,7 @@ class HeldOut:
         logits = np.stack(parts)
         if not np.isfinite(logits).all():
             return math.nan, math.nan
-        value = float(self._task.score(logits, self._labels)[self.metric])
+        task = self._task.fitted(logits, self._labels)
+        value = float(task.score(logits, self._labels)[self.metric])
         loss = self._task.held_out_loss(logits, self._labels)
         return (value, loss) if math.isfinite(value) and math.isfinite(loss) else (math.nan,) * 2

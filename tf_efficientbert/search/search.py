@@ -7,12 +7,15 @@ import logging
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.distiller import (
-    check_task_teacher,
-    check_text_teacher,
-)
+from tf_efficientbert.distillation.distiller import check_text_teacher
+from tf_efficientbert.distillation.given_predictions import with_predictions
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
+from tf_efficientbert.distillation.task_teacher import (
+    TaskTeacherOptions,
+    check_width,
+    load_task_teacher,
+)
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
@@ -52,11 +55,10 @@ ARCHITECTURE = "architecture.json"  # what the search found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions(TaskOptions, CorpusOptions, TeachingOptions):
+class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
     """What `search` is told."""
 
     output_dir: str = option("", "where study and result go; run again on it to go on")
-    teacher: str = input_option("", "folder that train_teacher made: …/model")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     shared_supernet: str = input_option(
         "", "another such folder, where candidates that share weights start; empty for --supernet"
@@ -81,10 +83,9 @@ class SearchOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
-        TeachingOptions.__post_init__(self)
-        for name in ("teacher", "supernet"):
-            if not getattr(self, name):
-                raise UserError(f"--{name} is missing: name the folder of a saved model")
+        TaskTeacherOptions.__post_init__(self)
+        if not self.supernet:
+            raise UserError("--supernet is missing: name the folder of a saved model")
         if not 1 <= self.from_stage <= self.to_stage <= 3:
             raise UserError(
                 f"--from_stage={self.from_stage}, --to_stage={self.to_stage}: expected stages from "
@@ -161,28 +162,36 @@ class _Search:
         data = TaskData(options)
         train = data.load("train")  # before anything that takes long
         make_deterministic()
-        self._teacher, self._supernet = load(options.teacher), load(options.supernet)
-        check_task_teacher(options, data.task, self._teacher, self._supernet)
+        self._supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
+        self._teacher = load_task_teacher(options.teacher, data.task, self._supernet, origin)
+        if self._teacher:
+            check_width(self._teacher, options.teacher, self._supernet, origin)
         check_text_teacher(options, self._supernet)
-        data.show_card(self._teacher.tokenizer)
+        data.show_card(self._supernet.tokenizer)
         self._task = data.task
         if len(train) < 2:
             raise UserError(
                 f"{data.task.name}: a search needs 2 training examples, got {len(train)}"
             )
-        longest = min(m.backbone.max_positions for m in (self._teacher, self._supernet))
+        models = filter(None, (self._teacher, self._supernet))
+        longest = min(model.backbone.max_positions for model in models)
         if options.max_tokens > longest:
             raise UserError(
                 f"--max_tokens={options.max_tokens} is over the {longest} positions of --teacher "
                 "or --supernet"
             )
         self._train = encode(
-            self._teacher.tokenizer,
+            self._supernet.tokenizer,
             train.texts,
             train.second_texts,
             train.labels,
             options.max_tokens,
         )
+        self._taught = self._train
+        if options.teacher_predictions:
+            self._taught = with_predictions(
+                options.teacher_predictions, self._train, train, data.task
+            )
         self._text = options.encoded(self._supernet.tokenizer)
         self._shared = self._load_shared()
         self._material = self._make_material()
@@ -314,9 +323,9 @@ class _Search:
         material = dataclasses.replace(self._material, supernet=self._shared)
         shared = SharedWeights(material, stage, best, space, folder, self._run.save_clock)
         # EfficientBERT+ starts its trainings on the tasks from it.
-        TextModel(shared.model, self._teacher.tokenizer, self._task, self._options.max_tokens).save(
-            self._run.path / "shared_supernet"
-        )
+        tokenizer, max_tokens = self._supernet.tokenizer, self._options.max_tokens
+        warm = TextModel(shared.model, tokenizer, self._task, max_tokens)
+        warm.save(self._run.path / "shared_supernet")
         return shared
 
     def _known(self, stage: Stage) -> dict[Architecture, Trial]:
@@ -350,26 +359,24 @@ class _Search:
     def _make_material(self) -> Material:
         options = self._options
         folder = find_teacher(options.teacher_dir)
-        text_teacher = load_teacher(folder, dtype=options.training.frozen_dtype).backbone
-        for name in ("num_layers", "num_heads"):  # candidates learn from both in one graph
-            ours, theirs = (
-                getattr(m.architecture, name) for m in (text_teacher, self._teacher.backbone)
-            )
-            if ours != theirs:
-                raise UserError(
-                    f"--teacher_dir={folder} has {name} {ours}, --teacher={options.teacher} "
-                    f"{theirs}: the one must be fine-tuned from the other"
-                )
+        text_model = load_teacher(folder, dtype=options.training.frozen_dtype).backbone
         warm = self._supernet.backbone
-        ratio = usable_attention_ratio(options.attention_ratio, text_teacher, warm)
-        task_teacher = self._teacher.model.rebuilt(dtype=options.training.frozen_dtype)
+        ratio = usable_attention_ratio(options.attention_ratio, text_model, warm)
+        text_teacher = TeacherPass(text_model, bool(ratio), self._task)
+        if self._teacher:
+            self._check_alike(text_model.architecture, folder)
+            model = self._teacher.model.rebuilt(dtype=options.training.frozen_dtype)
+            task_teacher = TeacherPass(model, bool(ratio), self._task)
+        else:
+            task_teacher = PredictionsAlone(text_teacher.specs)
         return Material(
             task=self._task,
             supernet=warm,
-            text_teacher=TeacherPass(text_teacher, bool(ratio), self._task),
-            task_teacher=TeacherPass(task_teacher, bool(ratio), self._task),
+            text_teacher=text_teacher,
+            task_teacher=task_teacher,
             text=self._text,
             train=self._train,
+            taught=self._taught,
             objective=Objective(
                 attention_ratio=ratio,
                 real_tokens_only=options.real_tokens_only,
@@ -383,6 +390,17 @@ class _Search:
             teacher_memory_gb=options.teacher_memory_gb,
             group_size=options.group_size,
         )
+
+    def _check_alike(self, text: Architecture, folder) -> None:
+        """Raises UserError where the two teachers' outputs don't go into one graph."""
+        for name in ("num_layers", "num_heads"):
+            ours = getattr(text, name)
+            theirs = getattr(self._teacher.backbone.architecture, name)
+            if ours != theirs:
+                raise UserError(
+                    f"--teacher_dir={folder} has {name} {ours}, --teacher={self._options.teacher} "
+                    f"{theirs}: the one must be fine-tuned from the other"
+                )
 
 
 def _described(stage: Stage) -> dict:

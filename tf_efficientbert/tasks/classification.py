@@ -1,6 +1,6 @@
 """Tasks with one class an example."""
 
-import re
+import unicodedata
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,14 +9,24 @@ import numpy as np
 from keras import ops
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.tasks.labelled_task import LabelledTask, Prediction
+from tf_efficientbert.tasks.labelled_task import (
+    WHOLE_NUMBER,
+    LabelledTask,
+    Prediction,
+    sorted_labels,
+)
 from tf_efficientbert.tasks.pooled_head import ClassificationHead
 from tf_efficientbert.tasks.scores import per_class_counts, precision_recall_f1
 
 __all__ = ["Classification", "prediction_loss"]
 
 MOST_NUMBERED_CLASSES = 100  # whole numbers of more kinds are figures, not names of classes
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+# Control characters, line and paragraph separators, halves of surrogate pairs: lists of labels have
+# one a line. Joiners, which Persian words and emoji need, are none of them.
+_UNWRITABLE = {"Cc", "Zl", "Zp", "Cs"}
+_MOST = 0.9  # of the rows: then the others are faults
+_LIKELY_TEXT = 0.5  # share of distinct labels from which a column is no column of labels
+_FEW_ROWS = 20
 _LEAST_PROBABILITY = 1e-8  # log(0) is no logit
 
 
@@ -45,7 +55,7 @@ def label_name(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        if value != int(value):
+        if isinstance(value, float) and not value.is_integer():
             raise ValueError(f"label {value!r} is neither text nor a whole number")
         return str(int(value))
     if not isinstance(value, str):
@@ -53,16 +63,9 @@ def label_name(value: object) -> str:
     name = value.strip()
     if not name:
         raise ValueError("the label is missing")
-    if not name.isprintable():
+    if any(unicodedata.category(character) in _UNWRITABLE for character in name):
         raise ValueError(f"label {value!r} holds a line break or another control character")
-    return name.split(".")[0] if _WHOLE.fullmatch(name) else name
-
-
-def sorted_labels(names: Sequence[str]) -> tuple[str, ...]:
-    """Each name once: numbers by value, other names by their characters' code points."""
-    distinct = set(names)
-    numbers = all(_WHOLE.fullmatch(name) for name in distinct)
-    return tuple(sorted(distinct, key=int if numbers else str))
+    return name.split(".")[0] if WHOLE_NUMBER.fullmatch(name) else name
 
 
 def check_class_names(task: LabelledTask) -> None:
@@ -97,8 +100,21 @@ class Classification(LabelledTask):
         return True  # whatever is not of another kind
 
     @classmethod
-    def labels_in(cls, values: Sequence[object], separator: str) -> tuple[str, ...]:
-        return sorted_labels([label_name(value) for value in values])
+    def implausible(cls, values: Sequence[object]) -> str | None:
+        distinct = len({str(value) for value in values})
+        if len(values) < _FEW_ROWS or distinct <= _LIKELY_TEXT * len(values):
+            return None
+        return f"{distinct} different values in {len(values)} rows, such as {values[0]!r}"
+
+    @classmethod
+    def names_in(cls, value: object, separator: str) -> list[str]:
+        return [label_name(value)]
+
+    @classmethod
+    def labels_of(cls, names: Collection[str]) -> tuple[str, ...]:
+        numbers = [name for name in names if WHOLE_NUMBER.fullmatch(name)]
+        # Among numbers a word, such as "nan", is a fault and no class.
+        return sorted_labels(numbers if len(numbers) >= _MOST * len(names) else names)
 
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
         try:
@@ -118,8 +134,8 @@ class Classification(LabelledTask):
     def shown(self, target: int) -> str:
         return self.labels[target]
 
-    def stratum(self, target: int) -> Hashable:
-        return int(target)
+    def strata(self, targets: np.ndarray) -> Sequence[Hashable]:
+        return targets.tolist()
 
     def unlearnable(self, targets: np.ndarray) -> str | None:
         found = np.unique(targets)

@@ -18,9 +18,14 @@ LABELLED_KINDS: dict[str, type[LabelledTask]] = {
 KINDS: dict[str, type[Task]] = {**LABELLED_KINDS, Span.kind: Span}
 
 
-def recognized_kind(values: Sequence[object]) -> type[LabelledTask]:
-    """The kind of task that these labels are most likely of."""
-    return next(kind for kind in LABELLED_KINDS.values() if kind.recognizes(values))
+def recognized_kind(values: Sequence[object], with_classes: bool = False) -> type[LabelledTask]:
+    """The kind of task that these labels are most likely of.
+
+    Args:
+        with_classes: whether it must be one that has classes.
+    """
+    kinds = [kind for kind in LABELLED_KINDS.values() if kind.has_classes or not with_classes]
+    return next(kind for kind in kinds if kind.recognizes(values))
 
 
 def task_from_dict(described: dict) -> Task:

@@ -1,16 +1,27 @@
 """Tasks with a label a text, from files to scores."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from tf_efficientbert.tasks.scores import METRICS, accuracy_standard_error
 from tf_efficientbert.tasks.task import Task
 
-__all__ = ["LabelledTask", "Prediction"]
+__all__ = ["WHOLE_NUMBER", "LabelledTask", "Prediction", "sorted_labels"]
+
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+
+
+def sorted_labels(names: Collection[str]) -> tuple[str, ...]:
+    """Each name once: numbers by value, other names by their characters' code points."""
+    distinct = set(names)
+    if all(WHOLE_NUMBER.fullmatch(name) for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct))
 
 
 class Prediction(NamedTuple):
@@ -31,6 +42,8 @@ class Prediction(NamedTuple):
 class LabelledTask(Task):
     """A task whose examples are rows of a file, with a label each."""
 
+    takes_columns: ClassVar[bool] = False  # columns of 0 and 1, a label each
+
     # Labels as people write them, and targets as losses and metrics read them.
 
     @classmethod
@@ -39,12 +52,31 @@ class LabelledTask(Task):
         """Whether these labels, as a file has them, are most likely of this kind."""
 
     @classmethod
+    def implausible(cls, values: Sequence[object]) -> str | None:
+        """Why these look like no labels, where the kind is only a guess; or None."""
+        return None
+
+    @classmethod
     @abstractmethod
-    def labels_in(cls, values: Sequence[object], separator: str) -> tuple[str, ...]:
-        """The class names among a training file's labels, sorted."""
+    def names_in(cls, value: object, separator: str) -> list[str]:
+        """The class names in a label of a file.
+
+        Raises:
+            ValueError: it holds none that can be read.
+        """
+
+    @classmethod
+    def labels_of(cls, names: Collection[str]) -> tuple[str, ...]:
+        """The task's class names, sorted, from all names in a training file."""
+        return sorted_labels(names)
+
+    @classmethod
+    def file_arguments(cls, separator: str) -> dict:
+        """What a task of this kind takes from the flags about labels in files."""
+        return {}
 
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
-        """A label of a file without the names in `left_out`; None where nothing is left of it."""
+        """A label of a file without the names in `left_out`; None where the row goes too."""
         return value
 
     @abstractmethod
@@ -63,9 +95,9 @@ class LabelledTask(Task):
     def shown(self, target: Any) -> str | float:
         """A target as a file would have it."""
 
-    def stratum(self, target: Any) -> Hashable:
-        """What splits keep in proportion; the same for all where there is nothing to keep."""
-        return None
+    def strata(self, targets: np.ndarray) -> Sequence[Hashable]:
+        """Of each example what splits keep in proportion; the same where there is nothing."""
+        return [None] * len(targets)
 
     def unlearnable(self, targets: np.ndarray) -> str | None:
         """Why a training set of these targets teaches nothing, or None."""
@@ -97,6 +129,10 @@ class LabelledTask(Task):
     def decode(self, logits: np.ndarray) -> list[Prediction]:
         """The answers for people."""
 
+    def worded(self, prediction: Prediction) -> str:
+        """An answer as a line of text has it: `good (0.93)`."""
+        return f"{prediction.label} ({prediction.score:.2f})"
+
     def probabilities(self, logits):
         """A probability a class, of arrays and in graphs alike; None without classes."""
         return None
@@ -125,6 +161,11 @@ class LabelledTask(Task):
                 error = accuracy_standard_error(scores[name], len(labels))
                 scores["accuracy_standard_error"] = error
         return scores
+
+    def dev_scores(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """{"dev_…": score} of the set that the task is `fitted` to."""
+        scores = self.fitted(logits, labels).score(logits, labels)
+        return {f"dev_{name}": value for name, value in scores.items()}
 
     def per_class(self, logits: np.ndarray, labels: np.ndarray) -> list[dict]:
         """[{"label", "precision", "recall", "f1", "support"}] of each class; none without."""

@@ -1,5 +1,7 @@
 """Tasks with any number of labels an example."""
 
+import ast
+import contextlib
 import json
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,16 +15,15 @@ from tf_efficientbert.tasks.classification import (
     check_class_names,
     described_classes,
     label_name,
-    sorted_labels,
 )
 from tf_efficientbert.tasks.labelled_task import LabelledTask, Prediction
 from tf_efficientbert.tasks.pooled_head import ClassificationHead
-from tf_efficientbert.tasks.scores import per_class_counts, precision_recall_f1
 
 __all__ = ["SEPARATOR", "MultiLabel"]
 
 SEPARATOR = "|"
 _LEAST_PROBABILITY = 1e-6
+_MOST = 0.9  # of the rows: then the others are faults
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class MultiLabel(LabelledTask):
     num_default_metrics: ClassVar[int] = 2
     served_as: ClassVar[str] = "classify"
     problem_type: ClassVar[str | None] = "multi_label_classification"
+    takes_columns: ClassVar[bool] = True
 
     separator: str = field(default=SEPARATOR, compare=False)
     thresholds: tuple[float, ...] = field(default=(), compare=False)
@@ -62,11 +64,16 @@ class MultiLabel(LabelledTask):
 
     @classmethod
     def recognizes(cls, values: Sequence[object]) -> bool:
-        return any(isinstance(value, list | tuple) for value in values)
+        lists = sum(_list_in(value) is not None for value in values)
+        return bool(values) and lists >= _MOST * len(values)
 
     @classmethod
-    def labels_in(cls, values: Sequence[object], separator: str) -> tuple[str, ...]:
-        return sorted_labels([name for value in values for name in _names(value, separator)])
+    def names_in(cls, value: object, separator: str) -> list[str]:
+        return _names(value, separator)
+
+    @classmethod
+    def file_arguments(cls, separator: str) -> dict:
+        return {"separator": separator}
 
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
         try:
@@ -89,8 +96,13 @@ class MultiLabel(LabelledTask):
             label for label, has in zip(self.labels, target, strict=True) if has
         )
 
-    def stratum(self, target: Sequence[float]) -> Hashable:
-        return tuple(int(has) for has in target)
+    def strata(self, targets: np.ndarray) -> Sequence[Hashable]:
+        # The rarest label of each: as many different sets of labels as examples could be in no
+        # proportion at all.
+        counts = targets.sum(axis=0)
+        order = np.lexsort((np.arange(len(self.labels)), counts))
+        rarest = targets[:, order].astype(bool).argmax(axis=1)
+        return np.where(targets.any(axis=1), order[rarest], -1).tolist()
 
     def unlearnable(self, targets: np.ndarray) -> str | None:
         if (targets.min(axis=0) != targets.max(axis=0)).any():
@@ -139,6 +151,9 @@ class MultiLabel(LabelledTask):
             decoded.append(Prediction(self.shown(answered), float(score)))
         return decoded
 
+    def worded(self, prediction: Prediction) -> str:
+        return super().worded(prediction._replace(label=prediction.label or "no label"))
+
     def probabilities(self, logits):
         return ops.sigmoid(logits)
 
@@ -177,17 +192,30 @@ class MultiLabel(LabelledTask):
 
 
 def _names(value: object, separator: str) -> list[str]:
-    """The labels of one example: a list, or text with a separator between them; [] for none."""
+    """The labels of one example: a list, or text with a separator between them; [] for none.
+
+    Raises:
+        ValueError: the label is missing, which is not the same as none, or is not to be read.
+    """
     if value is None:
-        return []
-    if isinstance(value, str):
-        if value.lstrip().startswith("["):  # a list as JSON, as some programs write it into CSV
-            try:
-                return _names(json.loads(value), separator)
-            except ValueError:
-                pass
-        value = [part for part in value.split(separator) if part.strip()]
-    return [label_name(each) for each in (value if isinstance(value, list | tuple) else [value])]
+        raise ValueError("the label is missing")
+    found = _list_in(value)
+    if found is None and isinstance(value, str):
+        found = [part for part in value.split(separator) if part.strip()]
+    return [label_name(each) for each in (found if found is not None else [value])]
+
+
+def _list_in(value: object) -> list | None:
+    """The list that a label is, or is written as in CSV: by JSON, or by pandas as in Python."""
+    if isinstance(value, list | tuple):
+        return list(value)
+    if not isinstance(value, str) or not value.strip().startswith("["):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(value.strip())
+            return found if isinstance(found, list) else None
+    return None
 
 
 def _binary_cross_entropy(targets, logits):
@@ -204,11 +232,13 @@ def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The one of the highest F1, of equal ones that nearest to 0.5; 0.5 for a label never seen."""
     if not labels.any():
         return 0.5
+    order = np.argsort(probabilities, kind="stable")
+    ascending = probabilities[order].astype(np.float64)
     # Half-way between two neighbouring probabilities, or 0.5: nothing hangs on a last digit.
-    values = np.unique(probabilities)
-    candidates = [0.5, *((values[1:] + values[:-1]) / 2)]
-    scores = []
-    for threshold in candidates:
-        counts = per_class_counts((probabilities >= threshold)[:, None], labels[:, None], 1)
-        scores.append((precision_recall_f1(counts)[0, 2], -abs(threshold - 0.5)))
-    return float(candidates[max(range(len(candidates)), key=scores.__getitem__)])
+    distinct = np.unique([0.0, *ascending])
+    candidates = np.concatenate([[0.5], (distinct[1:] + distinct[:-1]) / 2])
+    below = np.searchsorted(ascending, candidates, side="left")
+    hits_below = np.concatenate([[0.0], np.cumsum(labels[order] > 0)])
+    hits = hits_below[-1] - hits_below[below]
+    f1 = 2 * hits / (len(labels) - below + hits_below[-1])
+    return float(candidates[np.lexsort((np.abs(candidates - 0.5), -f1))[0]])

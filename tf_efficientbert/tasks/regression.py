@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +18,7 @@ from tf_efficientbert.tasks.pooled_head import ClassificationHead
 __all__ = ["Regression", "regression_loss"]
 
 _MOST = 0.9
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -44,15 +46,15 @@ class Regression(LabelledTask):
 
     @classmethod
     def recognizes(cls, values: Sequence[object]) -> bool:
-        # A few that are no numbers are bad rows, and not names of classes.
-        numbers = {number for value in values if math.isfinite(number := _number(value))}
-        found = sum(math.isfinite(_number(value)) for value in values)
-        few_kinds = len(numbers) <= MOST_NUMBERED_CLASSES and all(n == int(n) for n in numbers)
-        return found >= _MOST * len(values) and not few_kinds
+        # A few that are no numbers, or written otherwise, are bad rows and not names of classes.
+        numbers = [number for value in values if math.isfinite(number := _likely_number(value))]
+        kinds = set(numbers)
+        few_kinds = len(kinds) <= MOST_NUMBERED_CLASSES and all(n == int(n) for n in kinds)
+        return len(numbers) >= _MOST * len(values) and not few_kinds
 
     @classmethod
-    def labels_in(cls, values: Sequence[object], separator: str) -> tuple[str, ...]:
-        return ()
+    def names_in(cls, value: object, separator: str) -> list[str]:
+        return []
 
     def target(self, value: object) -> float:
         if value is None or (isinstance(value, str) and not value.strip()):
@@ -60,7 +62,8 @@ class Regression(LabelledTask):
         number = _number(value)
         # The comparison is false for NaN too.
         if not abs(number) <= _FLOAT32_MAX:
-            raise ValueError(f"label {value!r} is not a finite number")
+            hint = "; write it with a decimal point" if _has_decimal_comma(value) else ""
+            raise ValueError(f"label {value!r} is not a finite number{hint}")
         return number
 
     def targets(self, targets: Sequence) -> np.ndarray:
@@ -99,6 +102,9 @@ class Regression(LabelledTask):
     def decode(self, logits: np.ndarray) -> list[Prediction]:
         return [Prediction("", float(value)) for value in logits]
 
+    def worded(self, prediction: Prediction) -> str:
+        return f"{prediction.score:.2f}"
+
     def served_outputs(self, logits) -> dict:
         return {"logits": logits}
 
@@ -109,6 +115,14 @@ class Regression(LabelledTask):
     @property
     def described_answer(self) -> str:
         return "a number"
+
+
+def _has_decimal_comma(value: object) -> bool:
+    return isinstance(value, str) and bool(_DECIMAL_COMMA.fullmatch(value.strip()))
+
+
+def _likely_number(value: object) -> float:
+    return _number(value.replace(",", ".") if _has_decimal_comma(value) else value)
 
 
 def _number(value: object) -> float:

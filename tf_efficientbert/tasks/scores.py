@@ -38,7 +38,8 @@ def per_class_counts(answers: np.ndarray, labels: np.ndarray, classes: int) -> n
         answers, labels: class indices [examples], or bool [examples, classes].
     """
     if answers.ndim == 1:
-        answers, labels = (values[:, None] == np.arange(classes) for values in (answers, labels))
+        each = (answers[answers == labels], answers, labels)
+        return np.stack([np.bincount(values, minlength=classes) for values in each], axis=1)
     answers, labels = answers.astype(bool), labels.astype(bool)
     return np.stack([(answers & labels).sum(0), answers.sum(0), labels.sum(0)], axis=1)
 

@@ -36,13 +36,10 @@ class FineTuneOptions(TaskOptions, TrainingOptions):
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
-        check_class_weights(self.class_weights)
-
-
-def check_class_weights(value: str) -> None:
-    """Raises UserError where the flag --class_weights has another value than it may."""
-    if value not in ("", _BALANCED):
-        raise UserError(f"--class_weights={value}: expected {_BALANCED} or nothing")
+        if self.class_weights not in ("", _BALANCED):
+            raise UserError(
+                f"--class_weights={self.class_weights}: expected {_BALANCED} or nothing"
+            )
 
 
 def fine_tune(options: FineTuneOptions) -> dict:
@@ -84,8 +81,7 @@ def fine_tune(options: FineTuneOptions) -> dict:
             return {"loss": data.task.label_loss(batch["labels"], outputs, weights)}
 
         def evaluate():
-            scores = data.task.score(teacher.logits(encoded_dev), dev.labels)
-            return {f"dev_{name}": value for name, value in scores.items()}
+            return data.task.dev_scores(teacher.logits(encoded_dev), dev.labels)
 
         history = fit(
             model=model,

@@ -4,6 +4,7 @@ const part = (id) => document.getElementById(id);
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
 
 let classifier = null;
+let task = null; // as text_model.json has it
 
 part("form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -27,6 +28,7 @@ try {
 
 async function load() {
   const about = await (await found("model.json")).json();
+  task = about.task;
   const content = await download("model.tflite", about.bytes);
   part("status").textContent = "Starting the model …";
   part("loading").removeAttribute("value");
@@ -37,7 +39,7 @@ async function load() {
   loaded.classify("the first answer takes longer");
   part("loading").hidden = true;
   part("status").textContent =
-    `Ready: ${about.labels.length} classes, ${megabytes(about.bytes)}. Longer text is cut ` +
+    `Ready: ${task.labels.length} classes, ${megabytes(about.bytes)}. Longer text is cut ` +
     `after ${about.tokens} tokens, which are words and parts of words.`;
   part("classify").disabled = false;
   return loaded;
@@ -80,11 +82,24 @@ function normalized(text) {
 }
 
 function show(categories, milliseconds) {
-  const [best] = categories; // MediaPipe sorts them
-  part("class").textContent = best.categoryName;
-  part("summary").textContent = `${percent(best.score)}, in ${milliseconds.toFixed(1)} ms`;
+  const [name, summary] = task.thresholds ? several(categories) : best(categories);
+  part("class").textContent = name;
+  part("summary").textContent = `${summary}, in ${milliseconds.toFixed(1)} ms`;
   part("scores").replaceChildren(...categories.map(row));
   part("answer").hidden = false;
+}
+
+function best([{ categoryName, score }]) {
+  return [categoryName, percent(score)]; // MediaPipe sorts them
+}
+
+// Any number of labels: those whose score reaches their own threshold.
+function several(categories) {
+  const answered = categories.filter(
+    ({ categoryName, score }) => score >= task.thresholds[task.labels.indexOf(categoryName)],
+  );
+  const names = answered.map(({ categoryName }) => categoryName).join(", ");
+  return [names || "No label", `${answered.length} of ${task.labels.length} labels`];
 }
 
 function row({ categoryName, score }) {

@@ -1,9 +1,10 @@
-"""Reading tab-separated tables. Quotes are literal characters, as in the GLUE files."""
+"""Reading GLUE's tables: tab-separated, with quotes as characters like others."""
 
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from tf_efficientbert.data.delimited_records import Record, records
 from tf_efficientbert.data.text_file import (
     line_error,
     read_lines,
@@ -12,12 +13,12 @@ from tf_efficientbert.data.text_file import (
 )
 from tf_efficientbert.errors import UserError
 
-__all__ = ["read_table"]
+__all__ = ["read_glue_table"]
 
 _logger = logging.getLogger(__name__)
 
 
-def read_table(
+def read_glue_table(
     path: str | Path,
     columns: tuple[str, ...] | None = None,
     leave_out_broken_rows: bool = False,
@@ -31,34 +32,34 @@ def read_table(
             that counts them, instead of raising.
 
     Returns:
-        (column names, iterator of (line number, fields)); rows are read as they are asked for.
+        (column names, iterator of (line number, fields)); rows are checked as they are asked for.
 
     Raises:
         UserError: the file cannot be read or is empty; or, while iterating, a row has a wrong
             number of fields.
     """
-    lines = without_trailing_blanks(read_lines(path))
+    text = "\n".join(line for _, line in without_trailing_blanks(read_lines(path)))
+    rows = records(text, "\t", quoted=False)
     if columns is None:
-        _, header = next(lines, (0, None))
+        header = next(rows, None)
         if header is None:
             raise UserError(f"{path}: the file is empty; expected a line of column names")
-        columns = tuple(header.split("\t"))
-    return columns, _rows(path, len(columns), lines, leave_out_broken_rows)
+        columns = tuple(header.fields)
+    return columns, _rows(path, len(columns), rows, leave_out_broken_rows)
 
 
 def _rows(
-    path: str | Path, width: int, lines: Iterator[tuple[int, str]], leave_out_broken_rows: bool
+    path: str | Path, width: int, rows: Iterator[Record], leave_out_broken_rows: bool
 ) -> Iterator[tuple[int, list[str]]]:
     broken = []
-    for number, line in lines:
-        fields = line.split("\t")
-        if len(fields) == width:
-            yield number, fields
+    for row in rows:
+        if len(row.fields) == width:
+            yield row.first, row.fields
         elif leave_out_broken_rows:
-            broken.append(number)
+            broken.append(row.first)
         else:
-            problem = f"{len(fields)} tab-separated fields, expected {width}: {shown(line)}"
-            raise line_error(path, number, problem)
+            problem = f"{len(row.fields)} tab-separated fields, expected {width}"
+            raise line_error(path, row.first, f"{problem}: {shown(chr(9).join(row.fields))}")
     if broken:
         _logger.warning(
             "%s: left out %d lines without %d fields, the first is line %d",
