@@ -23,6 +23,7 @@ __all__ = ["SEPARATOR", "MultiLabel"]
 
 SEPARATOR = "|"
 _LEAST_PROBABILITY = 1e-6
+_DECIMALS = 6  # of probabilities that a threshold tells apart
 _MOST = 0.9  # of the rows: then the others are faults
 
 
@@ -232,9 +233,11 @@ def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The one of the highest F1, of equal ones that nearest to 0.5; 0.5 for a label never seen."""
     if not labels.any():
         return 0.5
+    # Half-way between two neighbouring probabilities, or 0.5, and never between two that differ in a
+    # last digit alone, as those of one text in two batches do.
+    probabilities = probabilities.astype(np.float64).round(_DECIMALS)
     order = np.argsort(probabilities, kind="stable")
-    ascending = probabilities[order].astype(np.float64)
-    # Half-way between two neighbouring probabilities, or 0.5: nothing hangs on a last digit.
+    ascending = probabilities[order]
     distinct = np.unique([0.0, *ascending])
     candidates = np.concatenate([[0.5], (distinct[1:] + distinct[:-1]) / 2])
     below = np.searchsorted(ascending, candidates, side="left")
