@@ -233,8 +233,8 @@ def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The one of the highest F1, of equal ones that nearest to 0.5; 0.5 for a label never seen."""
     if not labels.any():
         return 0.5
-    # Half-way between two neighbouring probabilities, or 0.5, and never between two that differ in a
-    # last digit alone, as those of one text in two batches do.
+    # Half-way between two neighbouring probabilities, or 0.5, and never between two that differ in
+    # a last digit alone, as those of one text in two batches do.
     probabilities = probabilities.astype(np.float64).round(_DECIMALS)
     order = np.argsort(probabilities, kind="stable")
     ascending = probabilities[order]
