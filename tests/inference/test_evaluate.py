@@ -49,7 +49,18 @@ def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, 
     else:
         right = np.mean([LABELS.index(a.label) for a in answers] == known.labels)
         error = np.sqrt(right * (1 - right) / 30)
-        expected = {"accuracy": right, "accuracy_standard_error": error}
+        answered = np.array([LABELS.index(answer.label) for answer in answers])
+        f1 = [
+            2
+            * ((answered == i) & (known.labels == i)).sum()
+            / ((answered == i).sum() + (known.labels == i).sum())
+            for i in range(len(LABELS))
+        ]
+        expected = {
+            "accuracy": right,
+            "accuracy_standard_error": error,
+            "macro_f1": np.mean(f1),
+        }
         assert 0 < right < 1
     assert scores.pop("seconds") > 0
     assert [row["label"] for row in scores.pop("classes", ())] == list(model.labels)

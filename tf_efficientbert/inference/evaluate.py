@@ -26,8 +26,8 @@ class EvaluateOptions(TaskOptions):
 def evaluate(options: EvaluateOptions) -> dict:
     """Scores a model on one split.
 
-    Returns: the task's metrics, with an accuracy its standard error, "examples", and of classes
-        "classes", see `LabelledTask.per_class`.
+    Returns: the task's metrics, with an accuracy its standard error, and "examples"; where there
+        are classes, "macro_f1" and "classes", see `LabelledTask.per_class`.
 
     Raises:
         UserError: for everything that is wrong with flags or files, and where the split has no
@@ -46,6 +46,6 @@ def evaluate(options: EvaluateOptions) -> dict:
             )
         logits = model.logits(model.encode(examples))
         model.score_by(data.task.metrics)
-        result = {**model.task.score(logits, examples.labels), "examples": len(examples)}
+        result = {**model.task.report(logits, examples.labels), "examples": len(examples)}
         classes = model.task.per_class(logits, examples.labels)
         return run.finish({**result, **({"classes": classes} if classes else {})})

@@ -97,7 +97,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 describe_model(
                     name,
                     model,
-                    model.task.score(logits[name], test.labels),
+                    model.task.report(logits[name], test.labels),
                     exports[name],
                     data.score_split,
                 )

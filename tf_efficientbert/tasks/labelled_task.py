@@ -162,6 +162,13 @@ class LabelledTask(Task):
                 scores["accuracy_standard_error"] = error
         return scores
 
+    def report(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """`score`, with macro F1 where there are classes: accuracy hides the rare ones."""
+        scores = self.score(logits, labels)
+        if self.has_classes:
+            scores.setdefault("macro_f1", METRICS["macro_f1"](self.answers(logits), labels))
+        return scores
+
     def dev_scores(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """{"dev_…": score} of the set that the task is `fitted` to."""
         scores = self.fitted(logits, labels).score(logits, labels)
