@@ -33,6 +33,6 @@ TEACHER = small_architecture(
 MAKERS = {
     "classification": lambda: small_text_model("classification", SLICED),
     "pair": lambda: small_text_model("pair", PADDED, seed=1),
-    "multilabel": lambda: small_text_model("multilabel", SLICED, seed=3),
+    "multilabel": lambda: small_text_model("multilabel", TEACHER, seed=3),
     "regression": lambda: small_text_model("regression", TEACHER, seed=2, exact_gelu=True),
 }

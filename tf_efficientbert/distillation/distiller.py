@@ -114,11 +114,14 @@ def distill(options: DistillOptions) -> dict:
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             supernet = load(options.supernet)
+            architecture = resolve_architecture(
+                options.architecture, supernet.backbone.architecture
+            )
             origin = f"--supernet={options.supernet}"
             teacher = load_task_teacher(options.teacher, data.task, supernet, origin)
             if teacher and options.hidden_ratio:
                 check_width(teacher, options.teacher, supernet, origin)
-            student = _start(options, data.task, supernet)
+            student = _start(options, data.task, architecture, supernet)
         data.show_card(student.tokenizer)
         if options.general_epochs:
             check_text_teacher(options, supernet)
@@ -193,9 +196,10 @@ def check_text_teacher(options, supernet: TextModel) -> None:
         )
 
 
-def _start(options: DistillOptions, task: LabelledTask, supernet: TextModel) -> TextModel:
+def _start(
+    options: DistillOptions, task: LabelledTask, architecture: Architecture, supernet: TextModel
+) -> TextModel:
     """The student before its first step, cut out of the supernet."""
-    architecture = resolve_architecture(options.architecture, supernet.backbone.architecture)
     # The search's shared supernet has learned the task: EfficientBERT+ takes its head over.
     try:
         student = new_student(

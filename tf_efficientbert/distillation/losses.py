@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from keras import ops
 
 from tf_efficientbert.distillation.layer_map import layer_map
+from tf_efficientbert.tasks.classification import prediction_loss
 
-__all__ = ["attention_loss", "hidden_loss"]
+__all__ = ["attention_loss", "hidden_loss", "prediction_loss"]
 
 _SCORE_FLOOR = -100.0
 
