@@ -225,6 +225,7 @@ def losses(saved, tmp_path):
         rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
         files = {"train_file": rows, "dev_file": rows, "split": "90/10/0", "task_kind": task.kind}
         training = {"general_epochs": 0.0, "epochs": 2.0, "batch_size": 8, "max_tokens": 16}
+        training["learning_rate"] = 3e-3
         teacher = {} if "teacher_predictions" in options else {"teacher": saved["teacher"]}
         where = {"supernet": saved["supernet"], "output_dir": str(tmp_path / name), **teacher}
         recorded = {"attention_ratio": 0.0, "real_tokens_only": True}
@@ -260,8 +261,12 @@ def test_a_file_of_a_teacher_s_predictions_teaches_as_it_does_by_prediction_alon
 ):
     task, teacher = TASKS[kind], _teacher(kind)
     teacher.save(tmp_path / "teacher")
+    # With a head of its own: a fresh one is drawn after the teacher's.
+    supernet = small_architecture([_ORDINARY] * 6).supernet()
+    small_text_model(kind, supernet, fit_size=24).save(tmp_path / "supernet")
+    start = {"supernet": str(tmp_path / "supernet")}
     file = write_predictions(tmp_path / "said.jsonl", teacher, small_examples(task, count=24))
-    asked = losses("asked", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0)
-    given = losses("given", task, teacher_predictions=file)
+    asked = losses("asked", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start)
+    given = losses("given", task, teacher_predictions=file, **start)
     assert np.ptp(asked) > 1e-3
     np.testing.assert_allclose(given, asked, rtol=1e-4)

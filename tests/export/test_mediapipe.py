@@ -108,7 +108,9 @@ def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, med
     texts = [*small_examples(model.task, count=30).texts, "", "WORD1 word2, x", "word3 " * 90]
     texts += ["WÖRD1 ẞ ǅ ﬁ word2", "word1\u00a0wo\u00adrd2\u200b word3", "Ǻ σς ΣΣ"]
     ours = mediapipe_probabilities(mediapipe_python, path, texts, LABELS)
-    expected = model.task.probabilities(model.logits(model.encode(Examples(tuple(texts)))))
+    expected = model.task.probabilities(
+        model.logits(model.encode(Examples(tuple(texts), None, None)))
+    )
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-3)
 
 
