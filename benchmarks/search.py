@@ -28,10 +28,10 @@ from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
+from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.evaluator import SharedWeights
 from tf_efficientbert.search.group import side_by_side
 from tf_efficientbert.search.learner import Learner
-from tf_efficientbert.search.material import Material
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
 from tf_efficientbert.search.study import STUDY, Study, Trial, best_of
@@ -50,15 +50,15 @@ _BATCH = 32
 def main(_) -> None:
     make_deterministic()
     run = Path(_RUN.value)
-    material = _material(run)
-    rows = [*_training(run, material), *_scoring(run, material)]
+    context = _context(run)
+    rows = [*_training(run, context), *_scoring(run, context)]
     for row in rows:
         print("  ".join(f"{name}: {value}" for name, value in row.items()))
     if _JSON.value:
         write_json(_JSON.value, rows)
 
 
-def _material(run: Path) -> Material:
+def _context(run: Path) -> SearchContext:
     flags = json.loads((run / "search" / "config.json").read_text("utf-8"))["flags"]
     precision = TrainingOptions(bfloat16=flags["bfloat16"])
     teacher, supernet = load(run / "teacher" / "model"), load(run / "supernet" / "model")
@@ -67,7 +67,7 @@ def _material(run: Path) -> Material:
     encoded = teacher.encode(train)
     frozen = teacher.model.rebuilt(dtype=precision.frozen_dtype)
     passes = TeacherPass(frozen, False, task)
-    return Material(
+    return SearchContext(
         task=task,
         supernet=supernet.backbone,
         text_teacher=passes,
@@ -96,14 +96,14 @@ def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
     return learner.learn(batch, theirs, step, learning_rate=1e-3)
 
 
-def _training(run: Path, material: Material) -> list[dict]:
+def _training(run: Path, context: SearchContext) -> list[dict]:
     learners = []
     for trial in _trials(run, 0)[: _GROUP.value]:
-        student = material.student(trial.architecture)
-        specs = material.task_teacher.specs
-        learners.append(Learner(student, material.objective, trial.seed, specs))
-    taught = material.task_teacher.recorded(material.train, 2.0, True, memory_gb=8.0)
-    assert taught is not material.train
+        student = context.student(trial.architecture)
+        specs = context.task_teacher.specs
+        learners.append(Learner(student, context.objective, trial.seed, specs))
+    taught = context.task_teacher.recorded(context.train, 2.0, True, memory_gb=8.0)
+    assert taught is not context.train
 
     def turn(groups: list[list[Learner]], examples) -> float:
         source = TrainingBatches(examples, _BATCH, seed=0)
@@ -111,7 +111,7 @@ def _training(run: Path, material: Material) -> list[dict]:
         for group in groups:
             for step in range(_STEPS.value):
                 batch = {name: tf.constant(array) for name, array in source[step].items()}
-                theirs = material.task_teacher(batch)
+                theirs = context.task_teacher(batch)
                 learn = functools.partial(_learn, batch, theirs, step)
                 side_by_side(dict(enumerate(group)), learn)
         return time.perf_counter() - started
@@ -120,8 +120,8 @@ def _training(run: Path, material: Material) -> list[dict]:
     turn(together, taught)  # traces
     ways = {
         "together, teacher recorded": (together, taught),
-        "together": (together, material.train),
-        "one at a time": (alone, material.train),
+        "together": (together, context.train),
+        "one at a time": (alone, context.train),
     }
     seconds = [
         {name: turn(groups, examples) for name, (groups, examples) in ways.items()}
@@ -142,24 +142,24 @@ def _training(run: Path, material: Material) -> list[dict]:
     return [{"measured": measured, "group": len(learners), **rates, **ratios}]
 
 
-def _scoring(run: Path, material: Material) -> list[dict]:
+def _scoring(run: Path, context: SearchContext) -> list[dict]:
     (stage,) = (stage for stage in RECIPES["quick"] if stage.shares_weights)
     best = best_of(_trials(run, 1)).architecture
     training = dataclasses.replace(stage.training, text_share=0.0, task_share=0.1, task_epochs=0.1)
     stage = dataclasses.replace(stage, training=training)
-    sizes = material.supernet
+    sizes = context.supernet
     budget = Budget(0, 10**9, sizes.fit_size, sizes.vocabulary_size, sizes.max_positions)
     space = SizeSpace(best, budget)
     with tempfile.TemporaryDirectory() as folder:
-        evaluator = SharedWeights(material, stage, best, space, Path(folder))
-    held_out = material.held_out(stage)
+        evaluator = SharedWeights(context, stage, best, space, Path(folder))
+    held_out = context.held_out(stage)
     evaluator.evaluate({0: best})  # traces
     traces = evaluator.traces
     rows = []
     for index in range(_CANDIDATES.value):
         architecture = space.draw(f"benchmark/{index}")
-        student = material.student(architecture)
-        alone = Learner(student, material.objective, 0, material.task_teacher.specs)
+        student = context.student(architecture)
+        alone = Learner(student, context.objective, 0, context.task_teacher.specs)
         held_out.score(alone)
         times = []
         for _ in range(_TURNS.value):

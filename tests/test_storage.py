@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.small_disk import fill, small_disk
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.storage import alone_at, recover_directory, replaced_directory, write_json
+from tf_efficientbert.storage import file_lock, recover_directory, replaced_directory, write_json
 
 
 def _content(folder):
@@ -172,15 +172,15 @@ def test_one_process_at_a_time_is_at_work_at_a_path(tmp_path):
     path, order = tmp_path / "made" / "models", []
 
     def work():
-        with alone_at(path):
+        with file_lock(path):
             order.append("second")
 
-    with alone_at(path):
+    with file_lock(path):
         other = threading.Thread(target=work)
         other.start()
         other.join(0.3)
         assert other.is_alive()
-        with alone_at(tmp_path / "other"):  # another path has a lock of its own
+        with file_lock(tmp_path / "other"):  # another path has a lock of its own
             order.append("first")
     other.join(30)
     assert order == ["first", "second"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from tf_efficientbert.errors import UserError
 
 __all__ = [
-    "alone_at",
+    "file_lock",
     "full_disk_named",
     "recover_directory",
     "replaced_directory",
@@ -67,7 +67,7 @@ def recover_directory(path: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def alone_at(path: str | Path) -> Iterator[None]:
+def file_lock(path: str | Path) -> Iterator[None]:
     """Waits until no other process is in such a block for `path`, by a lock file beside it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

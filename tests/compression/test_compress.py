@@ -19,7 +19,7 @@ from tf_efficientbert.compression.compress import CompressOptions, compress
 from tf_efficientbert.compression.dropping import layer_influence, without_layers
 from tf_efficientbert.compression.pruning import linear_maps
 from tf_efficientbert.data.batching import EncodedExamples
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import export_litert
@@ -55,7 +55,7 @@ def finished(folder, recorded, tmp_path_factory):
     """(folder, result) of a compression that nothing has interrupted, its teachers recorded."""
     output_dir = tmp_path_factory.mktemp("whole") / "run"
     result = compress(tiny_options(folder, _STEPS, output_dir=str(output_dir)))
-    assert recorded[-1] == TaughtExamples
+    assert recorded[-1] == CachedTeacherOutputs
     return output_dir, result
 
 
@@ -109,7 +109,7 @@ def test_without_a_hidden_loss_too(folder, tmp_path, recorded):
     for memory in (0.0, 1.0):
         where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
         compress(tiny_options(folder, "prune(0.5)", hidden_ratio=0.0, **where))
-    assert recorded[-2:] == [EncodedExamples, TaughtExamples]
+    assert recorded[-2:] == [EncodedExamples, CachedTeacherOutputs]
     asked, kept = (_losses(tmp_path / memory) for memory in ("0.0", "1.0"))
     np.testing.assert_allclose(kept, asked, rtol=1e-3)
 

@@ -17,8 +17,8 @@ from tests.models.small_text_models import (
 )
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.distiller import DistillOptions, distill, resolve_architecture
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
 
@@ -239,13 +239,13 @@ def losses(saved, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
 def test_a_teacher_that_was_recorded_teaches_the_same(losses, hidden_ratio, monkeypatch):
-    padded, recorded_batches = TaughtExamples.padded, []
+    padded, recorded_batches = CachedTeacherOutputs.padded, []
 
     def seen(*arguments):
         recorded_batches.append(padded(*arguments))
         return recorded_batches[-1]
 
-    monkeypatch.setattr(TaughtExamples, "padded", seen)
+    monkeypatch.setattr(CachedTeacherOutputs, "padded", seen)
     asked, recorded = (
         losses(str(memory), hidden_ratio=hidden_ratio, teacher_memory_gb=memory)
         for memory in (0.0, 1.0)

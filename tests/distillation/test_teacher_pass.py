@@ -10,7 +10,7 @@ from tests.models.small_models import small_architecture, small_backbone, small_
 from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
-from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.errors import UserError
 
@@ -58,7 +58,7 @@ def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
 def test_it_is_recorded_alike_each_time():
     model, task = _teacher()
     batches = [TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
-    one, two = (outputs_in(taught.padded(np.arange(50))) for taught in batches)
+    one, two = (cached_outputs(taught.padded(np.arange(50))) for taught in batches)
     np.testing.assert_array_equal(one["logits"], two["logits"])
     np.testing.assert_array_equal(one["hidden_states"], two["hidden_states"])
 
@@ -95,15 +95,15 @@ def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padd
     )
     batch = taught.padded(np.arange(8))
     asked = model(_tensors({name: batch[name] for name in MODEL_INPUTS}))["logits"]
-    assert outputs_in(batch).keys() == {"logits"}
-    np.testing.assert_allclose(outputs_in(batch)["logits"], asked, atol=1e-5)
+    assert cached_outputs(batch).keys() == {"logits"}
+    np.testing.assert_allclose(cached_outputs(batch)["logits"], asked, atol=1e-5)
 
 
 def test_too_little_memory_is_told_with_the_flag(monkeypatch):
     def none_left(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr(TaughtExamples, "_keep", none_left)
+    monkeypatch.setattr(CachedTeacherOutputs, "_keep", none_left)
     model, task = _teacher()
     with pytest.raises(UserError, match="lower --teacher_memory_gb"):
         TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0)

@@ -233,14 +233,14 @@ def test_an_export_that_fails_in_the_middle_leaves_nothing(tmp_path, quick_expor
 
 
 def test_two_exports_into_one_folder_take_numbers_one_after_the_other(tmp_path, monkeypatch):
-    at_work = []
+    guard = []
 
     def write_version(model, version, *_):
-        at_work.append(model)
+        guard.append(model)
         time.sleep(0.2)
-        assert at_work == [model]
+        assert guard == [model]
         (version / "model").write_text(model)
-        at_work.clear()
+        guard.clear()
 
     monkeypatch.setattr(saved_model, "write_version", write_version)
     with ThreadPoolExecutor(2) as pool:

@@ -29,7 +29,7 @@ from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search import kernel_kill
 from tf_efficientbert.search import search as search_module
 from tf_efficientbert.search.budget import Budget
-from tf_efficientbert.search.kernel_kill import AtWork
+from tf_efficientbert.search.oom_guard import OomGuard
 from tf_efficientbert.search.search import SearchOptions, search
 from tf_efficientbert.search.study import COMPLETE, STUDY, Study, best_of
 from tf_efficientbert.training.fine_tune import FineTuneOptions, fine_tune
@@ -359,9 +359,9 @@ def test_a_search_that_the_kernel_ended_twice_says_so(options, tmp_path, monkeyp
     count = 0
     monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": count})
     for count in (1, 2):  # noqa: B007  read by the lambda
-        at_work = AtWork(tmp_path / "at-work.json")
-        assert not at_work.was_killed()
-        at_work.__enter__()
+        guard = OomGuard(tmp_path / "at-work.json")
+        assert not guard.killed_twice()
+        guard.__enter__()
     count = 3
     with pytest.raises(UserError, match="no stage has been run"):
         search(options(tmp_path, from_stage=2))

@@ -14,13 +14,13 @@ from tests.search.tiny_search import (
     TEXT_STEPS,
     WIDE,
     tiny_candidate,
-    tiny_material,
+    tiny_context,
     tiny_stage,
 )
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
@@ -36,8 +36,8 @@ class _Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def material():
-    return tiny_material()
+def context():
+    return tiny_context()
 
 
 # === Candidates that are trained one by one ===
@@ -51,14 +51,14 @@ _FOUR = {
 
 
 @pytest.fixture(scope="module")
-def four(material, tmp_path_factory):
+def four(context, tmp_path_factory):
     """(folder, outcomes) of a group of four."""
     folder = tmp_path_factory.mktemp("four")
-    return folder, TrainedAlone(material, tiny_stage(), folder).evaluate(_FOUR)
+    return folder, TrainedAlone(context, tiny_stage(), folder).evaluate(_FOUR)
 
 
-def test_a_candidate_scores_the_same_alone_as_in_a_group_of_four(material, four, tmp_path):
-    alone = TrainedAlone(material, tiny_stage(), tmp_path).evaluate({6: _FOUR[6]})[6]
+def test_a_candidate_scores_the_same_alone_as_in_a_group_of_four(context, four, tmp_path):
+    alone = TrainedAlone(context, tiny_stage(), tmp_path).evaluate({6: _FOUR[6]})[6]
     grouped = four[1][6]
     assert alone.score == pytest.approx(grouped.score, abs=1e-6)
     assert alone.loss == pytest.approx(grouped.loss, abs=1e-6)
@@ -76,7 +76,7 @@ def test_an_outcome_has_score_loss_time_and_the_losses_of_all_steps(four):
 
 
 def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
-    material, four, monkeypatch
+    context, four, monkeypatch
 ):
     folder, outcomes = four
 
@@ -84,7 +84,7 @@ def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
         raise _Killed
 
     monkeypatch.setattr(Learner, "learn", learn)
-    evaluator = TrainedAlone(material, tiny_stage(), folder)
+    evaluator = TrainedAlone(context, tiny_stage(), folder)
     assert evaluator.evaluate(_FOUR) == outcomes
     evaluator.forget()
     assert not folder.exists()
@@ -95,11 +95,11 @@ def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
 def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
     outcomes = {}
     for memory in (0.0, 1.0):
-        material = tiny_material(attention_ratio=0.0, teacher_memory_gb=memory)
+        context = tiny_context(attention_ratio=0.0, teacher_memory_gb=memory)
         stage = dataclasses.replace(tiny_stage(), candidates=5)  # two groups
-        evaluator = TrainedAlone(material, stage, tmp_path / str(memory))
+        evaluator = TrainedAlone(context, stage, tmp_path / str(memory))
         kinds = {type(phase.batches.examples) for phase in evaluator._phases}
-        assert kinds == {TaughtExamples if memory else EncodedExamples}
+        assert kinds == {CachedTeacherOutputs if memory else EncodedExamples}
         outcomes[memory] = evaluator.evaluate({5: _FOUR[5]})[5]
     asked, recorded = outcomes.values()
     assert recorded.score == asked.score
@@ -109,42 +109,42 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel"])
 def test_a_candidate_learns_from_predictions_alone_where_they_are_all_that_is_given(tmp_path, kind):
-    asked = tiny_material(kind, attention_ratio=0.0)
+    asked = tiny_context(kind, attention_ratio=0.0)
     batch = {name: tf.constant(part) for name, part in asked.train.padded(np.arange(16)).items()}
     logits = asked.task_teacher(batch)["logits"].numpy()
     given = dataclasses.replace(
         asked,
         task_teacher=PredictionsAlone(asked.task_teacher.specs),
-        taught=TaughtExamples(asked.train, logits),
+        taught=CachedTeacherOutputs(asked.train, logits),
     )
     asked = dataclasses.replace(
         asked, objective=dataclasses.replace(asked.objective, hidden_ratio=0.0)
     )
     outcomes = {}
-    for name, material in {"asked": asked, "given": given}.items():
-        evaluator = TrainedAlone(material, tiny_stage(text_share=0.0), tmp_path / name)
+    for name, context in {"asked": asked, "given": given}.items():
+        evaluator = TrainedAlone(context, tiny_stage(text_share=0.0), tmp_path / name)
         outcomes[name] = evaluator.evaluate({5: _FOUR[5]})[5]
     asked, given = outcomes["asked"], outcomes["given"]
     assert given.score == asked.score and given.loss == pytest.approx(asked.loss, rel=1e-4)
     np.testing.assert_allclose(given.losses, asked.losses, rtol=1e-4)
 
 
-def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(material, tmp_path):
+def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(context, tmp_path):
     given = dataclasses.replace(
-        material,
-        task_teacher=PredictionsAlone(material.task_teacher.specs),
-        taught=TaughtExamples(material.train, np.zeros((16, 3), np.float32)),
+        context,
+        task_teacher=PredictionsAlone(context.task_teacher.specs),
+        taught=CachedTeacherOutputs(context.train, np.zeros((16, 3), np.float32)),
     )
     asked, given = (
         TrainedAlone(each, tiny_stage(), tmp_path / str(i)).evaluate({5: _FOUR[5]})[5].losses
-        for i, each in enumerate((material, given))
+        for i, each in enumerate((context, given))
     )
     assert given[:TEXT_STEPS] == asked[:TEXT_STEPS]
     assert given[TEXT_STEPS] != asked[TEXT_STEPS]
 
 
-def test_the_score_is_the_best_of_the_epochs(material, monkeypatch, tmp_path):
-    evaluator = TrainedAlone(material, tiny_stage(text_share=0.0, task_epochs=5.0), tmp_path)
+def test_the_score_is_the_best_of_the_epochs(context, monkeypatch, tmp_path):
+    evaluator = TrainedAlone(context, tiny_stage(text_share=0.0, task_epochs=5.0), tmp_path)
     epochs = [(0.5, 1.0), (0.75, 3.0), (0.75, 2.0), (0.5, 0.5), (math.nan, math.nan)]
     figures = iter(epochs)
     monkeypatch.setattr(evaluator._held_out, "score", lambda learner: next(figures))
@@ -154,8 +154,8 @@ def test_the_score_is_the_best_of_the_epochs(material, monkeypatch, tmp_path):
     assert next(figures, None) is None
 
 
-def test_a_candidate_without_a_finite_answer_fails(material, monkeypatch, tmp_path):
-    evaluator = TrainedAlone(material, tiny_stage(text_share=0.0), tmp_path)
+def test_a_candidate_without_a_finite_answer_fails(context, monkeypatch, tmp_path):
+    evaluator = TrainedAlone(context, tiny_stage(text_share=0.0), tmp_path)
     monkeypatch.setattr(Learner, "learn", lambda *arguments: 1.0)
     nothing = tf.fill([4, 3], math.nan)
     monkeypatch.setattr(Learner, "logits", lambda self, inputs: nothing)
@@ -164,7 +164,7 @@ def test_a_candidate_without_a_finite_answer_fails(material, monkeypatch, tmp_pa
     assert "no finite numbers" in outcome.reason
 
 
-def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(material, tmp_path, monkeypatch):
+def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(context, tmp_path, monkeypatch):
     unbuilt = small_architecture((ORDINARY,) * 3, **WIDE)  # the supernet has two layers
 
     def learn(self, *arguments):
@@ -174,23 +174,21 @@ def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(material, tmp_p
 
     monkeypatch.setattr(Learner, "learn", learn)
     group = {0: unbuilt, 1: _FOUR[4], 2: _FOUR[5]}
-    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert [outcomes[index].score is None for index in group] == [True, True, False]
     assert outcomes[0].reason.startswith("cannot be built: 3 layers are no multiple")
     assert outcomes[1].reason == "out of memory: no room"
 
 
-def test_a_group_of_which_all_fail_has_a_reason_for_each(material, tmp_path, monkeypatch):
+def test_a_group_of_which_all_fail_has_a_reason_for_each(context, tmp_path, monkeypatch):
     monkeypatch.setattr(Learner, "learn", lambda *arguments: math.inf)
-    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate({4: _FOUR[4], 5: _FOUR[5]})
+    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate({4: _FOUR[4], 5: _FOUR[5]})
     for outcome in outcomes.values():
         assert outcome.reason == f"diverged: its loss was no finite number at step 1 of {_STEPS}"
 
 
-def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(
-    material, tmp_path, monkeypatch
-):
-    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp_path, monkeypatch):
+    frequent = dataclasses.replace(context, checkpoint_seconds=0.0)
 
     def learn(self, batch, theirs, step, *others):
         if step == 1 and self.model.backbone.architecture == _FOUR[4]:
@@ -210,7 +208,7 @@ def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(
 
 
 def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
-    material, four, tmp_path, monkeypatch
+    context, four, tmp_path, monkeypatch
 ):
     refused = []
 
@@ -222,7 +220,7 @@ def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
 
     monkeypatch.setattr(Learner, "learn", learn)
     group = {index: _FOUR[index] for index in (5, 6)}
-    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert refused
     for index in group:
         assert outcomes[index].score == four[1][index].score
@@ -230,9 +228,9 @@ def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
 
 
 def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
-    material = tiny_material("regression", dropout=0.0)
+    context = tiny_context("regression", dropout=0.0)
     stage = tiny_stage(task_epochs=1.0)
-    evaluator = TrainedAlone(material, stage, tmp_path)
+    evaluator = TrainedAlone(context, stage, tmp_path)
     learners = []
 
     def remembered(self, inputs, logits=Learner.logits):
@@ -244,9 +242,9 @@ def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
         outcome = evaluator.evaluate({0: _FOUR[5]})[0]
     learner = learners[-1]
     learner.weights.write_back()
-    examples = material.train.take(material._split(stage)[0])
+    examples = context.train.take(context._split(stage)[0])
     answers = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
-    expected = material.task.score(answers, examples.labels)["pearson"]
+    expected = context.task.score(answers, examples.labels)["pearson"]
     assert outcome.score == pytest.approx(expected, abs=1e-5)
     assert outcome.loss == pytest.approx(np.mean((answers - examples.labels) ** 2), rel=1e-5)
     assert np.isfinite(outcome.losses).all() and outcome.losses[-1] < outcome.losses[TEXT_STEPS]
@@ -261,7 +259,7 @@ _SPACE = SizeSpace(_BEST, _BUDGET)
 _STAGE = tiny_stage("sizes", searched=("stack", "ratio"))
 
 
-def _shared(material, folder, seen):
+def _shared(context, folder, seen):
     """The supernet, trained; `seen` takes each step's number and choices."""
 
     def learn(self, batch, theirs, step, *others, own=Learner.learn):
@@ -271,14 +269,14 @@ def _shared(material, folder, seen):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "learn", learn)
-        return SharedWeights(material, _STAGE, _BEST, _SPACE, folder)
+        return SharedWeights(context, _STAGE, _BEST, _SPACE, folder)
 
 
 @pytest.fixture(scope="module")
-def shared(material, tmp_path_factory):
+def shared(context, tmp_path_factory):
     """(evaluator, {step: (choices, loss)}, folder with its last two checkpoints)."""
     seen, folder = {}, tmp_path_factory.mktemp("shared")
-    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+    frequent = dataclasses.replace(context, checkpoint_seconds=0.0)
     return _shared(frequent, folder, seen), seen, folder
 
 
@@ -295,10 +293,10 @@ def test_the_number_of_traces_does_not_grow_with_the_candidates(shared):
     assert evaluator.traces == traces == 2  # of a step, of the answers
 
 
-def test_a_slice_scores_as_the_sliced_network_built_on_its_own(material, shared):
+def test_a_slice_scores_as_the_sliced_network_built_on_its_own(context, shared):
     evaluator = shared[0]
     model = evaluator.model
-    held_out = material.held_out(_STAGE)
+    held_out = context.held_out(_STAGE)
     for architecture in _drawn(4).values():
         alone = new_student(architecture, model.backbone, TASKS["classification"], dropout=0.0)
         alone.head.set_weights(model.head.get_weights())
@@ -350,14 +348,14 @@ def test_the_supernet_has_each_formula_at_the_largest_stack_and_ratio_that_fit(s
 
 
 def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_weights(
-    material, shared, tmp_path
+    context, shared, tmp_path
 ):
     evaluator, expected, folder = shared
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     newest = tmp_path / "task" / f"step-{TASK_STEPS:08d}"
     shutil.rmtree(newest)  # the process died before it was written
     seen = {}
-    again = _shared(material, tmp_path, seen)
+    again = _shared(context, tmp_path, seen)
     assert seen == {_STEPS - 1: expected[_STEPS - 1]}
     assert again.notes["training"] == evaluator.notes["training"]
     for one, other in zip(again.model.weights, evaluator.model.weights, strict=True):
@@ -366,7 +364,7 @@ def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_wei
 
 @pytest.mark.slow
 def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
-    material, shared, tmp_path, monkeypatch
+    context, shared, tmp_path, monkeypatch
 ):
     learn, crowded_at, seen = Learner.learn, TASK_STEPS + 1, []
 
@@ -376,7 +374,7 @@ def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
         seen.append(step)
         return learn(self, batch, theirs, step, *others)
 
-    frequent = dataclasses.replace(material, checkpoint_seconds=0.0)
+    frequent = dataclasses.replace(context, checkpoint_seconds=0.0)
     monkeypatch.setattr(Learner, "learn", crowded)
     for _ in range(2):
         with pytest.raises(UserError, match="sizes: .*: out of memory: no room. Start again"):
@@ -387,7 +385,7 @@ def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
     assert again.notes["training"] == shared[0].notes["training"]
 
 
-def test_a_supernet_that_diverges_is_an_error(material, tmp_path, monkeypatch):
+def test_a_supernet_that_diverges_is_an_error(context, tmp_path, monkeypatch):
     monkeypatch.setattr(Learner, "learn", lambda *arguments: math.nan)
     with pytest.raises(UserError, match="sizes: the shared supernet's .*: diverged.* step 1"):
-        SharedWeights(material, _STAGE, _BEST, _SPACE, tmp_path)
+        SharedWeights(context, _STAGE, _BEST, _SPACE, tmp_path)

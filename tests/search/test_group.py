@@ -13,12 +13,12 @@ from tests.search.tiny_search import (
     TASK_STEPS,
     TEXT_STEPS,
     tiny_candidate,
-    tiny_material,
+    tiny_context,
     tiny_stage,
 )
 from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.group import train_group
 from tf_efficientbert.search.learner import Learner
@@ -50,22 +50,22 @@ class _TooLarge(Learner):
 
 
 @pytest.fixture(scope="module")
-def material():
-    return tiny_material()
+def context():
+    return tiny_context()
 
 
-def _learner(material, kind=Learner, candidate=0):
+def _learner(context, kind=Learner, candidate=0):
     keras.utils.set_random_seed(candidate)
     student = new_student(
-        _CANDIDATES[candidate], material.supernet, TASKS["classification"], material.dropout
+        _CANDIDATES[candidate], context.supernet, TASKS["classification"], context.dropout
     )
-    return kind(student, material.objective, 40 + candidate, material.task_teacher.specs)
+    return kind(student, context.objective, 40 + candidate, context.task_teacher.specs)
 
 
-def _train(material, learners, folder, phases=None, **arguments):
+def _train(context, learners, folder, phases=None, **arguments):
     return train_group(
         learners=learners,
-        phases=phases or material.phases(tiny_stage()),
+        phases=phases or context.phases(tiny_stage()),
         folder=folder,
         name="tiny",
         checkpoint_seconds=0.0,
@@ -74,15 +74,15 @@ def _train(material, learners, folder, phases=None, **arguments):
 
 
 @pytest.fixture(scope="module")
-def trained(material, tmp_path_factory):
+def trained(context, tmp_path_factory):
     """(learners, history, failures) of four of which two fail, trained without interruption."""
     learners = {
-        3: _learner(material),
-        5: _learner(material, _TooLarge),
-        8: _learner(material, _Diverges),
-        9: _learner(material, candidate=1),
+        3: _learner(context),
+        5: _learner(context, _TooLarge),
+        8: _learner(context, _Diverges),
+        9: _learner(context, candidate=1),
     }
-    history = _train(material, learners, tmp_path_factory.mktemp("group"))
+    history = _train(context, learners, tmp_path_factory.mktemp("group"))
     return learners, history, _failures(learners)
 
 
@@ -94,9 +94,9 @@ def _losses(history, key):
     return [record[f"loss_{key}"] for record in history if f"loss_{key}" in record]
 
 
-def test_a_network_learns_the_same_alone_as_beside_others_that_fail(material, trained, tmp_path):
-    alone = {3: _learner(material)}
-    history = _train(material, alone, tmp_path)
+def test_a_network_learns_the_same_alone_as_beside_others_that_fail(context, trained, tmp_path):
+    alone = {3: _learner(context)}
+    history = _train(context, alone, tmp_path)
     assert _failures(alone) == {}
     np.testing.assert_allclose(_losses(history, 3), _losses(trained[1], 3), rtol=1e-6)
     for one, other in zip(alone[3].weights.variables, trained[0][3].weights.variables, strict=True):
@@ -139,16 +139,16 @@ def test_each_phase_starts_without_the_moments_of_the_one_before(trained):
     assert not any(variable.numpy().any() for variable in optimizer.variables)
 
 
-def test_a_step_is_traced_once_for_both_phases_and_all_lengths(material, trained):
+def test_a_step_is_traced_once_for_both_phases_and_all_lengths(context, trained):
     lengths = set()
-    for phase in material.phases(tiny_stage()):
+    for phase in context.phases(tiny_stage()):
         lengths |= {phase.batches[step]["token_ids"].shape[1] for step in range(phase.steps)}
     assert len(lengths) > 1
     assert [trained[0][key].traces for key in (3, 9)] == [1, 1]  # never asked for logits
 
 
 def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
-    material, trained, tmp_path, monkeypatch
+    context, trained, tmp_path, monkeypatch
 ):
     learn, kills = Learner.learn, [1, _KILLED_AT]
 
@@ -159,14 +159,14 @@ def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
         return learn(self, batch, theirs, step, *others)
 
     def fresh():
-        return {3: _learner(material), 8: _learner(material, _Diverges)}
+        return {3: _learner(context), 8: _learner(context, _Diverges)}
 
     monkeypatch.setattr(Learner, "learn", interrupted)
     while kills:
         with pytest.raises(_Killed):
-            _train(material, fresh(), tmp_path)
+            _train(context, fresh(), tmp_path)
     learners = fresh()
-    history = _train(material, learners, tmp_path)
+    history = _train(context, learners, tmp_path)
     assert _failures(learners) == {8: trained[2][8]}
     for key in (3, 8):
         assert _losses(history, key) == _losses(trained[1], key)
@@ -176,32 +176,32 @@ def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_group_of_which_none_is_left_takes_no_more_steps_and_saves_none(material, tmp_path):
-    learners = {2: _learner(material, _TooLarge), 4: _learner(material, _TooLarge, candidate=1)}
-    history = _train(material, learners, tmp_path)
+def test_a_group_of_which_none_is_left_takes_no_more_steps_and_saves_none(context, tmp_path):
+    learners = {2: _learner(context, _TooLarge), 4: _learner(context, _TooLarge, candidate=1)}
+    history = _train(context, learners, tmp_path)
     assert _failures(learners) == dict.fromkeys((2, 4), "out of memory: no room for a tensor")
     assert [set(record) for record in history] == [{"step", "loss", "seconds"}]
     assert not list(tmp_path.rglob("step-*"))
 
 
-def test_python_s_own_lack_of_memory_is_a_reason_too(material, tmp_path):
-    learner = _learner(material, _TooLarge)
+def test_python_s_own_lack_of_memory_is_a_reason_too(context, tmp_path):
+    learner = _learner(context, _TooLarge)
 
     def learn(*arguments):
         raise MemoryError
 
     learner.learn = learn
-    _train(material, {0: learner}, tmp_path)
+    _train(context, {0: learner}, tmp_path)
     assert learner.failure == "out of memory: MemoryError"
 
 
-def test_a_teacher_for_which_there_is_no_memory_is_an_error(material, tmp_path):
+def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
     def teach(inputs):
         raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor")
 
-    phases = [dataclasses.replace(phase, teacher=teach) for phase in material.phases(tiny_stage())]
+    phases = [dataclasses.replace(phase, teacher=teach) for phase in context.phases(tiny_stage())]
     with pytest.raises(UserError, match="no memory for the teacher's pass over a batch of 4"):
-        _train(material, {0: _learner(material)}, tmp_path, phases)
+        _train(context, {0: _learner(context)}, tmp_path, phases)
 
 
 # === On text ===
@@ -209,13 +209,13 @@ def test_a_teacher_for_which_there_is_no_memory_is_an_error(material, tmp_path):
 
 @pytest.fixture(scope="module")
 def on_text():
-    """(material, batch, learner, its loss) after one step on text without dropout."""
-    material = tiny_material(dropout=0.0)
-    phase = material.phases(tiny_stage())[0]
-    learner = _learner(material)
+    """(context, batch, learner, its loss) after one step on text without dropout."""
+    context = tiny_context(dropout=0.0)
+    phase = context.phases(tiny_stage())[0]
+    learner = _learner(context)
     batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
     theirs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
-    before = material.objective.compare(theirs, learner.model.backbone(batch), batch)
+    before = context.objective.compare(theirs, learner.model.backbone(batch), batch)
     loss = learner.learn(batch, theirs, 0, 0.1, phase.scales)
     return before, learner, loss
 
@@ -240,29 +240,29 @@ def test_on_text_the_head_learns_nothing(on_text):
 
 @pytest.mark.parametrize(("group_size", "recorded"), [(4, False), (3, True)])
 def test_a_teacher_is_recorded_where_more_than_one_group_asks_it(group_size, recorded):
-    material = dataclasses.replace(
-        tiny_material(attention_ratio=0.0, teacher_memory_gb=1.0), group_size=group_size
+    context = dataclasses.replace(
+        tiny_context(attention_ratio=0.0, teacher_memory_gb=1.0), group_size=group_size
     )
-    text = material.phases(tiny_stage(text_epochs=1.0))[0]
-    assert isinstance(text.batches.examples, TaughtExamples) == recorded
+    text = context.phases(tiny_stage(text_epochs=1.0))[0]
+    assert isinstance(text.batches.examples, CachedTeacherOutputs) == recorded
 
 
-def test_a_part_of_an_epoch_is_a_step_at_least(material):
-    text, task = material.phases(tiny_stage(text_epochs=0.01, task_epochs=0.5))
+def test_a_part_of_an_epoch_is_a_step_at_least(context):
+    text, task = context.phases(tiny_stage(text_epochs=0.01, task_epochs=0.5))
     assert (text.steps, task.steps) == (1, 2)
 
 
 @pytest.mark.parametrize("nothing", ["text_share", "text_epochs"])
-def test_without_text_the_task_is_the_only_phase(material, nothing):
-    phases = material.phases(tiny_stage(**{nothing: 0.0}))
+def test_without_text_the_task_is_the_only_phase(context, nothing):
+    phases = context.phases(tiny_stage(**{nothing: 0.0}))
     assert [phase.name for phase in phases] == ["task"]
 
 
-def test_what_scores_candidates_trains_none(material):
+def test_what_scores_candidates_trains_none(context):
     stage = dataclasses.replace(tiny_stage(), held_out=0.5)
-    trained_on = material.phases(stage)[-1].batches.examples
-    held_out = material._split(stage)[0]
-    both = [trained_on, material.train.take(held_out)]
+    trained_on = context.phases(stage)[-1].batches.examples
+    held_out = context._split(stage)[0]
+    both = [trained_on, context.train.take(held_out)]
     assert [len(examples) for examples in both] == [8, 8]
     texts = [
         {tuple(each.token_ids[a:b]) for a, b in zip(each.offsets, each.offsets[1:], strict=False)}
@@ -271,10 +271,10 @@ def test_what_scores_candidates_trains_none(material):
     assert not texts[0] & texts[1]
 
 
-def test_a_trained_network_and_its_graphs_leave_the_memory(material, tmp_path):
-    learner = _learner(material)
+def test_a_trained_network_and_its_graphs_leave_the_memory(context, tmp_path):
+    learner = _learner(context)
     network = weakref.ref(learner.model)
-    _train(material, {0: learner}, tmp_path)
+    _train(context, {0: learner}, tmp_path)
     del learner
     gc.collect()
     assert network() is None

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from tests.models.small_models import random_inputs, weight_values
 from tests.models.small_text_models import TASKS
-from tests.search.tiny_search import tiny_candidate, tiny_material
+from tests.search.tiny_search import tiny_candidate, tiny_context
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.distillation.inheritance import new_student
@@ -18,13 +18,13 @@ _RATE, _STEPS, _CLIP = 0.05, 3, 1.0
 
 
 @pytest.fixture(scope="module")
-def material():
-    return tiny_material(dropout=0.2)
+def context():
+    return tiny_context(dropout=0.2)
 
 
-def _model(material):
+def _model(context):
     keras.utils.set_random_seed(1)
-    return new_student(tiny_candidate(), material.supernet, TASKS["classification"], dropout=0.2)
+    return new_student(tiny_candidate(), context.supernet, TASKS["classification"], dropout=0.2)
 
 
 def _outputs(model):
@@ -36,15 +36,15 @@ def _assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_in_their_scope_a_model_answers_as_it_does_by_itself(material):
-    model = _model(material)
+def test_in_their_scope_a_model_answers_as_it_does_by_itself(context):
+    model = _model(context)
     expected = _outputs(model)
     with FlatWeights(model).scope():
         _assert_equal(_outputs(model), expected)
 
 
-def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(material):
-    model = _model(material)
+def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(context):
+    model = _model(context)
     weights, own = FlatWeights(model), _outputs(model)
     for vector in weights.variables:
         draws = np.random.default_rng(vector.shape[0])
@@ -57,16 +57,16 @@ def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(ma
     _assert_equal(_outputs(model), changed)
 
 
-def test_weights_that_have_not_changed_are_written_back_as_they_were(material):
-    model = _model(material)
+def test_weights_that_have_not_changed_are_written_back_as_they_were(context):
+    model = _model(context)
     expected = weight_values(model)
     FlatWeights(model).write_back()
     for path, value in weight_values(model).items():
         np.testing.assert_array_equal(value, expected[path])
 
 
-def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(material):
-    model = _model(material)
+def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(context):
+    model = _model(context)
     decayed, others = FlatWeights(model).variables
     sizes = {True: 0, False: 0}
     for variable in model.trainable_variables:
@@ -76,20 +76,20 @@ def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(material):
 
 
 @pytest.fixture(scope="module")
-def trained(material):
+def trained(context):
     """(first weights, weights of a learner after some steps, the same by a step on the model's own
     variables, gradient norms)."""
     batches = TrainingBatches(tiny_examples(), 4, seed=2)
-    teacher, learning, stepping = material.task_teacher, _model(material), _model(material)
+    teacher, learning, stepping = context.task_teacher, _model(context), _model(context)
     first = weight_values(learning)
-    learner = Learner(learning, material.objective, 11, teacher.specs)
+    learner = Learner(learning, context.objective, 11, teacher.specs)
     variables = stepping.trainable_variables
     optimizer = build_optimizer(variables, _RATE, None)
 
     def loss_fn(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
         ours = stepping(inputs, training=True, dropout_seed=dropout_seed)
-        return material.objective.compare(teacher(inputs), ours, batch)
+        return context.objective.compare(teacher(inputs), ours, batch)
 
     step_fn = TrainingStep(
         variables=variables,
@@ -130,8 +130,8 @@ def test_the_row_of_padding_stays_zero(trained):
     assert np.abs(table[1:]).min(axis=-1).all()
 
 
-def test_without_a_gradient_kernels_decay_and_biases_and_layer_norms_do_not(material):
-    weights = FlatWeights(_model(material))
+def test_without_a_gradient_kernels_decay_and_biases_and_layer_norms_do_not(context):
+    weights = FlatWeights(_model(context))
     before = [vector.numpy() for vector in weights.variables]
     optimizer = build_optimizer(weights.variables, _RATE, None)
     optimizer.apply([tf.zeros_like(vector.value) for vector in weights.variables])

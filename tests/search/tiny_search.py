@@ -10,7 +10,7 @@ from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
-from tf_efficientbert.search.material import Material
+from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.stages import Stage, Training
 from tf_efficientbert.training.options import make_deterministic
 
@@ -46,9 +46,9 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
     )
 
 
-def tiny_material(
+def tiny_context(
     kind="classification", dropout=0.1, attention_ratio=1.0, teacher_memory_gb=0.0
-) -> Material:
+) -> SearchContext:
     """A "classification" or "multilabel" of three classes, or a "regression"."""
     make_deterministic()
     task = TASKS[kind]
@@ -56,7 +56,7 @@ def tiny_material(
     teacher = small_task_model(kind, sizes, seed=50)
     labels = random_labels(task, np.random.default_rng(9), 16)
     train = dataclasses.replace(tiny_examples(16), labels=labels)
-    return Material(
+    return SearchContext(
         task=task,
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
         text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),

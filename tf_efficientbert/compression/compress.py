@@ -17,10 +17,10 @@ from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, chec
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.distillation.cached_outputs import cached_outputs
 from tf_efficientbert.distillation.given_predictions import with_predictions
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
-from tf_efficientbert.distillation.taught_examples import outputs_in
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_conversion import converted
@@ -203,7 +203,7 @@ class _Compression:
 
     def _taught_in(self, batch: dict, inputs: dict) -> dict:
         """What the batch holds of it, and the rest asked now: a file has no hidden states."""
-        recorded = outputs_in(batch)
+        recorded = cached_outputs(batch)
         return recorded if recorded and self._teacher else {**self._teach(inputs), **recorded}
 
     def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):

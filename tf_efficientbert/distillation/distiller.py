@@ -12,6 +12,7 @@ from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.cached_outputs import cached_outputs
 from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
@@ -20,7 +21,6 @@ from tf_efficientbert.distillation.task_teacher import (
     check_width,
     load_task_teacher,
 )
-from tf_efficientbert.distillation.taught_examples import outputs_in
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
 from tf_efficientbert.errors import UserError
@@ -281,7 +281,7 @@ def _distill_on_task(
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
         # Not `teacher_pass(batch)`: each replica has its own part of the teacher's graph.
-        theirs = outputs_in(batch) or (model(inputs, training=False) if model else {})
+        theirs = cached_outputs(batch) or (model(inputs, training=False) if model else {})
         ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
         return objective.compare(theirs, ours, batch)
 

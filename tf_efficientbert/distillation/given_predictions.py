@@ -17,7 +17,7 @@ from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.table_file import read_table
 from tf_efficientbert.data.text_file import line_error, shown
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import LabelledTask
 
@@ -71,7 +71,7 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
 
 def with_predictions(
     path: str, encoded: EncodedExamples, train: Examples, task: LabelledTask
-) -> EncodedExamples | TaughtExamples:
+) -> EncodedExamples | CachedTeacherOutputs:
     """The training examples with what a file says of them in place of a teacher.
 
     Args:
@@ -82,7 +82,7 @@ def with_predictions(
     logits = task.teacher_logits(given)
     if logits is None:  # the label teaches a regression: here what the file has
         return dataclasses.replace(encoded, labels=given.astype(np.float32))
-    return TaughtExamples(encoded, logits)
+    return CachedTeacherOutputs(encoded, logits)
 
 
 def _check_keys(path: str, keys: tuple[str, ...]) -> None:

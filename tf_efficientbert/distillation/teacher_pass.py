@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
-from tf_efficientbert.distillation.taught_examples import TaughtExamples, outputs_in
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 from tf_efficientbert.tasks import Task
@@ -66,7 +66,7 @@ class TeacherPass:
 
     def __call__(self, batch: dict) -> dict:
         """The outputs, as those of EfficientBert and TaskModel; recorded ones are taken as such."""
-        recorded = outputs_in(batch)
+        recorded = cached_outputs(batch)
         return recorded or self._outputs({name: batch[name] for name in MODEL_INPUTS})
 
     @property
@@ -77,7 +77,7 @@ class TeacherPass:
 
     def recorded(
         self, examples: EncodedExamples, epochs: float, real_tokens_only: bool, memory_gb: float
-    ) -> EncodedExamples | TaughtExamples:
+    ) -> EncodedExamples | CachedTeacherOutputs:
         """The examples, with the teacher's outputs where these are worth keeping.
 
         They are for more than one pass over them. At padding a teacher says what depends on how
@@ -103,7 +103,7 @@ class TeacherPass:
             )
             return examples
         try:
-            return TaughtExamples.asked(examples, self._outputs)
+            return CachedTeacherOutputs.asked(examples, self._outputs)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
                 f"there is no memory for what the teacher says of {len(examples):,} examples, "
@@ -135,8 +135,8 @@ class PredictionsAlone:
             _, *rest = spec.shape
             return tf.zeros([rows, *(tokens if n is None else n for n in rest)], spec.dtype)
 
-        return {**tf.nest.map_structure(blank, self.specs), **outputs_in(batch)}
+        return {**tf.nest.map_structure(blank, self.specs), **cached_outputs(batch)}
 
-    def recorded(self, examples, *_) -> EncodedExamples | TaughtExamples:
+    def recorded(self, examples, *_) -> EncodedExamples | CachedTeacherOutputs:
         """The examples: nobody is asked."""
         return examples

@@ -9,7 +9,7 @@ from tf_efficientbert.export.agreement import Limits, require_agreement
 from tf_efficientbert.export.parity import KERAS
 from tf_efficientbert.export.saved_model import next_version, write_model_card, write_version
 from tf_efficientbert.models.text_model import TextModel
-from tf_efficientbert.storage import alone_at, replaced_directory, write_json
+from tf_efficientbert.storage import file_lock, replaced_directory, write_json
 
 _REPORT, _RECORD = "parity.json", "version.json"
 _ASSETS = "assets.extra"
@@ -48,7 +48,7 @@ def deliver(
         require_agreement(report["forms"], metrics[0], limits)
         return earlier, report
     # Jobs that share a MODEL folder take its numbers one after the other.
-    with alone_at(folder), replaced_directory(version := next_version(folder)) as new:
+    with file_lock(folder), replaced_directory(version := next_version(folder)) as new:
         name = version.parent.name
         write_version(model, new, name, warm_up)
         report = compare(new)

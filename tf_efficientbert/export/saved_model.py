@@ -15,7 +15,7 @@ from tf_efficientbert.export.signatures import signatures
 from tf_efficientbert.export.tf_example import as_example
 from tf_efficientbert.export.warm_up_requests import write_warm_up_requests
 from tf_efficientbert.models.text_model import TextModel
-from tf_efficientbert.storage import alone_at, replaced_directory
+from tf_efficientbert.storage import file_lock, replaced_directory
 
 _BATCH = 64
 
@@ -30,7 +30,7 @@ def export_saved_model(
     Raises:
         UserError: the disk is full.
     """
-    with alone_at(folder), replaced_directory(version := next_version(folder)) as new:
+    with file_lock(folder), replaced_directory(version := next_version(folder)) as new:
         write_version(model, new, version.parent.name, examples)
     return version
 

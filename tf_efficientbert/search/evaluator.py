@@ -19,6 +19,7 @@ from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS,
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.search.context import SearchContext, seed_of
 from tf_efficientbert.search.group import (
     NO_MEMORY,
     OUT_OF_MEMORY,
@@ -26,9 +27,8 @@ from tf_efficientbert.search.group import (
     side_by_side,
     train_group,
 )
-from tf_efficientbert.search.kernel_kill import AtWork
 from tf_efficientbert.search.learner import Learner
-from tf_efficientbert.search.material import Material, seed_of
+from tf_efficientbert.search.oom_guard import OomGuard
 from tf_efficientbert.search.space import Space, draw_within
 from tf_efficientbert.search.stages import Stage
 
@@ -76,15 +76,15 @@ class TrainedAlone(Evaluator):
 
     def __init__(
         self,
-        material: Material,
+        context: SearchContext,
         stage: Stage,
         folder: Path,
         on_checkpoint: Callable[[], None] = lambda: None,
     ):
-        self._material, self._stage = material, stage
+        self._context, self._stage = context, stage
         self._folder, self._on_checkpoint = folder, on_checkpoint
-        self._held_out = material.held_out(stage)
-        self._phases = material.phases(stage, evaluate=self._scores)
+        self._held_out = context.held_out(stage)
+        self._phases = context.phases(stage, evaluate=self._scores)
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         outcomes = self._train(group)
@@ -96,11 +96,11 @@ class TrainedAlone(Evaluator):
         return outcomes
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        at_work = AtWork(self._folder / f"at-work-{'-'.join(map(str, group))}.json")
-        if at_work.was_killed():
+        guard = OomGuard(self._folder / f"at-work-{'-'.join(map(str, group))}.json")
+        if guard.killed_twice():
             reason = f"{NO_MEMORY}: the kernel ended the process that trained it, twice"
             return dict.fromkeys(group, Outcome(reason=reason))
-        with at_work:
+        with guard:
             return self._trained(group)
 
     def _trained(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
@@ -115,7 +115,7 @@ class TrainedAlone(Evaluator):
                 # Named for whom the checkpoints hold.
                 folder=self._folder / f"candidates-{members}",
                 name=f"{self._stage.name} {', '.join(map(str, learners))}",
-                checkpoint_seconds=self._material.checkpoint_seconds,
+                checkpoint_seconds=self._context.checkpoint_seconds,
                 on_checkpoint=self._on_checkpoint,
             )
         reasons |= {index: learner.failure for index, learner in learners.items()}
@@ -127,14 +127,14 @@ class TrainedAlone(Evaluator):
 
     def _learners(self, group) -> tuple[dict[int, Learner], dict[int, str]]:
         """The networks, and why others could not be made."""
-        material, learners, reasons = self._material, {}, {}
+        context, learners, reasons = self._context, {}, {}
         for index, architecture in group.items():
-            seed = seed_of(material.seed, self._stage.name, index)
+            seed = seed_of(context.seed, self._stage.name, index)
             keras.utils.set_random_seed(seed)
             try:
-                student = material.student(architecture)
-                specs = material.task_teacher.specs
-                learners[index] = Learner(student, material.objective, seed, specs)
+                student = context.student(architecture)
+                specs = context.task_teacher.specs
+                learners[index] = Learner(student, context.objective, seed, specs)
             except OUT_OF_MEMORY as error:
                 reasons[index] = no_memory(error)
             except ValueError as error:  # widths that don't fit, a network larger than the supernet
@@ -166,34 +166,34 @@ class SharedWeights(Evaluator):
 
     def __init__(
         self,
-        material: Material,
+        context: SearchContext,
         stage: Stage,
         best: Architecture,
         space: Space,
         folder: Path,
         on_checkpoint: Callable[[], None] = lambda: None,
     ):
-        self._held_out = material.held_out(stage)
-        seed = seed_of(material.seed, stage.name)
+        self._held_out = context.held_out(stage)
+        seed = seed_of(context.seed, stage.name)
         keras.utils.set_random_seed(seed)
 
         def batches_of(examples: EncodedExamples, batch_size: int, batch_seed: int):
             return _ChoosingBatches(examples, batch_size, batch_seed, space)
 
         try:
-            student = material.student(_widest(best))
-            specs = material.task_teacher.specs
-            self._learner = Learner(student, material.objective, seed, specs, chooses=True)
+            student = context.student(_widest(best))
+            specs = context.task_teacher.specs
+            self._learner = Learner(student, context.objective, seed, specs, chooses=True)
         except OUT_OF_MEMORY as error:
             raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
-        phases = material.phases(stage, batches_of)
+        phases = context.phases(stage, batches_of)
         self._phases = [[phase.name, phase.steps] for phase in phases]
         self._history = train_group(
             learners={0: self._learner},
             phases=phases,
             folder=folder,
             name=stage.name,
-            checkpoint_seconds=material.checkpoint_seconds,
+            checkpoint_seconds=context.checkpoint_seconds,
             on_checkpoint=on_checkpoint,
         )
         if self._learner.failure:

@@ -22,10 +22,10 @@ from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
+from tf_efficientbert.search.context import SearchContext, seed_of
 from tf_efficientbert.search.engine import StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
-from tf_efficientbert.search.kernel_kill import AtWork
-from tf_efficientbert.search.material import Material, seed_of
+from tf_efficientbert.search.oom_guard import OomGuard
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.space import (
     FormulaSpace,
@@ -126,15 +126,15 @@ def search(options: SearchOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        at_work = AtWork(run.path / "at-work.json")
-        if at_work.was_killed():
+        guard = OomGuard(run.path / "at-work.json")
+        if guard.killed_twice():
             _log.warning(
                 "it seems that the kernel has ended this search twice for want of memory; in "
                 "another --output_dir a smaller --group_size, --teacher_memory_gb or batch_size of "
                 "the stages needs less"
             )
         try:
-            with at_work:
+            with guard:
                 searching = _Search(options, run)
                 best = searching.run()
         except SpaceError as error:
@@ -194,7 +194,7 @@ class _Search:
             )
         self._text = options.encoded(self._supernet.tokenizer)
         self._shared = self._load_shared()
-        self._material = self._make_material()
+        self._context = self._make_context()
         warm = self._supernet.backbone
         sizes = warm.fit_size, warm.vocabulary_size, warm.max_positions
         self._budget = search_budget(options, warm.architecture, sizes)
@@ -260,7 +260,7 @@ class _Search:
             recipe=_described(stage),
             metric=self.metric,
             planned=stage.candidates,
-            validation_examples=self._material.count_held_out(stage),
+            validation_examples=self._context.count_held_out(stage),
             sampler=self._options.sampler,
         )
         return StageSearch(
@@ -319,9 +319,9 @@ class _Search:
     def _evaluator(self, stage: Stage, space: Space, best: Architecture | None) -> Evaluator:
         folder = self._run.checkpoints / stage.name
         if not stage.shares_weights:
-            return TrainedAlone(self._material, stage, folder, self._run.save_clock)
-        material = dataclasses.replace(self._material, supernet=self._shared)
-        shared = SharedWeights(material, stage, best, space, folder, self._run.save_clock)
+            return TrainedAlone(self._context, stage, folder, self._run.save_clock)
+        context = dataclasses.replace(self._context, supernet=self._shared)
+        shared = SharedWeights(context, stage, best, space, folder, self._run.save_clock)
         # EfficientBERT+ starts its trainings on the tasks from it.
         tokenizer, max_tokens = self._supernet.tokenizer, self._options.max_tokens
         warm = TextModel(shared.model, tokenizer, self._task, max_tokens)
@@ -356,7 +356,7 @@ class _Search:
             )
         return given.backbone
 
-    def _make_material(self) -> Material:
+    def _make_context(self) -> SearchContext:
         options = self._options
         folder = find_teacher(options.teacher_dir)
         text_model = load_teacher(folder, dtype=options.training.frozen_dtype).backbone
@@ -369,7 +369,7 @@ class _Search:
             task_teacher = TeacherPass(model, bool(ratio), self._task)
         else:
             task_teacher = PredictionsAlone(text_teacher.specs)
-        return Material(
+        return SearchContext(
             task=self._task,
             supernet=warm,
             text_teacher=text_teacher,

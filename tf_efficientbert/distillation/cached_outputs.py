@@ -8,13 +8,13 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
 
-__all__ = ["TaughtExamples", "outputs_in"]
+__all__ = ["CachedTeacherOutputs", "cached_outputs"]
 
 _BATCH = 32
 _STATES, _LOGITS = "teacher_hidden_states", "teacher_logits"
 
 
-class TaughtExamples:
+class CachedTeacherOutputs:
     """`EncodedExamples` whose batches hold a teacher's outputs, computed once for each example.
 
     What is computed follows from the examples alone, so that a run that is started again gets the
@@ -33,7 +33,9 @@ class TaughtExamples:
         self._states, self._logits = None, logits
 
     @classmethod
-    def asked(cls, examples: EncodedExamples, outputs: Callable[[dict], dict]) -> "TaughtExamples":
+    def asked(
+        cls, examples: EncodedExamples, outputs: Callable[[dict], dict]
+    ) -> "CachedTeacherOutputs":
         """Examples with what a teacher says of them, asked in batches.
 
         Args:
@@ -51,14 +53,14 @@ class TaughtExamples:
     def __len__(self) -> int:
         return len(self._examples)
 
-    def take(self, indices: np.ndarray) -> "TaughtExamples":
+    def take(self, indices: np.ndarray) -> "CachedTeacherOutputs":
         """The named examples alone, in that order; of logits that were known already."""
         if self._states is not None:
             raise ValueError("hidden states are kept end to end and cannot be taken apart")
-        return TaughtExamples(self._examples.take(indices), self._logits[indices])
+        return CachedTeacherOutputs(self._examples.take(indices), self._logits[indices])
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
-        """As `EncodedExamples.padded`, with what `outputs_in` reads; it is 0 at padding."""
+        """As `EncodedExamples.padded`, with what `cached_outputs` reads; it is 0 at padding."""
         batch = {**self._examples.padded(indices, tokens), _LOGITS: self._logits[indices]}
         if self._states is None:
             return batch
@@ -85,7 +87,7 @@ class TaughtExamples:
         return slice(*self._examples.offsets[index : index + 2])
 
 
-def outputs_in(batch: dict) -> dict:
+def cached_outputs(batch: dict) -> dict:
     """What was recorded of a batch's examples, as a teacher gives it; {} where nothing was."""
     if _LOGITS not in batch:
         return {}

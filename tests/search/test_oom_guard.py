@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.tiny_search import tiny_candidate, tiny_material, tiny_stage
+from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
 from tf_efficientbert.search import evaluator, kernel_kill
 from tf_efficientbert.search.evaluator import TrainedAlone
-from tf_efficientbert.search.kernel_kill import AtWork
+from tf_efficientbert.search.oom_guard import OomGuard
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _LIMITS = (("memory", "memory.limit_in_bytes"), (".", "memory.max"))  # versions 1 and 2
 _WORK = """
 import os, signal, sys
 from pathlib import Path
-from tf_efficientbert.search.kernel_kill import AtWork
-at_work = AtWork(Path(sys.argv[1]))
-print(at_work.was_killed(), flush=True)
-with at_work:
+from tf_efficientbert.search.oom_guard import OomGuard
+guard = OomGuard(Path(sys.argv[1]))
+print(guard.killed_twice(), flush=True)
+with guard:
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     kept = []
@@ -71,19 +71,19 @@ def test_what_the_kernel_killed_twice_for_want_of_memory_is_known_as_such(tmp_pa
             done = _work(path, "too-large", procs)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert done.stdout.split() == [str(before)]
-    assert AtWork(path).was_killed()
+    assert OomGuard(path).killed_twice()
     # Started again, the machine counts from 0; and what is known is not forgotten.
     monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "other", "count": 0})
-    assert AtWork(path).was_killed()
+    assert OomGuard(path).killed_twice()
 
 
 def test_what_someone_killed_was_not_short_of_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": 7})
     path = tmp_path / "at-work.json"
     for _ in range(3):
-        at_work = AtWork(path)
-        assert not at_work.was_killed()
-        at_work.__enter__()
+        guard = OomGuard(path)
+        assert not guard.killed_twice()
+        guard.__enter__()
     assert _work(path, "killed").returncode == -signal.SIGKILL
     assert path.exists()
 
@@ -94,17 +94,17 @@ def test_one_kill_of_another_process_is_not_taken_for_one_s_own(tmp_path, monkey
     path = tmp_path / "at-work.json"
     for kills, known in ((0, False), (3, False), (3, False), (4, True), (4, True)):
         count = kills
-        at_work = AtWork(path)
-        assert at_work.was_killed() == known
+        guard = OomGuard(path)
+        assert guard.killed_twice() == known
         if not known:
-            at_work.__enter__()
+            guard.__enter__()
 
 
 def test_what_ends_by_itself_leaves_nothing_behind(tmp_path):
     done = _work(tmp_path / "at-work.json", "ends")
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
-    with pytest.raises(KeyError), AtWork(tmp_path / "at-work.json"):
+    with pytest.raises(KeyError), OomGuard(tmp_path / "at-work.json"):
         raise KeyError
     assert not list(tmp_path.iterdir())
 
@@ -116,9 +116,9 @@ def test_where_the_kernel_does_not_count_nothing_is_claimed(tmp_path, monkeypatc
         file.write_text(counters)
     monkeypatch.setattr(kernel_kill, "_COUNTERS", file)
     path = tmp_path / "at-work.json"
-    AtWork(path).__enter__()
+    OomGuard(path).__enter__()
     assert json.loads(path.read_text())["kills"] is None
-    assert not AtWork(path).was_killed()
+    assert not OomGuard(path).killed_twice()
 
 
 def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone_fails(
@@ -127,7 +127,7 @@ def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone
     kills = {"boot": "this", "count": 0}
     monkeypatch.setattr(kernel_kill, "_kills", lambda: dict(kills))
     other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
-    group, material = {2: tiny_candidate(), 3: other}, tiny_material()
+    group, context = {2: tiny_candidate(), 3: other}, tiny_context()
     trained = []
 
     def train_group(*, learners, own=evaluator.train_group, **arguments):
@@ -139,15 +139,15 @@ def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone
 
     monkeypatch.setattr(evaluator, "train_group", train_group)
 
-    def leave(self, kind, *others, own=AtWork.__exit__):
+    def leave(self, kind, *others, own=OomGuard.__exit__):
         if kind is not _Killed:  # or else the file stays
             own(self, kind, *others)
 
-    monkeypatch.setattr(AtWork, "__exit__", leave)
+    monkeypatch.setattr(OomGuard, "__exit__", leave)
     for _ in range(4):
         with pytest.raises(_Killed):
-            TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+            TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert trained == [(2, 3), (2, 3), (2,), (3,), (2,), (3,)]
-    outcomes = TrainedAlone(material, tiny_stage(), tmp_path).evaluate(group)
+    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert outcomes[2].score is not None
     assert outcomes[3].reason.startswith("out of memory: the kernel ended the process")

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from tf_efficientbert.storage import write_json
 
-__all__ = ["AtWork"]
+__all__ = ["OomGuard"]
 
 _COUNTERS = Path("/proc/vmstat")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _ENOUGH = 2  # times, as it may have been another process that was out of memory
 
 
-class AtWork:
+class OomGuard:
     """A context that leaves a file behind where its process is killed.
 
     From it the next process learns whether the kernel has killed for want of memory since: Linux
@@ -28,7 +28,7 @@ class AtWork:
         self._path = path
         self._seen = 0
 
-    def was_killed(self) -> bool:
+    def killed_twice(self) -> bool:
         """Whether the kernel ended this context twice. Asked once, before the context begins."""
         if not self._path.is_file():
             return False

@@ -15,9 +15,9 @@ from tf_efficientbert.data.batching import (
     TrainingBatches,
     evaluation_batches,
 )
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.taught_examples import TaughtExamples
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
@@ -26,7 +26,7 @@ from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.stages import Stage
 from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["HeldOut", "Material", "seed_of"]
+__all__ = ["HeldOut", "SearchContext", "seed_of"]
 
 _SCORING_BATCH = 64
 
@@ -37,7 +37,7 @@ def seed_of(*parts) -> int:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Material:
+class SearchContext:
     """Teachers, warm weights, text and task.
 
     Attributes:
@@ -61,7 +61,7 @@ class Material:
     task_teacher: TeacherPass | PredictionsAlone
     text: EncodedExamples
     train: EncodedExamples
-    taught: EncodedExamples | TaughtExamples
+    taught: EncodedExamples | CachedTeacherOutputs
     objective: Objective
     dropout: float
     dtype: str
