@@ -86,6 +86,7 @@ setup(
         "trainers": ["recipes/**/*"],
     },
     exclude_package_data={"": ["BUILD", "*.pyc"]},
+    entry_points={"console_scripts": ["tf-efficientbert = tf_efficientbert.cli:main"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     zip_safe=False,

@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 import sys
+import textwrap
 from collections.abc import Callable
 
 from absl import app, flags
 
 from tf_efficientbert.errors import UserError
-
-flags.disclaim_key_flags()  # they are the command's: --help shows those of the module that is run
+from tf_efficientbert.printing import print_text
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -17,6 +17,9 @@ _DEFINE = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
+
+
+_HELP = ("-h", "--help", "--helpshort", "--helpfull")
 
 
 def run_command(
@@ -28,8 +31,11 @@ def run_command(
 
     Every field of the dataclass is a flag of the same name, type and default. A UserError is
     printed in one line and ends the process with status 1; so does Ctrl-C, which prints
-    `when_interrupted`.
+    `when_interrupted`. `--help` prints the program's docstring and its flags.
     """
+    if any(argument in _HELP for argument in sys.argv[1:]):
+        print_text(_help(options_class))
+        return
     for field in dataclasses.fields(options_class):
         _DEFINE[field.type](field.name, field.default, field.metadata["help"])
 
@@ -47,6 +53,19 @@ def run_command(
         sys.exit(status or 0)
 
     app.run(main)
+
+
+def _help(options_class: type) -> str:
+    """The docstring of the program, and a paragraph for each flag."""
+    parts = [(sys.modules["__main__"].__doc__ or "").strip(), "Flags:"]
+    for field in dataclasses.fields(options_class):
+        default = "" if field.default == "" else f" (default: {str(field.default).lower()})"
+        about = f"{field.metadata['help']}{default}"
+        parts.append(
+            f"  --{'[no]' if field.type is bool else ''}{field.name}\n"
+            + textwrap.fill(about, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        )
+    return "\n\n".join(parts[:2]) + "\n" + "\n".join(parts[2:])
 
 
 def _fail(message: str) -> None:

@@ -3,12 +3,9 @@
 import logging
 from collections.abc import Callable
 
-from absl import flags
 from absl import logging as absl_logging
 
 from tf_efficientbert.command import run_command
-
-flags.disclaim_key_flags()  # they are the job's: --help shows those of the module that is run
 
 
 def run_job(options_class: type, library_call: Callable, report: Callable[[dict], None]) -> None:

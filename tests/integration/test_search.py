@@ -26,7 +26,7 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import load
-from tf_efficientbert.search import kernel_kill
+from tf_efficientbert.search import oom_guard
 from tf_efficientbert.search import search as search_module
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.oom_guard import OomGuard
@@ -357,7 +357,7 @@ def test_a_later_stage_cannot_run_before_the_earlier_ones(options, tmp_path):
 
 def test_a_search_that_the_kernel_ended_twice_says_so(options, tmp_path, monkeypatch, caplog):
     count = 0
-    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": count})
+    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "this", "count": count})
     for count in (1, 2):  # noqa: B007  read by the lambda
         guard = OomGuard(tmp_path / "at-work.json")
         assert not guard.killed_twice()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
-from tf_efficientbert.search import evaluator, kernel_kill
+from tf_efficientbert.search import evaluator, oom_guard
 from tf_efficientbert.search.evaluator import TrainedAlone
 from tf_efficientbert.search.oom_guard import OomGuard
 
@@ -73,12 +73,12 @@ def test_what_the_kernel_killed_twice_for_want_of_memory_is_known_as_such(tmp_pa
         assert done.stdout.split() == [str(before)]
     assert OomGuard(path).killed_twice()
     # Started again, the machine counts from 0; and what is known is not forgotten.
-    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "other", "count": 0})
+    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "other", "count": 0})
     assert OomGuard(path).killed_twice()
 
 
 def test_what_someone_killed_was_not_short_of_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": 7})
+    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "this", "count": 7})
     path = tmp_path / "at-work.json"
     for _ in range(3):
         guard = OomGuard(path)
@@ -90,7 +90,7 @@ def test_what_someone_killed_was_not_short_of_memory(tmp_path, monkeypatch):
 
 def test_one_kill_of_another_process_is_not_taken_for_one_s_own(tmp_path, monkeypatch):
     count = 0
-    monkeypatch.setattr(kernel_kill, "_kills", lambda: {"boot": "this", "count": count})
+    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "this", "count": count})
     path = tmp_path / "at-work.json"
     for kills, known in ((0, False), (3, False), (3, False), (4, True), (4, True)):
         count = kills
@@ -114,7 +114,7 @@ def test_where_the_kernel_does_not_count_nothing_is_claimed(tmp_path, monkeypatc
     file = tmp_path / "vmstat"
     if counters is not None:
         file.write_text(counters)
-    monkeypatch.setattr(kernel_kill, "_COUNTERS", file)
+    monkeypatch.setattr(oom_guard, "_COUNTERS", file)
     path = tmp_path / "at-work.json"
     OomGuard(path).__enter__()
     assert json.loads(path.read_text())["kills"] is None
@@ -125,7 +125,7 @@ def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone
     tmp_path, monkeypatch
 ):
     kills = {"boot": "this", "count": 0}
-    monkeypatch.setattr(kernel_kill, "_kills", lambda: dict(kills))
+    monkeypatch.setattr(oom_guard, "_kills", lambda: dict(kills))
     other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
     group, context = {2: tiny_candidate(), 3: other}, tiny_context()
     trained = []

@@ -1,0 +1,77 @@
+"""The command `tf-efficientbert`: lists the jobs, or runs one.
+
+tf-efficientbert
+tf-efficientbert describe_data --train_file=reviews.csv
+"""
+
+import ast
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+
+from tf_efficientbert.printing import print_text
+
+__all__ = ["main"]
+
+# In the order in which they are used; modules are named, not imported: TensorFlow takes seconds.
+_COMMANDS = {
+    **{
+        job: f"trainers.{job}"
+        for job in (
+            *("run_pipeline", "describe_data", "fetch_data", "train_teacher", "pretrain_supernet"),
+            *("search", "search_report", "distill", "compress", "export_model", "evaluate"),
+            "predict",
+        )
+    },
+    "serve": "serving.local_server",
+    "ask": "serving.client",
+    "load_test": "serving.load_test",
+    "web_page": "serving.web.serve",
+}
+_HELP = ("-h", "--help", "help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the job that the first argument names; returns the exit status.
+
+    Args:
+        arguments: without the program's name; default: those of the process.
+    """
+    name, *flags = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in _HELP:
+        print_text(_listed())
+        return 0
+    if name not in _COMMANDS:
+        print(f"error: there is no job {name!r}\n\n{_listed()}", file=sys.stderr)
+        return 1
+    sys.argv = [name, *flags]
+    runpy.run_module(_COMMANDS[name], run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _listed() -> str:
+    width = max(map(len, _COMMANDS))
+    lines = [f"  {name:<{width}}  {_summary(module)}" for name, module in _COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: tf-efficientbert JOB [--flag=value ...]",
+            "       tf-efficientbert JOB --help",
+            "",
+            "Jobs:",
+            *lines,
+        ]
+    )
+
+
+def _summary(module: str) -> str:
+    """The first line of a module's docstring, read without importing it."""
+    parts = module.split(".")
+    package = importlib.util.find_spec(parts[0])  # which imports nothing
+    path = f"{package.submodule_search_locations[0]}/{'/'.join(parts[1:])}.py"
+    with open(path, encoding="utf-8") as file:
+        return ast.get_docstring(ast.parse(file.read())).partition("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
