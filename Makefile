@@ -1,6 +1,9 @@
 # Everything runs in .venv, which the first target that needs it makes.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first of these that runs: a name on the PATH need not lead to an interpreter (pyenv).
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2> /dev/null \
+	&& command -v $$p && break; done)
 BIN := .venv/bin
 # Stamps are named for what is installed or fetched: when that changes the stamp is missing, and the
 # step runs again.
@@ -55,7 +58,7 @@ clean:
 # some files are not meant for this Python, which pip forgives as well.
 $(INSTALLED):
 	@echo "Setting up .venv: downloads about 1 GB (TensorFlow, a small teacher), 3.5 GB on disk, takes minutes, once."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed, not " + sys.version.split()[0] + ": make PYTHON=/path/to/python3.11")'
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python" >&2; exit 1; }
 	@rm -f .venv/installed-*
 	@$(PYTHON) -m venv .venv
 	@$(PIP) install --no-compile --editable ".[test,serving,quant]"
