@@ -47,6 +47,8 @@ def test_describing_networks_needs_no_tensorflow():
         "models.EfficientBert",
         "models.load",
         "models.load_reference_weights",
+        "pipeline.PipelineOptions",
+        "pipeline.run_pipeline",
     ],
 )
 def test_what_other_code_relies_on_is_reached_from_the_package(name):

@@ -5,13 +5,16 @@ import importlib
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.errors import UserError
 
-_ROOMS = ("architecture", "data", "distillation", "export", "metrics", "models", "training")
+_PACKAGES = (
+    *("architecture", "data", "distillation", "export", "metrics", "models", "pipeline"),
+    *("tasks", "training"),
+)
 
-__all__ = ["Architecture", "CellSpec", "UserError", *_ROOMS]
+__all__ = ["Architecture", "CellSpec", "UserError", *_PACKAGES]
 
 
 def __getattr__(name: str):
-    # TensorFlow takes seconds to import: only who touches a room that needs it waits for it.
-    if name in _ROOMS:
+    # TensorFlow takes seconds to import: only who uses a package that needs it waits for it.
+    if name in _PACKAGES:
         return importlib.import_module(f"tf_efficientbert.{name}")
     raise AttributeError(f"module 'tf_efficientbert' has no attribute {name!r}")

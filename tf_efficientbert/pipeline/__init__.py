@@ -1,4 +1,4 @@
-"""The whole road, from text to a searched, distilled, exported student."""
+"""All jobs in one call: from text to a searched, distilled, exported student."""
 
 from tf_efficientbert.pipeline.run import PipelineOptions, run_pipeline
 

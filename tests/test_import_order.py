@@ -1,11 +1,11 @@
-"""Imports go one way: a room of the library uses only the rooms above it."""
+"""Imports go one way: a package of the library uses only the packages above it."""
 
 import pytest
 
 from tests.build_files import targets
 
 # The order of docs/architecture.md, top first.
-ROOMS = (
+PACKAGES = (
     "",
     "architecture",
     "layers",
@@ -27,25 +27,25 @@ TARGETS = targets()
 
 
 def _rank(label: str) -> int | None:
-    """The room's place in the order; None for what is no room of the library."""
+    """The package's place in the order; None for what is none of the library's."""
     package, _, name = label.removeprefix("//").partition(":")
-    top, _, room = package.partition("/")
-    if top != LIBRARY or (not room and name == "__init__"):  # the library's face
+    top, _, inner = package.partition("/")
+    if top != LIBRARY or (not inner and name == "__init__"):  # the library's face
         return None
-    return ROOMS.index(room.split("/")[0])
+    return PACKAGES.index(inner.split("/")[0])
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_rooms_above_it(room):
+@pytest.mark.parametrize("layer", PACKAGES)
+def test_a_package_imports_only_from_packages_above_it(layer):
     upward = [
         f"{label} imports {dep}"
         for label, target in TARGETS.items()
         for dep in target.deps
-        if _rank(label) == ROOMS.index(room)
+        if _rank(label) == PACKAGES.index(layer)
         and (not dep.startswith(f"//{LIBRARY}") or _rank(dep) is None or _rank(dep) > _rank(label))
     ]
     assert not upward
 
 
-def test_every_room_has_files():
-    assert {_rank(label) for label in TARGETS} >= set(range(len(ROOMS)))
+def test_every_package_has_files():
+    assert {_rank(label) for label in TARGETS} >= set(range(len(PACKAGES)))
