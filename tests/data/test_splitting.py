@@ -78,7 +78,7 @@ def test_a_text_that_is_often_repeated_is_no_evaluation_set(texts, copies):
 @given(_ROWS, st.sampled_from([(80, 10, 10), (30, 35, 35), (1, 1, 98), (90, 10, 0)]))
 def test_there_is_something_to_train_on(rows, shares):
     parts = _split(rows, dict(zip(_SHARES, shares, strict=True)))
-    assert len(parts["train"]) or len({key for key, _ in rows}) < 2 or min(shares) < 2
+    assert len(parts["train"]) or not rows
 
 
 def test_a_part_without_a_share_is_empty():

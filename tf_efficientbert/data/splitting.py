@@ -105,14 +105,16 @@ def stratified_draw(strata: Sequence[Hashable], count: int, seed: int) -> np.nda
 def _quotas(count: int, shares: Mapping[str, float], dealt: Mapping[str, int]) -> dict[str, int]:
     """How many of the next `count` groups each part gets, one after the other to whom most is due.
 
+    The first of all goes to the first part, whatever its share: it must not be empty.
+
     Args:
         shares: part -> its share, 1 in sum.
         dealt: part -> how many it has already.
     """
     quotas, total = dict.fromkeys(shares, 0), sum(dealt.values())
     for number in range(total + 1, total + count + 1):
-        part = max(shares, key=lambda part: shares[part] * number - dealt[part] - quotas[part])
-        quotas[part] += 1
+        due = {part: shares[part] * number - dealt[part] - quotas[part] for part in shares}
+        quotas[max(due, key=due.get) if number > 1 else next(iter(shares))] += 1
     return quotas
 
 
