@@ -9,6 +9,7 @@ import dataclasses
 import json
 import os
 
+from serving.address import server_address
 from serving.client_error import RequestError
 from tf_efficientbert.command import run_command
 from tf_efficientbert.errors import UserError
@@ -20,7 +21,9 @@ from tf_efficientbert.quiet_tensorflow import import_tensorflow
 class ClientOptions:
     """What the client is told."""
 
-    server: str = option("localhost:8500", "host:port; of REST with --rest")
+    server: str = option(
+        "", "host:port; empty for localhost and the port of gRPC or, with --rest, of REST"
+    )
     model: str = option("default", "name of the model")
     version: int = option(0, "of the model; 0 for the newest")
     label: str = option("", "version label, in place of --version")
@@ -40,6 +43,11 @@ class ClientOptions:
     retries: int = option(5, "of a call that ends UNAVAILABLE (REST: 503)")
     tls: bool = option(False, "an encrypted connection")
     ca_file: str = option("", "certificates to trust instead of the system's; implies --tls")
+
+    @property
+    def address(self) -> str:
+        """host:port of the server."""
+        return server_address(self.server, self.rest)
 
     def __post_init__(self) -> None:
         if not (self.text or self.status or self.metadata or self.reload_config):
@@ -68,7 +76,7 @@ def make_client(options: ClientOptions):
         import_tensorflow()  # which the protocol's messages do, not as quietly
         from serving.grpc_client import GrpcClient as Client
     return Client(
-        options.server,
+        options.address,
         options.model,
         options.version or None,
         options.label,
@@ -85,7 +93,7 @@ def ask(options: ClientOptions) -> int:
         with contextlib.closing(make_client(options)) as client:
             answer = _answer(client, options)
     except RequestError as error:
-        raise UserError(f"{options.server}: {error}") from error
+        raise UserError(f"{options.address}: {error}") from error
     print(json.dumps(answer, indent=2, ensure_ascii=False, default=_plain))
     return 0
 

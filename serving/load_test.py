@@ -20,6 +20,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import numpy as np
 
+from serving.address import server_address
 from tf_efficientbert.command import run_command
 from tf_efficientbert.data import snippets
 from tf_efficientbert.data.text_file import read_lines
@@ -36,7 +37,9 @@ _LENGTH = re.compile(r"(?i)\r\ncontent-length: *(\d+)")
 class LoadTestOptions:
     """What the load test is told."""
 
-    server: str = option("localhost:8500", "host:port; of REST with --rest")
+    server: str = option(
+        "", "host:port; empty for localhost and the port of gRPC or, with --rest, of REST"
+    )
     model: str = option("default", "name of the model")
     input: str = option("text", "name of the input that takes the text")
     signature: str = option("serving_default", "signature to ask")
@@ -45,6 +48,11 @@ class LoadTestOptions:
     seconds: float = option(10.0, "of each measurement, after a tenth of it to warm up")
     rest: bool = option(False, "REST instead of gRPC")
     json: str = option("", "where to write every figure; empty for nowhere")
+
+    @property
+    def address(self) -> str:
+        """host:port of the server."""
+        return server_address(self.server, self.rest)
 
     def __post_init__(self) -> None:
         if self.clients < 1 or self.seconds <= 0:
@@ -99,7 +107,7 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
     async def connect() -> AsyncIterator[Ask]:
         # A connection a client, and bytes as they are: the server is measured, not its client.
         own = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.insecure_channel(options.server, own) as channel:
+        async with grpc.aio.insecure_channel(options.address, own) as channel:
             predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
 
             async def ask(request: bytes) -> None:
@@ -115,13 +123,13 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
 
 
 def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
-    host, _, port = options.server.rpartition(":")
+    host, _, port = options.address.rpartition(":")
     path = f"/v1/models/{urllib.parse.quote(options.model, safe='')}:predict"
 
     def request(text: str) -> bytes:
         given = {"signature_name": options.signature, "inputs": {options.input: [text]}}
         body = json.dumps(given).encode()
-        head = f"POST {path} HTTP/1.1\r\nHost: {options.server}\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: {options.address}\r\nContent-Length: {len(body)}\r\n"
         return f"{head}\r\n".encode() + body
 
     @contextlib.asynccontextmanager
@@ -129,7 +137,7 @@ def _rest(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
         try:
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
         except (OSError, ValueError) as error:
-            raise UserError(f"--server={options.server}: {error}") from error
+            raise UserError(f"--server={options.address}: {error}") from error
 
         async def ask(request: bytes) -> None:
             writer.write(request)

@@ -46,7 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: there is no job {name!r}\n\n{_listed()}", file=sys.stderr)
         return 1
     sys.argv = [name, *flags]
-    runpy.run_module(_COMMANDS[name], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(_COMMANDS[name], run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:  # during its imports
+        print("error: interrupted", file=sys.stderr)
+        return 1
     return 0
 
 

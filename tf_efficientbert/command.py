@@ -9,7 +9,7 @@ from collections.abc import Callable
 from absl import app, flags
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.printing import print_text
+from tf_efficientbert.printing import discard_output, print_text
 
 _DEFINE = {
     bool: flags.DEFINE_bool,
@@ -50,9 +50,20 @@ def run_command(
             _fail(str(error))
         except KeyboardInterrupt:
             _fail(when_interrupted)
+        except BrokenPipeError:
+            discard_output()
+            return
         sys.exit(status or 0)
 
-    app.run(main)
+    app.run(main, flags_parser=_parsed)
+
+
+def _parsed(arguments: list[str]) -> list[str]:
+    """What is left of the arguments without the flags."""
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        _fail(f"{error}; --help lists the flags")
 
 
 def _help(options_class: type) -> str:

@@ -3,7 +3,7 @@
 import os
 import sys
 
-__all__ = ["print_text"]
+__all__ = ["discard_output", "print_text"]
 
 
 def print_text(text: str) -> None:
@@ -11,5 +11,9 @@ def print_text(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Python flushes once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
+
+
+def discard_output() -> None:
+    """Sends what is still to be printed nowhere: Python flushes once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -155,7 +155,7 @@ def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finis
     options = pipeline_options(bert, folder, student_epochs=3.0, seed=7)
     done = run_job("trainers.run_pipeline", options)
     line = error_line(done)
-    assert line.startswith(f"{folder} belongs to a run with other flags: ")
+    assert line.startswith(f"{folder} belongs to a run with other flags or files: ")
     assert "seed was 0 and is now 7; student_epochs was 4.0 and is now 3.0" in line
     assert done.stdout == ""
     assert _files(folder) == before

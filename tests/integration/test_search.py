@@ -388,7 +388,7 @@ def test_a_search_that_made_nothing_can_be_given_other_flags(options, tmp_path):
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
 def test_other_flags_are_refused(options, finished, changes, message):
-    with pytest.raises(UserError, match=f"belongs to a run with other flags: {message}"):
+    with pytest.raises(UserError, match=f"belongs to a run with other flags or files: {message}"):
         search(options(finished[0], **changes))
 
 

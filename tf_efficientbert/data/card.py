@@ -29,6 +29,7 @@ def describe(
     columns: Mapping[str, str],
     left_out: Sequence[dict],
     notes: Sequence[str],
+    is_drawn: bool = False,
     tokenizer: Tokenizer,
     max_tokens: int,
 ) -> dict:
@@ -44,6 +45,7 @@ def describe(
         left_out: {"file", "line", "reason"} of each row that was skipped, with "unit": "record"
             where "line" counts records.
         notes: sentences about how the files were understood.
+        is_drawn: whether the rows are only some of those that there are.
         tokenizer: counts the tokens.
         max_tokens: where training cuts a text, [CLS] and [SEP] included.
 
@@ -88,11 +90,11 @@ def describe(
             "contradicting": _contradicting(splits, keys),
         },
         "overlap": _overlap(keys),
-        "left_out": list(left_out),
+        "left_out": sorted(left_out, key=lambda row: (row["file"], row["line"])),
         "unknown_token_share": unknown_share,
         "notes": list(notes),
     }
-    return {**card, "hints": hints(card, lengths)}
+    return {**card, "hints": hints(card, lengths, is_drawn)}
 
 
 def card_text(card: dict) -> str:

@@ -17,17 +17,19 @@ _IMBALANCE = 10  # rows of the most frequent class for each of the rarest
 _SHARE = 0.01  # of texts that are cut, and of word pieces that are [UNK]
 _LONGER = (32, 64, 128, 256, 512)  # BERT has 512 positions
 _LISTED = 5
+_SEPARATOR = "|"
 
 
-def hints(card: dict, lengths: np.ndarray) -> list[str]:
+def hints(card: dict, lengths: np.ndarray, is_drawn: bool) -> list[str]:
     """A sentence for each thing to mend.
 
     Args:
         card: see `card.describe`, but for the hints.
         lengths: shape [texts]; the tokens of each uncut text.
+        is_drawn: whether there are more rows than these.
     """
     found = [
-        _few_rows(card["splits"]),
+        None if is_drawn else _few_rows(card["splits"]),
         *(
             _missing_classes(split, counts)
             for split, counts in card["labels_by_split"].items()
@@ -35,6 +37,7 @@ def hints(card: dict, lengths: np.ndarray) -> list[str]:
         ),
         *_of_training_classes(card["labels_by_split"].get("train", {})),
         *_alike(card["labels"]),
+        _separated(card),
         _cut(card["tokens"], lengths),
         _contradicting(card["duplicates"]["contradicting"]),
         *itertools.starmap(_overlap, card["overlap"].items()),
@@ -93,6 +96,17 @@ def _alike(names: Collection[str]) -> list[str]:
         for group in groups.values()
         if len(group) > 1
     ]
+
+
+def _separated(card: dict) -> str | None:
+    """Class names that may be several labels each."""
+    several = [name for name in card["labels"] if _SEPARATOR in name]
+    if not several:
+        return None
+    return (
+        f"{_listed(list(map(shown, several)))} hold {_SEPARATOR!r}: if these are several labels of "
+        "a text, give --task_kind=multilabel"
+    )
 
 
 def _cut(tokens: dict, lengths: np.ndarray) -> str | None:

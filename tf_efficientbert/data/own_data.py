@@ -140,7 +140,7 @@ class _Reader:
         self._bad: dict[str, list[BadRow]] = {}  # by file
         self._label_columns: tuple[str, ...] = ()
         self._left_out_labels: Collection[str] = ()
-        self._label_hint = ""
+        self._train_path = ""
 
     def rows(self, table: Table) -> list[ExampleRow]:
         """The rows with good texts; notes what the file was taken for."""
@@ -187,7 +187,10 @@ class _Reader:
             )
         for name in given:
             if name not in names:
-                raise UserError(f"label {name!r}, which the flags name, is nowhere in {table.path}")
+                comma = "; a name with a comma needs --labels_file" if options.labels else ""
+                raise UserError(
+                    f"label {name!r}, which the flags name, is nowhere in {table.path}{comma}"
+                )
         labels = given or self._label_columns or kind.labels_of(names)
         if kind.has_classes and len(labels) == 1:
             raise UserError(
@@ -198,13 +201,13 @@ class _Reader:
         task = kind(CUSTOM, labels, pair=pair, **arguments(options.label_separator))
         if given:
             self._left_out_labels = {*names} - {*given}
-        self._label_hint = "A label must occur in the training file. "
+        self._train_path = table.path
         order = "in the order given" if given or self._label_columns else "sorted"
         listed = f": {_some(task.labels)}, {order}" if task.labels else ""
         self.notes.append(f"The task is a {kind.kind}, {task.described_answer}{listed}")
         unlabelled = sum(row.label == "" or row.label == [] for row in rows)
         if unlabelled and kind.takes_columns:
-            self.notes.append(f"{table.path}: {unlabelled} examples have none of the labels")
+            self.notes.append(f"{table.path}: rows with none of the labels: {unlabelled}")
         return task
 
     def known_task(self, known: LabelledTask, rows: dict[str, list[ExampleRow]]) -> LabelledTask:
@@ -229,7 +232,9 @@ class _Reader:
         if self._left_out_labels:  # asked for by naming the labels
             rows = self._with_kept_labels(table, rows, task)
         examples, bad = examples_of(rows, task)
-        bad, hint = [*self._bad[table.path], *bad], self._label_hint if bad else ""
+        is_unseen = bad and self._train_path and table.path != self._train_path
+        hint = "A label must occur in the training file. " if is_unseen else ""
+        bad = [*self._bad[table.path], *bad]
         if bad and self._options.bad_rows == "error":
             raise bad_rows_error(table.path, bad, f"{hint}{_SKIP_ADVICE}", table.unit)
         self.left_out += [_left_out(table, each.line, each.reason) for each in bad]

@@ -65,12 +65,12 @@ class TaskData:
         """
         if split not in self._read.sets.readers:
             if self._options.is_own and split in SPLITS:
-                share = self._options.shares[split]
-                cut = "has too few different texts" if share else f"--split={self._options.split}"
-                raise UserError(
-                    f"there is no {split} split: name one by --{split}_file, or cut it off "
-                    f"--train_file ({cut})"
-                )
+                why = "--train_file is not given"
+                if "train" in self.splits:
+                    share, given = self._options.shares[split], self._options.split
+                    few = "--train_file has too few different texts to cut it off"
+                    why = few if share else f"--split={given} gives it no share"
+                raise UserError(f"there is no {split} split: name one by --{split}_file ({why})")
             raise UserError(f"{self.task.name} has no split {split!r}: {', '.join(self.splits)}")
         return self._read.load(split)
 
@@ -90,6 +90,7 @@ class TaskData:
             columns=sets.columns,
             left_out=sets.left_out,
             notes=sets.notes,
+            is_drawn=bool(self._options.limit),
             tokenizer=tokenizer,
             max_tokens=self._options.max_tokens,
         )

@@ -15,7 +15,9 @@ class EvaluateOptions(TaskOptions):
 
     output_dir: str = option("", "where result.json goes")
     model: str = input_option("", "folder of the model to score")
-    score_split: str = option("dev", "train, dev or test; of MNLI dev_mismatched too")
+    score_split: str = option(
+        "", "train, dev or test; of MNLI dev_mismatched too; empty for dev, or test without one"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,11 +41,10 @@ def evaluate(options: EvaluateOptions) -> dict:
         model = load(options.model)
         data = TaskData(options, model.task)
         model.require(data.task, options.max_tokens, f"--model={options.model}")
-        examples = data.load(options.score_split)
+        split = options.score_split or ("dev" if "dev" in data.splits else data.score_split)
+        examples = data.load(split)
         if examples.labels is None:
-            raise UserError(
-                f"--score_split={options.score_split} of {data.task.name} has no labels"
-            )
+            raise UserError(f"--score_split={split} of {data.task.name} has no labels")
         logits = model.logits(model.encode(examples))
         model.score_by(data.task.metrics)
         result = {**model.task.report(logits, examples.labels), "examples": len(examples)}

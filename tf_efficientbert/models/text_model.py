@@ -138,6 +138,7 @@ class TextModel:
         if self.task != task:
             raise UserError(
                 f"{origin} was trained for {_described(self.task)}, the data is {_described(task)}"
+                "; name the data that it was trained on, as by --train_file or --task"
             )
 
     def require(self, task: Task, max_tokens: int, origin: str) -> None:

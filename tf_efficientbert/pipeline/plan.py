@@ -106,8 +106,8 @@ def plan(options: PipelineOptions, data: TaskData, finished: Collection[str] = (
     if options.bfloat16:
         cores += " that multiply bfloat16, twice that on others"
     lines.append(
-        f"About {total / 60:.0f} minutes{' more' if finished else ''} on {cores}. Kill it when you "
-        "like: the same command goes on where it was."
+        f"About {total / 60:.0f} minutes{' more' if finished else ''} on {cores}. Stop it when you "
+        "like: the same command continues."
     )
     return "\n".join(lines)
 

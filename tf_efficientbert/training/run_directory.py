@@ -146,8 +146,8 @@ def _claim(path: Path, config) -> None:
             differences.append(f"{name} was {was!r} {changed}")
     if differences:
         raise UserError(
-            f"{path} belongs to a run with other flags: {'; '.join(differences)}. "
-            "Use the same flags to go on, or another --output_dir"
+            f"{path} belongs to a run with other flags or files: {'; '.join(differences)}. "
+            "Use the same ones to go on, or another --output_dir"
         )
 
 
