@@ -124,7 +124,7 @@ def _stages(stages: list[ReportedStage]) -> list[str]:
         lines.append(
             f"Search, {stage.name}: {len(tried)} candidates"
             + (f", {failed} of them failed" if failed else "")
-            + f", best {stage.metric} {100 * stage.best.score:.1f} on "
+            + f", best {metric_name(stage.metric)} {100 * stage.best.score:.1f} on "
             f"{stage.examples:.0f} held-out examples, {stage.seconds:.0f} s"
         )
     return lines
