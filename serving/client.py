@@ -21,28 +21,26 @@ from tf_efficientbert.quiet_tensorflow import import_tensorflow
 class ClientOptions:
     """What the client is told."""
 
-    server: str = option(
-        "", "host:port; empty for localhost and the port of gRPC or, with --rest, of REST"
-    )
+    server: str = option("", "host:port; empty for localhost:8500, or localhost:8501 with --rest")
     model: str = option("default", "name of the model")
     version: int = option(0, "of the model; 0 for the newest")
     label: str = option("", "version label, in place of --version")
     text: str = option("", "the text to ask about")
-    second_text: str = option("", "the second text, of a model of pairs")
-    signature: str = option("", "signature to ask; empty for the server's default")
-    classify: bool = option(False, "ask in the classify form, with a tf.Example")
-    regress: bool = option(False, "ask in the regress form, with a tf.Example")
-    question: str = option("", "a question about --text, of a model that answers them")
-    status: bool = option(False, "show the state of the model's versions instead")
-    metadata: bool = option(False, "show the model's signatures instead")
+    second_text: str = option("", "the second text, if the model takes pairs")
+    signature: str = option("", "signature to call; empty: the server's default")
+    classify: bool = option(False, "send a Classify request with a tf.Example")
+    regress: bool = option(False, "send a Regress request with a tf.Example")
+    question: str = option("", "a question about --text, for a question answering model")
+    status: bool = option(False, "show the state of the model's versions; sends no text")
+    metadata: bool = option(False, "show the model's signatures; sends no text")
     reload_config: str = option(
-        "", "send this file of models to the server, as config/models.config, instead of asking"
+        "", "send this model configuration to the server (see config/models.config)"
     )
     rest: bool = option(False, "REST instead of gRPC")
-    deadline_seconds: float = option(10.0, "for the call with all its retries")
-    retries: int = option(5, "of a call that ends UNAVAILABLE (REST: 503)")
+    deadline_seconds: float = option(10.0, "deadline for a call, retries included")
+    retries: int = option(5, "retries of a call that fails with UNAVAILABLE (REST: 503)")
     tls: bool = option(False, "an encrypted connection")
-    ca_file: str = option("", "certificates to trust instead of the system's; implies --tls")
+    ca_file: str = option("", "certificates to trust in place of the system's; implies --tls")
 
     @property
     def address(self) -> str:

@@ -37,17 +37,15 @@ _LENGTH = re.compile(r"(?i)\r\ncontent-length: *(\d+)")
 class LoadTestOptions:
     """What the load test is told."""
 
-    server: str = option(
-        "", "host:port; empty for localhost and the port of gRPC or, with --rest, of REST"
-    )
+    server: str = option("", "host:port; empty for localhost:8500, or localhost:8501 with --rest")
     model: str = option("default", "name of the model")
-    input: str = option("text", "name of the input that takes the text")
-    signature: str = option("serving_default", "signature to ask")
+    input: str = option("text", "name of the signature's text input")
+    signature: str = option("serving_default", "signature to call")
     texts: str = option("", "file with a text a line; empty for film-review snippets")
-    clients: int = option(32, "clients at a time, compared with one")
-    seconds: float = option(10.0, "of each measurement, after a tenth of it to warm up")
+    clients: int = option(32, "number of concurrent clients; compared with one client")
+    seconds: float = option(10.0, "seconds per measurement, after a tenth of that to warm up")
     rest: bool = option(False, "REST instead of gRPC")
-    json: str = option("", "where to write every figure; empty for nowhere")
+    json: str = option("", "write all figures to this JSON file")
 
     @property
     def address(self) -> str:

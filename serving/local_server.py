@@ -34,21 +34,25 @@ _SIGNAL_SECONDS = 0.2
 class ServerOptions:
     """What the server is told. The flags that TF Serving has too mean the same."""
 
-    model_config_file: str = option("", "models to serve: a ModelServerConfig in text form")
-    model_name: str = option("default", "name of the only model, without --model_config_file")
-    model_base_path: str = option("", "its folder, which holds VERSION/ folders")
+    model_config_file: str = option("", "a ModelServerConfig file: the models to serve")
+    model_name: str = option("default", "name of the model, if there is no --model_config_file")
+    model_base_path: str = option("", "folder with the model's versions (1/, 2/, ...)")
     host: str = option("127.0.0.1", "address to listen on; 0.0.0.0 opens it to the network")
-    port: int = option(8500, "of gRPC; 0 for any free one")
-    rest_api_port: int = option(8501, "of REST; 0 for any free one, -1 for no REST")
-    rest_api_timeout_in_ms: int = option(30000, "deadline of a REST request")
-    batching_parameters_file: str = option("", "how requests are merged: BatchingParameters")
-    monitoring_config_file: str = option("", "where the metrics are: a MonitoringConfig")
+    port: int = option(8500, "gRPC port; 0: any free port")
+    rest_api_port: int = option(8501, "REST port; 0: any free port, -1: no REST")
+    rest_api_timeout_in_ms: int = option(30000, "deadline of a REST request in milliseconds")
+    batching_parameters_file: str = option(
+        "", "a BatchingParameters file: how requests are merged into batches"
+    )
+    monitoring_config_file: str = option("", "a MonitoringConfig file: the path of the metrics")
     ssl_config_file: str = option("", "TLS for gRPC: an SSLConfig")
-    file_system_poll_wait_seconds: float = option(1.0, "between two looks for new versions")
+    file_system_poll_wait_seconds: float = option(1.0, "seconds between checks for new versions")
     tensorflow_intra_op_parallelism: int = option(1, "cores that an operation uses; 0: all")
-    max_request_bytes: int = option(4 * 1024 * 1024, "the largest request")
-    max_concurrent_requests: int = option(256, "gRPC calls, and REST connections, at a time")
-    drain_seconds: float = option(30.0, "how long SIGTERM waits for running requests")
+    max_request_bytes: int = option(4 * 1024 * 1024, "size of the largest request accepted")
+    max_concurrent_requests: int = option(
+        256, "limit of concurrent gRPC calls, and of REST connections"
+    )
+    drain_seconds: float = option(30.0, "seconds that SIGTERM waits for running requests")
 
     def __post_init__(self) -> None:
         if bool(self.model_config_file) == bool(self.model_base_path):

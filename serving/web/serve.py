@@ -23,7 +23,7 @@ class PageOptions:
     """What `serve` is told."""
 
     model: str = option("", "folder of a saved model, or .tflite file exported for MediaPipe")
-    output_dir: str = option("runs/web", "where page, MediaPipe and model are collected")
+    output_dir: str = option("runs/web", "output folder for page, MediaPipe and model")
     precision: str = option("float32", "float32, float16 or int8, where --model is a folder")
     port: int = option(8000, f"on {_HOST}; 0 takes a free one")
 

@@ -59,7 +59,7 @@ def test_the_teacher_is_told_of_the_task_and_the_training(options):
 
 def test_the_supernet_is_told_of_its_sizes_the_corpus_and_the_training(options):
     expected = {"epochs": 2.5, "learning_rate": 2e-3, "teacher_dir": "bert"}
-    corpus = {**_CORPUS, "corpus": "mine.txt,out/task_sentences.txt,out/task_sentences.txt"}
+    corpus = {**_CORPUS, "corpus": "mine.txt,out/task_texts.txt,out/task_texts.txt"}
     expected["output_dir"] = "out/supernet"
     _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
 
@@ -68,7 +68,7 @@ def test_the_search_is_told_of_its_stages_teachers_supernet_task_and_text(option
     expected = {
         **{name: value for name, value in _TRAINING.items() if name != "batch_size"},
         **_CORPUS,
-        "corpus": "mine.txt,out/task_sentences.txt,out/task_sentences.txt",
+        "corpus": "mine.txt,out/task_texts.txt,out/task_texts.txt",
         "stages": "paper",
         "sampler": "random",
         "group_size": 3,

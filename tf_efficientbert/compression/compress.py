@@ -43,12 +43,14 @@ _MEASURED_EXAMPLES = 256  # by which layers are compared
 class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
     """What `compress` is told."""
 
-    output_dir: str = option("", "where the smaller model goes; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     model: str = input_option("", "folder of the trained student: …/model")
-    compress: str = option("", "steps in their order, such as prune(0.5),quantize(int8)")
-    epochs: float = option(2.0, "passes over the task's training set in each step")
-    learning_rate: float = option(2e-4, "peak of the linear warm-up and decay in each step")
-    hidden_ratio: float = option(1.0, "weight of the hidden loss against the student as it was")
+    compress: str = option("", "compression steps in order, e.g. prune(0.5),quantize(int8)")
+    epochs: float = option(2.0, "epochs over the training set in each step")
+    learning_rate: float = option(
+        2e-4, "peak learning rate (linear warm-up and decay) of each step"
+    )
+    hidden_ratio: float = option(1.0, "weight of the hidden loss against the uncompressed student")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)

@@ -14,16 +14,18 @@ _BAD_ROWS = ("error", "skip")
 class FileOptions:
     """How the user's own files are read; what is left empty is found out from the file."""
 
-    text_column: str = option("", "column of the text; empty: found by its name")
-    second_text_column: str = option("", "column of the second text, where examples are pairs")
+    text_column: str = option("", "column of the text; empty: detected by name")
+    second_text_column: str = option("", "column of the second text, if examples are pairs")
     label_column: str = option(
-        "", "column of the label; a,b,c for several columns of 0 and 1, a label each"
+        "", "the label's column; a,b,c for several columns of 0 and 1, one per label"
     )
-    id_column: str = option("", "column of the examples' names")
-    delimiter: str = option("", "between columns: tab, comma, semicolon or a character")
-    encoding: str = option("utf-8", "of text files, such as cp1252 or utf-16")
+    id_column: str = option("", "column of the examples' ids")
+    delimiter: str = option(
+        "", "column delimiter: tab, comma, semicolon or a character; empty: detected"
+    )
+    encoding: str = option("utf-8", "encoding of text files, e.g. cp1252 or utf-16")
     bad_rows: str = option(
-        "error", "rows that can't be used: error stops and names them, skip counts and lists them"
+        "error", "what to do with unusable rows: error (stop and name them) or skip (list them)"
     )
 
     def __post_init__(self) -> None:

@@ -23,7 +23,7 @@ class TaskOptions(FileOptions):
 
     task: str = option(
         "",
-        "snippets (the default) or a GLUE task's name; leave it out with --train_file or --tfds",
+        "snippets (default) or a GLUE task; leave it out with --train_file or --tfds",
     )
     data_dir: str = input_option(
         "",
@@ -33,27 +33,30 @@ class TaskOptions(FileOptions):
         ),
     )
     train_file: str = input_option(
-        "", "your examples: .csv, .tsv, .jsonl, .json or .parquet, also with .gz behind"
+        "", "your examples: .csv, .tsv, .jsonl, .json or .parquet, optionally .gz"
     )
-    dev_file: str = input_option("", "your validation set; without it, cut off --train_file")
-    test_file: str = input_option("", "your test set; without it, cut off --train_file")
+    dev_file: str = input_option("", "your validation set; empty: split off --train_file")
+    test_file: str = input_option("", "your test set; empty: split off --train_file")
     tfds: str = option("", "a set of tensorflow_datasets, such as ag_news_subset or glue/qnli")
     tfds_dir: str = option("", "where that set is or will be; empty for the library's own place")
-    labels: str = option("", "the class names to keep, in this order: a,b,c; empty for all, sorted")
-    labels_file: str = input_option("", "the same as a file with one name a line")
-    label_separator: str = option(SEPARATOR, "between the labels of an example that has several")
+    labels: str = option("", "classes to keep, in this order: a,b,c; empty: all, sorted")
+    labels_file: str = input_option("", "the same as a file, one name per line")
+    label_separator: str = option(SEPARATOR, "separator between several labels in one cell")
     task_kind: str = option(
-        "", f"{', '.join(LABELLED_KINDS)}; empty: found out from the labels of the training file"
+        "", f"{', '.join(LABELLED_KINDS)}; empty: detected from the training file's labels"
     )
     metric: str = option(
         "",
-        f"what selects candidates and is shown first: {', '.join(METRICS)}; empty for the task's",
+        f"metric that selects candidates: {', '.join(METRICS)}; empty for the task's",
     )
     split: str = option(
-        "80/10/10", "per cent of --train_file for train/dev/test, as far as these have no file"
+        "80/10/10",
+        "percentages of --train_file for train/dev/test splits without a file of their own",
     )
-    max_tokens: int = option(128, "where text is cut, [CLS] and [SEP] included")
-    limit: int = option(0, "draw at most so many examples of each split; 0 for all")
+    max_tokens: int = option(
+        128, "most tokens per example, [CLS] and [SEP] included; longer text is cut"
+    )
+    limit: int = option(0, "use at most this many examples per split, drawn once; 0: all")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,22 +42,22 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions):
     """What `distill` is told; the defaults are the paper's, with batches for one device."""
 
-    output_dir: str = option("", "where the student goes; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     architecture: str = input_option(
         "published",
         "published or plain (the paper's six cells, or ordinary ones of the same size, at the "
         "supernet's width), a preset's name, or a JSON file",
     )
-    general_epochs: float = option(10.0, "passes over the corpus before the task; 0 for none")
-    general_learning_rate: float = option(1e-4, "peak of the learning rate on the corpus")
-    general_batch_size: int = option(64, "examples a step on the corpus, over all replicas")
-    epochs: float = option(10.0, "passes over the task's training set; a fraction is allowed")
+    general_epochs: float = option(10.0, "epochs over the corpus before the task; 0: none")
+    general_learning_rate: float = option(1e-4, "peak learning rate on the corpus")
+    general_batch_size: int = option(64, "examples per step on the corpus, over all replicas")
+    epochs: float = option(10.0, "epochs over the training set; may be a fraction")
     teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
     hidden_ratio: float = option(1.0, "weight of the hidden and attention losses on the task")
-    attention_ratio: float = option(1.0, "weight of the attention loss among them; 0 for none")
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
     prediction_ratio: float = option(1.0, "weight of the prediction loss")
-    temperature: float = option(1.0, "of the prediction loss")
+    temperature: float = option(1.0, "temperature of the prediction loss")
     real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
     sum_over_classes: bool = option(False, "sum the prediction loss over classes")
 

@@ -33,8 +33,8 @@ class CorpusOptions:
         "text files a,b,c (a paragraph a line); speeches: State of the Union messages, snippets: "
         "film-review snippets without labels",
     )
-    corpus_sentences: int = option(0, "use that many sentences, evenly taken; 0 for all")
-    corpus_max_tokens: int = option(128, "where a sentence of the corpus is cut")
+    corpus_sentences: int = option(0, "use this many sentences, evenly spaced; 0: all")
+    corpus_max_tokens: int = option(128, "most tokens per sentence of the corpus")
 
     def encoded(self, tokenizer: Tokenizer) -> EncodedExamples:
         """The corpus as token ids. Raises UserError where a file can't be read or a flag is bad."""
@@ -53,18 +53,18 @@ class CorpusOptions:
 class WarmUpOptions(CorpusOptions, TrainingOptions):
     """What `warm_up` is told; the defaults are the paper's, but for the supernet's width."""
 
-    output_dir: str = option("", "where the supernet goes; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
-    hidden_size: int = option(540, "width d of the supernet")
-    ffn_width: int = option(0, "inner width of its feed-forward networks; 0 for hidden_size")
+    hidden_size: int = option(540, "hidden size of the supernet")
+    ffn_width: int = option(0, "inner width of the feed-forward networks; 0: hidden_size")
     num_layers: int = option(6, "layers")
     num_heads: int = option(12, "attention heads; as many as the teacher's for the attention loss")
-    embedding_size: int = option(128, "width of the token table")
-    attention_ratio: float = option(1.0, "weight of the attention loss; 0 leaves it out")
+    embedding_size: int = option(128, "width of the token embedding")
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
     real_tokens_only: bool = option(False, "leave padding out of the losses")
-    epochs: float = option(10.0, "passes over the text; a fraction is allowed")
-    learning_rate: float = option(1e-4, "peak of the linear warm-up and decay")
-    batch_size: int = option(64, "examples a step, over all replicas")
+    epochs: float = option(10.0, "epochs over the text; may be a fraction")
+    learning_rate: float = option(1e-4, "peak learning rate (linear warm-up and decay)")
+    batch_size: int = option(64, "examples per step, over all replicas")
 
     def architecture(self) -> Architecture:
         """The supernet's. Raises UserError for sizes that make none."""

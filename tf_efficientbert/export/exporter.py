@@ -64,42 +64,40 @@ _FORM_NAMES = {
 class ExportOptions(TaskOptions):
     """What `export` is told."""
 
-    output_dir: str = option("", "where saved_model/, litert/ and parity.json go")
+    output_dir: str = option("", "output folder (saved_model/, litert/, parity.json)")
     model: str = input_option("", "folder of the model to export")
     format: str = option(_SERVING, "serving (SavedModel and LiteRT) or huggingface (a folder)")
     saved_model_dir: str = option(
-        "", "MODEL folder that gets the next version; saved_model/ in --output_dir by default"
+        "", "write the next version into this model folder; default: saved_model/ in --output_dir"
     )
     compared_examples: int = option(
-        0, "compare the exported forms on so many examples, drawn alike each time; 0 for all"
+        0, "compare exported forms on a fixed draw of this many examples; 0: all"
     )
-    latency_runs: int = option(100, "runs behind each median latency")
+    latency_runs: int = option(100, "runs per latency measurement (the median is reported)")
     max_float_difference: float = option(
-        1e-3, "fail where a float32 form's numbers differ from Keras by more"
+        1e-3, "fail if a float32 form's outputs differ from Keras by more than this"
     )
-    max_float16_difference: float = option(
-        1e-2, "the same of files whose weights are rounded to float16"
-    )
+    max_float16_difference: float = option(1e-2, "the same limit for float16 files")
     max_int8_loss: float = option(
-        1.0, "fail where int8 loses more points of the task's first metric (100 turn it off)"
+        1.0, "fail if int8 loses more points of the first metric than this; 100: no limit"
     )
     precisions: str = option(
-        ",".join(DEFAULT_PRECISIONS), f"of the LiteRT files, a,b,c of {', '.join(PRECISIONS)}"
+        ",".join(DEFAULT_PRECISIONS),
+        f"precisions of the LiteRT files, comma-separated: {', '.join(PRECISIONS)}",
     )
     mediapipe: str = option(
         _AUTO,
         "precision of the file for MediaPipe: float32, float16, int8, none for no such file, or "
         "auto, which is int8 for the models that MediaPipe can run and none for others",
     )
-    mediapipe_python: str = option(
-        "", "an interpreter with mediapipe, whose TextClassifier is then compared too"
-    )
+    mediapipe_python: str = option("", "a Python with mediapipe: compare its TextClassifier too")
     text_in: str = option("", "float32, float16 or int8: also write a LiteRT file with tokenizer")
     questions: str = input_option(
-        "", "of a model that answers questions: a set in SQuAD's form, in place of a --task"
+        "", "a data set in SQuAD's format, for a question answering model; replaces --task"
     )
     squad_version: str = option(
-        SQUAD_VERSIONS[0], f"how it is scored: {' or '.join(SQUAD_VERSIONS)}"
+        SQUAD_VERSIONS[0],
+        f"SQuAD version, which decides the scoring: {' or '.join(SQUAD_VERSIONS)}",
     )
 
     def __post_init__(self) -> None:

@@ -1,13 +1,13 @@
 """The signatures of any model that can be exported."""
 
 from tf_efficientbert.export.question_signatures import question_signatures
-from tf_efficientbert.export.sentence_signatures import sentence_signatures
 from tf_efficientbert.export.signature import Signature
+from tf_efficientbert.export.text_signatures import text_signatures
 from tf_efficientbert.models.text_model import TextModel
 
 _MAKERS = {
-    "classify": sentence_signatures,
-    "regress": sentence_signatures,
+    "classify": text_signatures,
+    "regress": text_signatures,
     "answer": question_signatures,
 }
 

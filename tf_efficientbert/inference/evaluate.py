@@ -13,10 +13,10 @@ from tf_efficientbert.training.run_directory import open_run_directory
 class EvaluateOptions(TaskOptions):
     """What `evaluate` is told."""
 
-    output_dir: str = option("", "where result.json goes")
+    output_dir: str = option("", "output folder (result.json)")
     model: str = input_option("", "folder of the model to score")
     score_split: str = option(
-        "", "train, dev or test; of MNLI dev_mismatched too; empty for dev, or test without one"
+        "", "split to score: train, dev or test (MNLI: also dev_mismatched); empty: dev if any"
     )
 
     def __post_init__(self) -> None:

@@ -19,11 +19,11 @@ from tf_efficientbert.training.run_directory import open_run_directory
 class PredictOptions(FileOptions):
     """What `predict` is told."""
 
-    output_dir: str = option("", "where predictions.tsv goes; empty to print them only")
-    model: str = input_option("", "folder of the model to ask")
+    output_dir: str = option("", "folder for predictions.tsv; empty: print only")
+    model: str = input_option("", "folder of the model")
     text: str = option("", "one text")
-    second_text: str = option("", "its partner, where the task takes pairs")
-    input_file: str = input_option("", "many: .csv, .tsv, .jsonl, .json or .parquet")
+    second_text: str = option("", "the second text, if the task takes pairs")
+    input_file: str = input_option("", "a file of texts: .csv, .tsv, .jsonl, .json or .parquet")
 
     def __post_init__(self) -> None:
         super().__post_init__()

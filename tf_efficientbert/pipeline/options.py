@@ -29,42 +29,40 @@ COMPRESSED = "compressed"
 class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     """The defaults are the quick start's, which only adds bfloat16 and rarer checkpoints."""
 
-    output_dir: str = option("", "where everything goes; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
-    hidden_size: int = option(192, "width d of supernet and students")
+    hidden_size: int = option(192, "hidden size of supernet and students")
     num_heads: int = option(12, "attention heads of supernet and students")
-    embedding_size: int = option(128, "width of the token table")
-    teacher_epochs: float = option(4.0, "passes of the teacher over the task's texts")
-    teacher_learning_rate: float = option(5e-5, "peak for the teacher")
-    warm_up_epochs: float = option(0.65, "passes of the supernet over the corpus")
-    warm_up_learning_rate: float = option(1e-3, "peak for the supernet")
+    embedding_size: int = option(128, "width of the token embedding")
+    teacher_epochs: float = option(4.0, "epochs of the teacher over the task's texts")
+    teacher_learning_rate: float = option(5e-5, "peak learning rate of the teacher")
+    warm_up_epochs: float = option(0.65, "epochs of the supernet over the corpus")
+    warm_up_learning_rate: float = option(1e-3, "peak learning rate of the supernet")
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
     sampler: str = option("action-space", "the search's: action-space (learned) or random")
-    group_size: int = option(4, "candidates trained side by side with one teacher pass")
-    student_epochs: float = option(7.0, "passes of each student over the task's texts")
-    student_learning_rate: float = option(1e-3, "peak for the students")
-    compress: str = option(
-        "", "steps that make a smaller model of the searched one, as prune(0.5),quantize(int8)"
-    )
-    compress_epochs: float = option(2.0, "passes of each of those steps over the task's texts")
-    compress_learning_rate: float = option(2e-4, "peak for each of those steps")
-    batch_size: int = option(32, "examples a step")
-    seed: int = option(0, "origin of everything random")
+    group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
+    student_epochs: float = option(7.0, "epochs of each student over the task's texts")
+    student_learning_rate: float = option(1e-3, "peak learning rate of the students")
+    compress: str = option("", "compress the searched model, e.g. prune(0.5),quantize(int8)")
+    compress_epochs: float = option(2.0, "epochs of each compression step")
+    compress_learning_rate: float = option(2e-4, "peak learning rate of each compression step")
+    batch_size: int = option(32, "examples per step")
+    seed: int = option(0, "random seed")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
-    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+    checkpoint_seconds: float = option(20.0, "seconds between checkpoints")
     teacher_predictions: str = input_option(
         "",
         "a .jsonl file that teaches candidates and students in place of the teacher, by prediction "
         "alone, see trainers.distill",
     )
     class_weights: str = option(
-        "", "balanced: the teacher weights each class by how rare it is; empty for equal weights"
+        "", "balanced: give rare classes more weight when training the teacher; empty: equal"
     )
     compared_examples: int = option(
-        600, "test examples that exported forms are compared on; 0: all"
+        600, "compare exported forms on a fixed draw of this many test examples; 0: all"
     )
-    latency_runs: int = option(100, "runs behind each median latency")
-    corpus_max_tokens: int = option(64, "where a sentence of the corpus is cut")
+    latency_runs: int = option(100, "runs per latency measurement (the median is reported)")
+    corpus_max_tokens: int = option(64, "most tokens per sentence of the corpus")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
@@ -128,8 +126,8 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     @property
     def own_text(self) -> Path:
-        """The task's training sentences without their labels."""
-        return self.root / "task_sentences.txt"
+        """The task's training texts without their labels."""
+        return self.root / "task_texts.txt"
 
     def write_own_text(self) -> None:
         train = TaskData(self).load("train")
@@ -139,7 +137,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     @property
     def _warm_up_corpus(self) -> str:
-        # The task's sentences count twice: they are few against the corpus'.
+        # The task's texts count twice: they are few against the corpus'.
         return f"{self.corpus},{self.own_text},{self.own_text}"
 
     def supernet(self) -> WarmUpOptions:

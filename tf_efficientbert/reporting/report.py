@@ -16,8 +16,8 @@ __all__ = ["ReportOptions", "write_report"]
 class ReportOptions:
     """What `write_report` is told."""
 
-    study: str = option("", "folder that search or run_pipeline works in, or has worked in")
-    output_dir: str = option("", "where report.html goes; empty for the study's folder")
+    study: str = option("", "output folder of a search or a pipeline")
+    output_dir: str = option("", "folder for report.html; empty: the study's folder")
 
     def __post_init__(self) -> None:
         if not self.study:

@@ -58,28 +58,30 @@ ARCHITECTURE = "architecture.json"  # what the search found
 class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
     """What `search` is told."""
 
-    output_dir: str = option("", "where study and result go; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     shared_supernet: str = input_option(
-        "", "another such folder, where candidates that share weights start; empty for --supernet"
+        "", "a second supernet, where weight-sharing candidates start; empty for --supernet"
     )
     teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
     stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")
-    from_stage: int = option(1, "first stage to run: 1, 2 or 3; those before must be finished")
+    from_stage: int = option(1, "first stage to run (1 to 3); earlier ones must be finished")
     to_stage: int = option(3, "last stage to run")
     sampler: str = option("action-space", "action-space (learned) or random")
-    group_size: int = option(4, "candidates trained side by side with one teacher pass")
-    min_parameters: int = option(0, "fewest parameters of a candidate; 0 for 15/16 of the most")
-    max_parameters: int = option(
-        0, "most, fit projection counted, head not; 0 for those of the plain student"
+    group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
+    min_parameters: int = option(
+        0, "fewest parameters of a candidate; 0: 15/16 of --max_parameters"
     )
-    attention_ratio: float = option(1.0, "weight of the attention loss; 0 for none")
+    max_parameters: int = option(
+        0, "most parameters, without the task head; 0: as many as the plain student"
+    )
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
     real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
     sum_over_classes: bool = option(False, "sum the prediction loss over classes")
-    dropout: float = option(0.1, "dropout rate everywhere")
-    seed: int = option(0, "origin of everything random")
+    dropout: float = option(0.1, "dropout rate")
+    seed: int = option(0, "random seed")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
-    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+    checkpoint_seconds: float = option(20.0, "seconds between checkpoints")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)

@@ -27,11 +27,9 @@ _BALANCED = "balanced"
 class FineTuneOptions(TaskOptions, TrainingOptions):
     """What `fine_tune` is told."""
 
-    output_dir: str = option("", "where the teacher goes; run again on it to go on")
+    output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
-    class_weights: str = option(
-        "", "balanced: weight each class's examples by how rare it is; empty for equal weights"
-    )
+    class_weights: str = option("", "balanced: give rare classes more weight; empty: equal weights")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)

@@ -13,16 +13,16 @@ from tf_efficientbert.options import option
 class TrainingOptions:
     """Raises UserError for values no training can have."""
 
-    epochs: float = option(3.0, "passes over the training set; a fraction is allowed")
-    learning_rate: float = option(5e-5, "peak of the linear warm-up and decay")
-    batch_size: int = option(32, "examples a step, over all replicas")
+    epochs: float = option(3.0, "epochs over the training set; may be a fraction")
+    learning_rate: float = option(5e-5, "peak learning rate (linear warm-up and decay)")
+    batch_size: int = option(32, "examples per step, over all replicas")
     weight_decay: float = option(0.01, "AdamW's, on everything but biases and LayerNorms")
-    clip_norm: float = option(1.0, "largest global norm of a gradient")
-    dropout: float = option(0.1, "dropout rate everywhere")
-    seed: int = option(0, "origin of everything random")
+    clip_norm: float = option(1.0, "clip gradients to this global norm")
+    dropout: float = option(0.1, "dropout rate")
+    seed: int = option(0, "random seed")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
     strategy: str = option("default", "default (one device) or mirrored (all local devices)")
-    checkpoint_seconds: float = option(20.0, "time between two checkpoints")
+    checkpoint_seconds: float = option(20.0, "seconds between checkpoints")
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

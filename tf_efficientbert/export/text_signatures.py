@@ -16,7 +16,7 @@ from tf_efficientbert.export.token_batch import padded_batch, received_batch
 from tf_efficientbert.models.text_model import TextModel
 
 
-def sentence_signatures(model: TextModel) -> dict[str, Signature]:
+def text_signatures(model: TextModel) -> dict[str, Signature]:
     """The signatures of a model for single texts or pairs, see `write_version`."""
     names = model.task.served_texts
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
