@@ -24,6 +24,7 @@ CORE = [
     "tensorflow-model-optimization==0.8.1",
     "tensorflow-text==2.21.1",
     "tf-keras==2.21.0",
+    "threadpoolctl==3.8.0",
     "tqdm==4.70.1",
 ]
 

@@ -1,7 +1,9 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from tests.models.small_models import small_architecture, small_backbone
 from tests.models.small_text_models import VOCABULARY
@@ -62,6 +64,20 @@ def test_inner_products_are_kept_about_as_well_as_any_table_of_that_rank_can(tea
     assert error(best) <= error(ours) < 1.5 * error(best)
     random = np.linalg.qr(np.random.default_rng(1).normal(size=(_WIDE, _NARROW)))[0]
     assert error(theirs @ random) > 3 * error(best)
+
+
+def test_the_table_s_start_does_not_hang_on_the_threads_of_the_process():
+    table = np.random.default_rng(0).normal(size=(3000, 384)).astype(np.float32)
+    teacher = SimpleNamespace(embedding=SimpleNamespace(token_table=table))
+    starts = []
+    for threads in (1, 2):
+        embedding = SimpleNamespace(token_table=SimpleNamespace(assign=starts.append))
+        student = SimpleNamespace(
+            architecture=SimpleNamespace(embedding_size=128), embedding=embedding
+        )
+        with threadpool_limits(threads, "blas"):
+            inherit_token_table(student, teacher)
+    np.testing.assert_array_equal(*starts)
 
 
 def test_a_table_as_wide_as_the_teacher_s_keeps_every_inner_product(teacher):

@@ -5,6 +5,7 @@ import logging
 
 import keras
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches, encode
@@ -145,9 +146,12 @@ def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
     width = student.architecture.embedding_size
     if width > table.shape[1]:
         raise UserError(f"--embedding_size={width} is wider than the teacher's {table.shape[1]}")
-    centred = table - table.mean(axis=0)
-    _, components = np.linalg.eigh(centred.T @ centred)  # ascending
-    projected = table @ components[:, ::-1][:, :width]
+    # With more threads OpenBLAS adds up in another order, and a process need not have as many as
+    # the one that goes on: the same bits come from one thread alone.
+    with threadpool_limits(1, "blas"):
+        centred = table - table.mean(axis=0)
+        _, components = np.linalg.eigh(centred.T @ centred)  # ascending
+        projected = table @ components[:, ::-1][:, :width]
     projected[0] = 0
     student.embedding.token_table.assign(projected)
 

@@ -147,4 +147,5 @@ def scaled_query(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
 def output_with_value_bias(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
     """The output projection's kernel, and its bias with that of the values: they add up to one."""
     kernel, bias = kernel_and_bias(layer.output_projection)
-    return kernel, bias + layer.value.bias.numpy() @ kernel
+    # Not by BLAS, whose last digits hang on its threads.
+    return kernel, bias + np.einsum("i,ij->j", layer.value.bias.numpy(), kernel)
