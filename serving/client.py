@@ -1,6 +1,6 @@
 """Asks a server: this project's local one, or TF Serving.
 
-python -m serving.client --server=localhost:8500 --model=reviews --text="What a lovely phone."
+python -m serving.client --server=localhost:8500 --model=reviews --text="What a lovely film."
 python -m serving.client --rest --server=localhost:8501 --model=reviews --status
 """
 

@@ -120,7 +120,7 @@ def test_help_shows_what_the_job_does_and_each_flag_with_its_default(bake):
         assert f"  {flag}\n      {what} (default: {default})\n" in done.stdout
 
 
-def test_help_survives_a_reader_who_has_seen_enough(bake, tmp_path):
+def test_help_survives_a_reader_who_has_seen_enough():
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,6 +1,6 @@
 """Answers text with a saved model.
 
-python -m trainers.predict --model=runs/student/model --text="What a lovely phone."
+python -m trainers.predict --model=runs/student/model --text="What a lovely film."
 """
 
 from tf_efficientbert.inference.predict import PredictOptions, predict, tab_separated

@@ -169,8 +169,9 @@ class _Reader:
             for split, found in rows.items()
             if split == "train" or any(row.label is not None for row in found)
         }
-        for split in rows.keys() - kept.keys():
-            self.notes.append(f"the set's {split} split has no labels and is not read")
+        for split in rows:
+            if split not in kept:
+                self.notes.append(f"the set's {split} split has no labels and is not read")
         return kept
 
     def task(self, table: Table, rows: Sequence[ExampleRow]) -> LabelledTask:
@@ -249,8 +250,9 @@ class _Reader:
         shares = {name: self._options.shares[name] for name in SPLITS if name not in examples}
         shares = {name: share for name, share in shares.items() if share}
         cut = cut_off(task, examples["train"], shares)
-        for name in shares.keys() - cut.keys():
-            self.notes.append(f"too few different texts to cut off a {name} split")
+        for name in shares:
+            if name not in cut:
+                self.notes.append(f"too few different texts to cut off a {name} split")
         if len(cut) > 1:
             rows = ", ".join(f"{len(part)} {name}" for name, part in cut.items())
             self.notes.append(f"cut off by a hash of the text, the same texts together: {rows}")
