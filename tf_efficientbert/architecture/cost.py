@@ -1,15 +1,9 @@
-"""Exact parameters and multiply-adds of a network, counted from its description alone.
+"""Exact parameters and multiply-adds of a network's parts, from their sizes alone.
 
-Counting rules of Dong et al. 2021 (EfficientBERT, arXiv 2109.07222): everything but the task
-head, to which the pooler belongs; one multiply-add is one MAC.
+Counting rules of Dong et al. 2021 (EfficientBERT, arXiv 2109.07222): everything except the task
+head, to which the pooler belongs; one multiply-add is one MAC. MACs are those of one token.
+`Architecture.count_parameters` and `Architecture.count_macs` add the parts up.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # spec.py imports this module
-    from tf_efficientbert.architecture.spec import Architecture
 
 _SEGMENTS = 2
 _TRIGRAM_TOKENS = 3
@@ -17,63 +11,47 @@ _TRIGRAM_TOKENS = 3
 _ATTENTION_MAPS = 4
 
 
-def count_parameters(
-    architecture: Architecture,
-    fit_size: int | None = 768,
-    vocabulary_size: int = 30522,
-    max_positions: int = 512,
-) -> int:
-    """Trainable numbers of embedding, layers and fit projection.
-
-    Args:
-        architecture: the network.
-        fit_size: the teacher's hidden size, to which the fit projection leads; None or 0 counts
-            the network without that projection, as it is exported.
-        vocabulary_size: rows of the token table.
-        max_positions: rows of the position table.
-    """
-    hidden = architecture.hidden_size
-    parameters = _embedding_parameters(architecture, vocabulary_size, max_positions)
-    parameters += architecture.num_layers * (
-        _ATTENTION_MAPS * _dense(hidden, hidden) + _layer_norm(hidden)
-    )
-    for cell in architecture.cells:
-        inner = cell.inner_width(architecture.ffn_width)
-        ffn = _dense(hidden, inner) + _dense(inner, hidden) + _layer_norm(hidden)
-        parameters += cell.stack * ffn
-    return parameters + (_dense(hidden, fit_size) if fit_size else 0)
-
-
-def count_macs(architecture: Architecture, sequence_length: int = 128) -> int:
-    """Multiply-adds for one sequence: linear maps and the attention products q.k and p.v.
-
-    Neither fit projection, pooler and head nor anything elementwise (a formula's mul, say)
-    counts.
-    """
-    hidden = architecture.hidden_size
-    per_token = 0
-    if architecture.embedding == "trigram":
-        per_token += _TRIGRAM_TOKENS * architecture.embedding_size * hidden
-    attention_products = 2 * sequence_length * hidden
-    per_token += architecture.num_layers * (_ATTENTION_MAPS * hidden**2 + attention_products)
-    for cell in architecture.cells:
-        per_token += cell.stack * 2 * hidden * cell.inner_width(architecture.ffn_width)
-    return sequence_length * per_token
-
-
-def _embedding_parameters(
-    architecture: Architecture, vocabulary_size: int, max_positions: int
-) -> int:
-    hidden, embedding_size = architecture.hidden_size, architecture.embedding_size
-    tables = vocabulary_size * embedding_size + (_SEGMENTS + max_positions) * hidden
-    if architecture.embedding == "trigram":
-        tables += _dense(_TRIGRAM_TOKENS * embedding_size, hidden)
-    return tables + _layer_norm(hidden)
-
-
-def _dense(inputs: int, outputs: int) -> int:
+def dense_parameters(inputs: int, outputs: int) -> int:
+    """Kernel and bias of a linear map."""
     return inputs * outputs + outputs
 
 
-def _layer_norm(width: int) -> int:
+def embedding_parameters(
+    embedding: str, embedding_size: int, hidden_size: int, vocabulary_size: int, max_positions: int
+) -> int:
+    """Token, segment and position tables, the trigram's linear map and the layer norm."""
+    tables = vocabulary_size * embedding_size + (_SEGMENTS + max_positions) * hidden_size
+    if embedding == "trigram":
+        tables += dense_parameters(_TRIGRAM_TOKENS * embedding_size, hidden_size)
+    return tables + _layer_norm_parameters(hidden_size)
+
+
+def attention_parameters(hidden_size: int) -> int:
+    """Self-attention of one layer with its layer norm."""
+    maps = _ATTENTION_MAPS * dense_parameters(hidden_size, hidden_size)
+    return maps + _layer_norm_parameters(hidden_size)
+
+
+def ffn_parameters(hidden_size: int, inner_width: int) -> int:
+    """One feed-forward network with its layer norm."""
+    maps = dense_parameters(hidden_size, inner_width) + dense_parameters(inner_width, hidden_size)
+    return maps + _layer_norm_parameters(hidden_size)
+
+
+def embedding_macs(embedding: str, embedding_size: int, hidden_size: int) -> int:
+    """The trigram's linear map; looking up a table costs none."""
+    return _TRIGRAM_TOKENS * embedding_size * hidden_size if embedding == "trigram" else 0
+
+
+def attention_macs(hidden_size: int, sequence_length: int) -> int:
+    """The four linear maps, and the products q.k and p.v with each token of the sequence."""
+    return _ATTENTION_MAPS * hidden_size**2 + 2 * sequence_length * hidden_size
+
+
+def ffn_macs(hidden_size: int, inner_width: int) -> int:
+    """Both linear maps of one feed-forward network."""
+    return 2 * hidden_size * inner_width
+
+
+def _layer_norm_parameters(width: int) -> int:
     return 2 * width

@@ -1,4 +1,4 @@
-"""What a network is, as data: `CellSpec` for a layer's feed-forward cell, `Architecture` for all.
+"""A whole network as data.
 
 Everything that builds, counts, slices, searches or exports a network reads an `Architecture`.
 """
@@ -6,107 +6,23 @@ Everything that builds, counts, slices, searches or exports a network reads an `
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from fractions import Fraction
 
 from tf_efficientbert.architecture import cost
+from tf_efficientbert.architecture.cell import CellSpec
 from tf_efficientbert.architecture.expression import (
     CHANNEL_MISMATCHES,
-    LINEAR_OPERATORS,
-    NEUTRAL_LINEAR,
-    RATIO_DENOMINATORS,
     STACKS,
-    Expression,
     FormulaError,
-    canonical,
-    parse,
-    violation,
     width_error,
-    with_linear_name,
 )
 from tf_efficientbert.architecture.presets import PRESETS
 
 EMBEDDINGS = ("trigram", "bert")
 _SIZES = ("hidden_size", "ffn_width", "num_heads", "embedding_size")
-_RATIOS = tuple(Fraction(1, denominator) for denominator in RATIO_DENOMINATORS)
 
 
 class ArchitectureError(ValueError):
     """A network description that cannot be built."""
-
-
-@dataclass(frozen=True)
-class CellSpec:
-    """The feed-forward cell of one layer: `stack` FFNs of one formula, each with its own weights.
-
-    `str` gives the paper's text form (Dong et al. 2021, arXiv 2109.07222).
-
-    Args:
-        formula: what each FFN computes, its linear maps under the neutral name `linear`.
-        stack: number of stacked FFNs, 1 to 4.
-        ratio: inner width as a part of the network's ffn_width: 1, 1/2, 1/3 or 1/4.
-
-    Raises:
-        FormulaError: the formula breaks a structural rule, or stack or ratio is not one of those.
-    """
-
-    formula: Expression
-    stack: int
-    ratio: Fraction
-
-    def __post_init__(self) -> None:
-        if type(self.stack) is not int or self.stack not in STACKS:
-            raise FormulaError(f"stack must be one of {STACKS}, got {self.stack!r}")
-        if self.ratio not in _RATIOS:
-            raise FormulaError(f"ratio must be 1, 1/2, 1/3 or 1/4, got {self.ratio!s}")
-        # 0.5 is as good as 1/2 above, but has no denominator.
-        object.__setattr__(self, "ratio", Fraction(self.ratio))
-        problem = violation(self.formula)
-        if problem:
-            raise FormulaError(f"{self.formula} is not a valid formula: {problem}")
-        if any(node.name in LINEAR_OPERATORS for node in self.formula.walk()):
-            raise FormulaError(
-                f"{self.formula} states stack and ratio a second time; name its linear maps "
-                f"{NEUTRAL_LINEAR!r} or use CellSpec.from_text"
-            )
-
-    @classmethod
-    def from_text(cls, text: str) -> "CellSpec":
-        """Reads the paper's text form, such as linear4_2(gelu(linear4_2(x,wb1)),wb2).
-
-        Raises:
-            FormulaError: text cannot be read or breaks a structural rule.
-        """
-        expression = parse(text)
-        problem = violation(expression)
-        if problem:
-            raise FormulaError(f"{expression} is not a valid formula: {problem}")
-        linear_name = next(node.name for node in expression.walk() if node.is_linear)
-        stack, denominator = LINEAR_OPERATORS[linear_name]
-        formula = with_linear_name(expression, NEUTRAL_LINEAR)
-        return cls(formula, stack, Fraction(1, denominator))
-
-    @classmethod
-    def ordinary(cls, stack: int = 1, ratio: Fraction = Fraction(1)) -> "CellSpec":
-        """BERT's own feed-forward network: two linear maps with a gelu between them."""
-        x, wb1, wb2 = map(Expression, ("x", "wb1", "wb2"))
-        inner = Expression("gelu", (Expression(NEUTRAL_LINEAR, (x, wb1)),))
-        return cls(Expression(NEUTRAL_LINEAR, (inner, wb2)), stack, ratio)
-
-    def __str__(self) -> str:
-        return str(self.expression)
-
-    @property
-    def expression(self) -> Expression:
-        """The formula with stack and ratio written into its linear maps' names, linearS_R."""
-        return with_linear_name(self.formula, f"linear{self.stack}_{self.ratio.denominator}")
-
-    def inner_width(self, ffn_width: int) -> int:
-        """w, the columns of W1 and rows of W2: floor(ffn_width x ratio)."""
-        return int(ffn_width * self.ratio)
-
-    def canonical(self) -> "CellSpec":
-        """The same cell with the arguments of add, mul and max in their one canonical order."""
-        return replace(self, formula=canonical(self.formula))
 
 
 @dataclass(frozen=True)
@@ -284,9 +200,33 @@ class Architecture:
         vocabulary_size: int = 30522,
         max_positions: int = 512,
     ) -> int:
-        """Trainable numbers, task head and pooler left out (see `cost.count_parameters`)."""
-        return cost.count_parameters(self, fit_size, vocabulary_size, max_positions)
+        """Number of trainable parameters, without the task head and its pooler.
+
+        Args:
+            fit_size: the teacher's hidden size. None or 0 leaves out the fit projection, which an
+                exported network does not have.
+            vocabulary_size: rows of the token table.
+            max_positions: rows of the position table.
+        """
+        hidden = self.hidden_size
+        parameters = cost.embedding_parameters(
+            self.embedding, self.embedding_size, hidden, vocabulary_size, max_positions
+        )
+        for cell in self.cells:
+            inner = cell.inner_width(self.ffn_width)
+            parameters += cost.attention_parameters(hidden)
+            parameters += cell.stack * cost.ffn_parameters(hidden, inner)
+        return parameters + (cost.dense_parameters(hidden, fit_size) if fit_size else 0)
 
     def count_macs(self, sequence_length: int = 128) -> int:
-        """Multiply-adds for one sequence of that many tokens (see `cost.count_macs`)."""
-        return cost.count_macs(self, sequence_length)
+        """Number of multiply-adds for one sequence of `sequence_length` tokens.
+
+        Counts linear maps and the attention products q.k and p.v. Leaves out the fit projection,
+        pooler and head, and elementwise operations such as a formula's mul.
+        """
+        hidden = self.hidden_size
+        per_token = cost.embedding_macs(self.embedding, self.embedding_size, hidden)
+        for cell in self.cells:
+            per_token += cost.attention_macs(hidden, sequence_length)
+            per_token += cell.stack * cost.ffn_macs(hidden, cell.inner_width(self.ffn_width))
+        return sequence_length * per_token

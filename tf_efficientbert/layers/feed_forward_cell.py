@@ -7,8 +7,8 @@ from fractions import Fraction
 import keras
 from keras import ops
 
+from tf_efficientbert.architecture import CellSpec
 from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, width_error
-from tf_efficientbert.architecture.spec import CellSpec
 from tf_efficientbert.layers.dropout import fold_in
 from tf_efficientbert.layers.feed_forward import FeedForward
 

@@ -2,7 +2,7 @@
 
 import re
 
-from tf_efficientbert.architecture.spec import Architecture
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.reporting.cell_graph import draw_cell
 from tf_efficientbert.reporting.markup import Child, Markup, element
 from tf_efficientbert.reporting.models import PLAIN, PUBLISHED, SEARCHED, find

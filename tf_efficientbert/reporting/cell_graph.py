@@ -6,8 +6,8 @@ frame holds one of them, its label says how many there are. Colours come from th
 
 from dataclasses import dataclass, field
 
+from tf_efficientbert.architecture import Architecture, CellSpec
 from tf_efficientbert.architecture.expression import ACTIVATIONS, Expression
-from tf_efficientbert.architecture.spec import Architecture, CellSpec
 from tf_efficientbert.reporting.markup import Markup, element
 
 _ROW, _HEIGHT, _GAP = 54, 34, 14

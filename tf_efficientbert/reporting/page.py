@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tf_efficientbert.architecture.spec import Architecture
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.reporting import charts, formats, tables
 from tf_efficientbert.reporting.architectures import cells_section
 from tf_efficientbert.reporting.classes import classes_table, confusion

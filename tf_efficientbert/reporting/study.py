@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tf_efficientbert.architecture.spec import Architecture
+from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.reporting.formats import finite
 
 
