@@ -30,7 +30,9 @@ from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.evaluator import SharedWeights
+from tf_efficientbert.search.examples import SearchExamples
 from tf_efficientbert.search.group import side_by_side
+from tf_efficientbert.search.held_out import HeldOut
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
@@ -72,9 +74,7 @@ def _context(run: Path) -> SearchContext:
         supernet=supernet.backbone,
         text_teacher=passes,
         task_teacher=passes,
-        text=encoded,
-        train=encoded,
-        taught=encoded,
+        examples=SearchExamples(text=encoded, train=encoded, taught=encoded, task=task, seed=0),
         objective=Objective(
             attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True, task=task
         ),
@@ -102,8 +102,8 @@ def _training(run: Path, context: SearchContext) -> list[dict]:
         student = context.student(trial.architecture)
         specs = context.task_teacher.specs
         learners.append(Learner(student, context.objective, trial.seed, specs))
-    taught = context.task_teacher.recorded(context.train, 2.0, True, memory_gb=8.0)
-    assert taught is not context.train
+    taught = context.task_teacher.recorded(context.examples.train, 2.0, True, memory_gb=8.0)
+    assert taught is not context.examples.train
 
     def turn(groups: list[list[Learner]], examples) -> float:
         source = TrainingBatches(examples, _BATCH, seed=0)
@@ -120,8 +120,8 @@ def _training(run: Path, context: SearchContext) -> list[dict]:
     turn(together, taught)  # traces
     ways = {
         "together, teacher recorded": (together, taught),
-        "together": (together, context.train),
-        "one at a time": (alone, context.train),
+        "together": (together, context.examples.train),
+        "one at a time": (alone, context.examples.train),
     }
     seconds = [
         {name: turn(groups, examples) for name, (groups, examples) in ways.items()}
@@ -152,7 +152,7 @@ def _scoring(run: Path, context: SearchContext) -> list[dict]:
     space = SizeSpace(best, budget)
     with tempfile.TemporaryDirectory() as folder:
         evaluator = SharedWeights(context, stage, best, space, Path(folder))
-    held_out = context.held_out(stage)
+    held_out = HeldOut(context.task, context.examples.held_out(stage.held_out))
     evaluator.evaluate({0: best})  # traces
     traces = evaluator.traces
     rows = []

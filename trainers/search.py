@@ -4,7 +4,8 @@
         --teacher=runs/teacher/model --supernet=runs/supernet/model
 """
 
-from tf_efficientbert.search.search import SearchOptions, search
+from tf_efficientbert.search.options import SearchOptions
+from tf_efficientbert.search.search import search
 from trainers.job import print_figures, run_job
 
 

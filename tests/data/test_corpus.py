@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.models.small_text_models import VOCABULARY
 from tf_efficientbert.data import speeches
-from tf_efficientbert.data.corpus import read_sentences, split_sentences
+from tf_efficientbert.data.corpus import encoded_corpus, read_sentences, split_sentences
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 
 _PARAGRAPHS = {
@@ -106,3 +108,31 @@ def test_a_file_that_is_not_utf_8_is_named_with_its_line(tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"absent\.txt: no such file"):
         read_sentences([tmp_path / "absent.txt"])
+
+
+def test_an_encoded_corpus_is_several_files_cut_and_thinned_out(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("word1 word2 word3 and so on\nword4 and then no more of it\n", "utf-8")
+    tokenizer = Tokenizer(VOCABULARY)
+    mine = encoded_corpus(f" {path},{path} ", 0, 5, tokenizer)
+    assert mine.token_ids.tolist() == [2, 5, 6, 7, 3, 2, 8, 1, 1, 3] * 2
+    both = encoded_corpus(f"speeches,snippets,{path}", 50, 128, tokenizer)
+    assert len(both) == 50
+    assert both.lengths.max() <= 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"corpus": " , "}, "--corpus names no file"),
+        ({"corpus": "absent.txt"}, "absent.txt: no such file"),
+        ({"sentences": -1}, "--corpus_sentences=-1: expected 0 or more"),
+        ({"max_tokens": 2}, "--corpus_max_tokens=2: expected 3 or more"),
+    ],
+)
+def test_a_corpus_that_cannot_be_encoded_is_named_by_its_flag(arguments, message):
+    with pytest.raises(UserError, match=message):
+        encoded_corpus(
+            **{"corpus": "speeches", "sentences": 0, "max_tokens": 128, **arguments},
+            tokenizer=Tokenizer(VOCABULARY),
+        )

@@ -18,7 +18,8 @@ from tests.models.small_text_models import (
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
-from tf_efficientbert.distillation.distiller import DistillOptions, distill, resolve_architecture
+from tf_efficientbert.distillation.distiller import DistillOptions, distill
+from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
 

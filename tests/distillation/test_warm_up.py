@@ -6,11 +6,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from tests.models.small_models import small_architecture, small_backbone
-from tests.models.small_text_models import VOCABULARY
 from tf_efficientbert.architecture import Architecture
-from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.warm_up import (
-    CorpusOptions,
     WarmUpOptions,
     inherit_token_table,
     usable_attention_ratio,
@@ -141,28 +138,3 @@ def test_the_default_supernet_is_the_paper_s():
 def test_sizes_that_make_no_network_are_named(options, message):
     with pytest.raises(UserError, match=message):
         WarmUpOptions(**options).architecture()
-
-
-def test_a_corpus_is_several_files_cut_and_thinned_out(tmp_path):
-    path = tmp_path / "mine.txt"
-    path.write_text("word1 word2 word3 and so on\nword4 and then no more of it\n", "utf-8")
-    tokenizer = Tokenizer(VOCABULARY)
-    mine = CorpusOptions(corpus=f" {path},{path} ", corpus_max_tokens=5).encoded(tokenizer)
-    assert mine.token_ids.tolist() == [2, 5, 6, 7, 3, 2, 8, 1, 1, 3] * 2
-    both = CorpusOptions(corpus=f"speeches,snippets,{path}", corpus_sentences=50).encoded(tokenizer)
-    assert len(both) == 50
-    assert both.lengths.max() <= 128
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"corpus": " , "}, "--corpus names no file"),
-        ({"corpus": "absent.txt"}, "absent.txt: no such file"),
-        ({"corpus_sentences": -1}, "--corpus_sentences=-1: expected 0 or more"),
-        ({"corpus_max_tokens": 2}, "--corpus_max_tokens=2: expected 3 or more"),
-    ],
-)
-def test_a_corpus_that_cannot_be_read_is_named(options, message):
-    with pytest.raises(UserError, match=message):
-        CorpusOptions(**options).encoded(Tokenizer(VOCABULARY))

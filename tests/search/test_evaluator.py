@@ -25,6 +25,7 @@ from tf_efficientbert.distillation.teacher_pass import PredictionsAlone
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.evaluator import SharedWeights, TrainedAlone, choices_of
+from tf_efficientbert.search.held_out import HeldOut
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.space import SizeSpace
 
@@ -110,12 +111,16 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
 @pytest.mark.parametrize("kind", ["classification", "multilabel"])
 def test_a_candidate_learns_from_predictions_alone_where_they_are_all_that_is_given(tmp_path, kind):
     asked = tiny_context(kind, attention_ratio=0.0)
-    batch = {name: tf.constant(part) for name, part in asked.train.padded(np.arange(16)).items()}
+    batch = {
+        name: tf.constant(part) for name, part in asked.examples.train.padded(np.arange(16)).items()
+    }
     logits = asked.task_teacher(batch)["logits"].numpy()
     given = dataclasses.replace(
         asked,
         task_teacher=PredictionsAlone(asked.task_teacher.specs),
-        taught=CachedTeacherOutputs(asked.train, logits),
+        examples=dataclasses.replace(
+            asked.examples, taught=CachedTeacherOutputs(asked.examples.train, logits)
+        ),
     )
     asked = dataclasses.replace(
         asked, objective=dataclasses.replace(asked.objective, hidden_ratio=0.0)
@@ -133,7 +138,10 @@ def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(co
     given = dataclasses.replace(
         context,
         task_teacher=PredictionsAlone(context.task_teacher.specs),
-        taught=CachedTeacherOutputs(context.train, np.zeros((16, 3), np.float32)),
+        examples=dataclasses.replace(
+            context.examples,
+            taught=CachedTeacherOutputs(context.examples.train, np.zeros((16, 3), np.float32)),
+        ),
     )
     asked, given = (
         TrainedAlone(each, tiny_stage(), tmp_path / str(i)).evaluate({5: _FOUR[5]})[5].losses
@@ -242,7 +250,7 @@ def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
         outcome = evaluator.evaluate({0: _FOUR[5]})[0]
     learner = learners[-1]
     learner.weights.write_back()
-    examples = context.train.take(context._split(stage)[0])
+    examples = context.examples.held_out(stage.held_out)
     answers = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
     expected = context.task.score(answers, examples.labels)["pearson"]
     assert outcome.score == pytest.approx(expected, abs=1e-5)
@@ -296,7 +304,7 @@ def test_the_number_of_traces_does_not_grow_with_the_candidates(shared):
 def test_a_slice_scores_as_the_sliced_network_built_on_its_own(context, shared):
     evaluator = shared[0]
     model = evaluator.model
-    held_out = context.held_out(_STAGE)
+    held_out = HeldOut(context.task, context.examples.held_out(_STAGE.held_out))
     for architecture in _drawn(4).values():
         alone = new_student(architecture, model.backbone, TASKS["classification"], dropout=0.0)
         alone.head.set_weights(model.head.get_weights())

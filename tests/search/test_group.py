@@ -22,6 +22,7 @@ from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.group import train_group
 from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.phases import training_phases
 
 _STEPS = TEXT_STEPS + TASK_STEPS
 _CANDIDATES = [tiny_candidate(), tiny_candidate((ORDINARY,) * 2)]
@@ -65,7 +66,7 @@ def _learner(context, kind=Learner, candidate=0):
 def _train(context, learners, folder, phases=None, **arguments):
     return train_group(
         learners=learners,
-        phases=phases or context.phases(tiny_stage()),
+        phases=phases or training_phases(context, tiny_stage()),
         folder=folder,
         name="tiny",
         checkpoint_seconds=0.0,
@@ -141,7 +142,7 @@ def test_each_phase_starts_without_the_moments_of_the_one_before(trained):
 
 def test_a_step_is_traced_once_for_both_phases_and_all_lengths(context, trained):
     lengths = set()
-    for phase in context.phases(tiny_stage()):
+    for phase in training_phases(context, tiny_stage()):
         lengths |= {phase.batches[step]["token_ids"].shape[1] for step in range(phase.steps)}
     assert len(lengths) > 1
     assert [trained[0][key].traces for key in (3, 9)] == [1, 1]  # never asked for logits
@@ -199,7 +200,10 @@ def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
     def teach(inputs):
         raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor")
 
-    phases = [dataclasses.replace(phase, teacher=teach) for phase in context.phases(tiny_stage())]
+    phases = [
+        dataclasses.replace(phase, teacher=teach)
+        for phase in training_phases(context, tiny_stage())
+    ]
     with pytest.raises(UserError, match="no memory for the teacher's pass over a batch of 4"):
         _train(context, {0: _learner(context)}, tmp_path, phases)
 
@@ -211,7 +215,7 @@ def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
 def on_text():
     """(context, batch, learner, its loss) after one step on text without dropout."""
     context = tiny_context(dropout=0.0)
-    phase = context.phases(tiny_stage())[0]
+    phase = training_phases(context, tiny_stage())[0]
     learner = _learner(context)
     batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
     theirs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
@@ -243,26 +247,25 @@ def test_a_teacher_is_recorded_where_more_than_one_group_asks_it(group_size, rec
     context = dataclasses.replace(
         tiny_context(attention_ratio=0.0, teacher_memory_gb=1.0), group_size=group_size
     )
-    text = context.phases(tiny_stage(text_epochs=1.0))[0]
+    text = training_phases(context, tiny_stage(text_epochs=1.0))[0]
     assert isinstance(text.batches.examples, CachedTeacherOutputs) == recorded
 
 
 def test_a_part_of_an_epoch_is_a_step_at_least(context):
-    text, task = context.phases(tiny_stage(text_epochs=0.01, task_epochs=0.5))
+    text, task = training_phases(context, tiny_stage(text_epochs=0.01, task_epochs=0.5))
     assert (text.steps, task.steps) == (1, 2)
 
 
 @pytest.mark.parametrize("nothing", ["text_share", "text_epochs"])
 def test_without_text_the_task_is_the_only_phase(context, nothing):
-    phases = context.phases(tiny_stage(**{nothing: 0.0}))
+    phases = training_phases(context, tiny_stage(**{nothing: 0.0}))
     assert [phase.name for phase in phases] == ["task"]
 
 
 def test_what_scores_candidates_trains_none(context):
     stage = dataclasses.replace(tiny_stage(), held_out=0.5)
-    trained_on = context.phases(stage)[-1].batches.examples
-    held_out = context._split(stage)[0]
-    both = [trained_on, context.train.take(held_out)]
+    trained_on = training_phases(context, stage)[-1].batches.examples
+    both = [trained_on, context.examples.held_out(stage.held_out)]
     assert [len(examples) for examples in both] == [8, 8]
     texts = [
         {tuple(each.token_ids[a:b]) for a, b in zip(each.offsets, each.offsets[1:], strict=False)}

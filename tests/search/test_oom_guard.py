@@ -1,5 +1,4 @@
 import contextlib
-import json
 import signal
 import subprocess
 import sys
@@ -7,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.search.killed_process import leave_behind_a_kill
 from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
-from tf_efficientbert.search import evaluator, oom_guard
 from tf_efficientbert.search.evaluator import TrainedAlone
 from tf_efficientbert.search.oom_guard import OomGuard
 
@@ -19,7 +18,7 @@ import os, signal, sys
 from pathlib import Path
 from tf_efficientbert.search.oom_guard import OomGuard
 guard = OomGuard(Path(sys.argv[1]))
-print(guard.killed_twice(), flush=True)
+print(guard.was_killed(), flush=True)
 with guard:
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -27,10 +26,6 @@ with guard:
     while sys.argv[2] == "too-large":
         kept.append(b"1" * 2**24)
 """
-
-
-class _Killed(BaseException):
-    """What no one catches."""
 
 
 @contextlib.contextmanager
@@ -64,90 +59,69 @@ def _work(path, fate, procs="/dev/null"):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_what_the_kernel_killed_twice_for_want_of_memory_is_known_as_such(tmp_path, monkeypatch):
-    path = tmp_path / "made" / "at-work.json"
-    for before in (False, False):
+def _proc(folder, kills, boot="this"):
+    """A folder with the counters that /proc has."""
+    (folder / "sys/kernel/random").mkdir(parents=True, exist_ok=True)
+    (folder / "sys/kernel/random/boot_id").write_text(f"{boot}\n")
+    (folder / "vmstat").write_text(f"pgfault 12\noom_kill {kills}\n")
+    return folder
+
+
+def test_a_process_that_ran_out_of_memory_is_recognized_by_the_next(tmp_path):
+    path = tmp_path / "made" / "running.json"
+    for before in (False, True):
         with _little_memory(2**28) as procs:
             done = _work(path, "too-large", procs)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert done.stdout.split() == [str(before)]
-    assert OomGuard(path).killed_twice()
-    # Started again, the machine counts from 0; and what is known is not forgotten.
-    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "other", "count": 0})
-    assert OomGuard(path).killed_twice()
+    guard = OomGuard(path)
+    assert guard.was_killed() and guard.was_killed()
 
 
-def test_what_someone_killed_was_not_short_of_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "this", "count": 7})
-    path = tmp_path / "at-work.json"
-    for _ in range(3):
-        guard = OomGuard(path)
-        assert not guard.killed_twice()
+def test_a_kill_by_someone_else_is_no_lack_of_memory(tmp_path):
+    path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=7)
+    for _ in range(2):
+        guard = OomGuard(path, proc)
+        assert not guard.was_killed()
         guard.__enter__()
-    assert _work(path, "killed").returncode == -signal.SIGKILL
     assert path.exists()
+    assert OomGuard(path, _proc(proc, kills=8)).was_killed()
 
 
-def test_one_kill_of_another_process_is_not_taken_for_one_s_own(tmp_path, monkeypatch):
-    count = 0
-    monkeypatch.setattr(oom_guard, "_kills", lambda: {"boot": "this", "count": count})
-    path = tmp_path / "at-work.json"
-    for kills, known in ((0, False), (3, False), (3, False), (4, True), (4, True)):
-        count = kills
-        guard = OomGuard(path)
-        assert guard.killed_twice() == known
-        if not known:
-            guard.__enter__()
+def test_a_count_from_before_a_reboot_is_not_compared(tmp_path):
+    path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=0)
+    OomGuard(path, proc).__enter__()
+    assert not OomGuard(path, _proc(proc, kills=3, boot="other")).was_killed()
 
 
-def test_what_ends_by_itself_leaves_nothing_behind(tmp_path):
-    done = _work(tmp_path / "at-work.json", "ends")
+def test_a_process_that_ends_by_itself_leaves_nothing_behind(tmp_path):
+    done = _work(tmp_path / "running.json", "ends")
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
-    with pytest.raises(KeyError), OomGuard(tmp_path / "at-work.json"):
+    with pytest.raises(KeyError), OomGuard(tmp_path / "running.json"):
         raise KeyError
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("counters", ["", "oom_kill many\n", "oom_kill\n", None])
-def test_where_the_kernel_does_not_count_nothing_is_claimed(tmp_path, monkeypatch, counters):
-    file = tmp_path / "vmstat"
-    if counters is not None:
-        file.write_text(counters)
-    monkeypatch.setattr(oom_guard, "_COUNTERS", file)
-    path = tmp_path / "at-work.json"
-    OomGuard(path).__enter__()
-    assert json.loads(path.read_text())["kills"] is None
-    assert not OomGuard(path).killed_twice()
+def test_without_a_count_nothing_is_claimed(tmp_path, counters):
+    path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=0)
+    if counters is None:
+        (proc / "vmstat").unlink()
+    else:
+        (proc / "vmstat").write_text(counters)
+    OomGuard(path, proc).__enter__()
+    assert path.exists()
+    assert not OomGuard(path, _proc(proc, kills=9)).was_killed()
 
 
-def test_a_group_the_kernel_killed_is_trained_one_by_one_and_who_is_killed_alone_fails(
-    tmp_path, monkeypatch
-):
-    kills = {"boot": "this", "count": 0}
-    monkeypatch.setattr(oom_guard, "_kills", lambda: dict(kills))
+def test_after_a_kill_for_memory_a_group_is_trained_one_by_one_and_one_killed_alone_fails(tmp_path):
+    leave_behind_a_kill(tmp_path / "training-2-3.json")
+    leave_behind_a_kill(tmp_path / "training-3.json")
     other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
-    group, context = {2: tiny_candidate(), 3: other}, tiny_context()
-    trained = []
-
-    def train_group(*, learners, own=evaluator.train_group, **arguments):
-        trained.append(tuple(learners))
-        if 3 in learners:
-            kills["count"] += 1
-            raise _Killed
-        return own(learners=learners, **arguments)
-
-    monkeypatch.setattr(evaluator, "train_group", train_group)
-
-    def leave(self, kind, *others, own=OomGuard.__exit__):
-        if kind is not _Killed:  # or else the file stays
-            own(self, kind, *others)
-
-    monkeypatch.setattr(OomGuard, "__exit__", leave)
-    for _ in range(4):
-        with pytest.raises(_Killed):
-            TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
-    assert trained == [(2, 3), (2, 3), (2,), (3,), (2,), (3,)]
-    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
+    outcomes = TrainedAlone(tiny_context(), tiny_stage(), tmp_path).evaluate(
+        {2: tiny_candidate(), 3: other}
+    )
     assert outcomes[2].score is not None
-    assert outcomes[3].reason.startswith("out of memory: the kernel ended the process")
+    assert outcomes[3].score is None
+    assert outcomes[3].reason == "out of memory: the kernel killed the process that trained it"

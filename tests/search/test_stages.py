@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.search.search import SearchOptions
+from tf_efficientbert.search.options import SearchOptions
 from tf_efficientbert.search.stages import RECIPES, read_stages
 
 _CANDIDATE = {

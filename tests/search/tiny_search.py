@@ -11,6 +11,7 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.search.context import SearchContext
+from tf_efficientbert.search.examples import SearchExamples
 from tf_efficientbert.search.stages import Stage, Training
 from tf_efficientbert.training.options import make_deterministic
 
@@ -58,12 +59,12 @@ def tiny_context(
     train = dataclasses.replace(tiny_examples(16), labels=labels)
     return SearchContext(
         task=task,
+        examples=SearchExamples(
+            text=tiny_examples(24), train=train, taught=train, task=task, seed=3
+        ),
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
         text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),
         task_teacher=TeacherPass(teacher, bool(attention_ratio), task),
-        text=tiny_examples(24),
-        train=train,
-        taught=train,
         objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio, task=task),
         dropout=dropout,
         dtype="float32",

@@ -17,8 +17,8 @@ from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, chec
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.cached_outputs import cached_outputs
-from tf_efficientbert.distillation.given_predictions import with_predictions
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
+from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
@@ -90,6 +90,9 @@ def compress(options: CompressOptions) -> dict:
             return run.result
         data = TaskData(options)
         train, dev = data.load("train"), data.load("dev")
+        predictions = None
+        if options.teacher_predictions:
+            predictions = read_predictions(options.teacher_predictions, train, data.task)
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
@@ -100,7 +103,31 @@ def compress(options: CompressOptions) -> dict:
             teacher = load_task_teacher(options.teacher, data.task, student, origin)
         data.show_card(student.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)
-        compression = _Compression(options, run, strategy, student, teacher, train, dev)
+        examples = student.encode(train)
+        with strategy.scope():
+            teachers = _Teachers(
+                teacher.model.rebuilt(dtype=options.frozen_dtype) if teacher else None,
+                student.model.rebuilt(dtype=options.dtype) if options.hidden_ratio else None,
+            )
+        if teacher:
+            teacher_pass = TeacherPass(teachers, False, student.task, bool(options.hidden_ratio))
+            epochs = options.epochs * len(options.steps)  # all steps train on the same examples
+            taught = teacher_pass.recorded(examples, epochs, True, options.teacher_memory_gb)
+        else:
+            taught = with_predictions(predictions, examples, student.task)
+        with strategy.scope():
+            model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
+        compression = _Compression(
+            student=_with_network(student, model),
+            teachers=teachers,
+            hidden_ratio=options.hidden_ratio,
+            examples=examples,
+            taught=taught,
+            dev=dev,
+            training=options,
+            strategy=strategy,
+            run=run,
+        )
         histories = {}
         for number, step in enumerate(options.steps, start=1):
             histories[f"{number} {step}"] = compression.take(number, step)
@@ -112,31 +139,61 @@ def compress(options: CompressOptions) -> dict:
         return run.finish({**last, "steps": rows}, histories)
 
 
-class _Compression:
-    """A student on its way, and what each step has cost and saved (`rows`)."""
+class _Teachers:
+    """The fine-tuned teacher and the student before compression; either may be missing.
 
-    def __init__(self, options, run: RunDirectory, strategy, student, teacher, train, dev):
-        self._options, self._run, self._strategy = options, run, strategy
-        self._dev: Examples = dev
-        with strategy.scope():
-            self._teacher = teacher and teacher.model.rebuilt(dtype=options.frozen_dtype)
-            self._original = student.model.rebuilt(dtype=options.dtype)
-            model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
-        self._student = _with_network(student, model)
+    Called like a `TaskModel`: the first gives the logits, the second the hidden states.
+    """
+
+    def __init__(self, teacher: TaskModel | None, original: TaskModel | None):
+        self._teacher, self._original = teacher, original
+
+    def __call__(self, inputs: dict, training: bool = False) -> dict:
+        outputs = self._teacher(inputs, training=training) if self._teacher else {}
+        if self._original:
+            states = self._original(inputs, training=training)["hidden_states"]
+            outputs = {**outputs, "hidden_states": states}
+        return outputs
+
+    def outputs(self, batch: dict) -> dict:
+        """Cached outputs where the batch has them, and computed ones for the rest."""
+        cached = cached_outputs(batch)
+        # A file of predictions has no hidden states.
+        if cached and self._teacher:
+            return cached
+        return {**self({name: batch[name] for name in MODEL_INPUTS}), **cached}
+
+
+class _Compression:
+    """A student between two steps, and the cost and score after each step so far (`rows`).
+
+    Args:
+        student: the student before the first step, in its training dtype.
+        examples: the training examples.
+        taught: the same with the teachers' outputs, where these are cached.
+        training: of each step.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: TextModel,
+        teachers: _Teachers,
+        hidden_ratio: float,
+        examples: EncodedExamples,
+        taught: EncodedExamples | CachedTeacherOutputs,
+        dev: Examples,
+        training: TrainingOptions,
+        strategy: tf.distribute.Strategy,
+        run: RunDirectory,
+    ):
+        self._student, self._teachers, self._hidden_ratio = student, teachers, hidden_ratio
+        self._examples, self._taught = examples, taught
+        self._dev, self._encoded_dev = dev, student.encode(dev)
+        self._training, self._strategy, self._run = training, strategy, run
         self._layers = tuple(range(student.backbone.architecture.num_layers))
         self._quantizer: Quantizer | None = None
         self._quantizes = False
-        self._train: EncodedExamples = student.encode(train)
-        if teacher:
-            # All steps train on the same examples.
-            epochs = options.epochs * len(options.steps)
-            teacher_pass = TeacherPass(self._teach, False, student.task, bool(options.hidden_ratio))
-            memory = options.teacher_memory_gb
-            self._taught = teacher_pass.recorded(self._train, epochs, True, memory)
-        else:
-            given = options.teacher_predictions
-            self._taught = with_predictions(given, self._train, train, student.task)
-        self._encoded_dev = student.encode(dev)
         self._path = run.path / "steps.json"
         written = self._path.exists()
         self.rows: list[dict] = json.loads(self._path.read_text("utf-8")) if written else []
@@ -146,19 +203,19 @@ class _Compression:
 
     def take(self, number: int, step: Step) -> list[dict]:
         """Trains with `step` at work; returns the history."""
-        options, strategy = self._options, self._strategy
+        training, strategy = self._training, self._strategy
         name = str(step)
         if isinstance(step, Drop):
             dropped = self._drop(step)
             name = str(Drop(layers=tuple(layer + 1 for layer in dropped)))
         self._quantizes = self._quantizes or isinstance(step, Quantize)
-        batches = TrainingBatches(self._taught, options.batch_size, options.seed)
+        batches = TrainingBatches(self._taught, training.batch_size, training.seed)
         model = self._student.model
         with strategy.scope():
             pruner = Pruner(
                 model.backbone,
                 step if isinstance(step, Prune) else None,
-                count_steps(options, batches),
+                count_steps(training, batches),
             )
             quantizer = self._quantizer = Quantizer(model) if self._quantizes else None
 
@@ -177,7 +234,7 @@ class _Compression:
             model=model,
             loss_fn=self._loss_fn(model, quantizer),
             batches=batches,
-            options=options,
+            options=training,
             strategy=strategy,
             run=self._run,
             phase=f"{number} {step}",
@@ -196,21 +253,9 @@ class _Compression:
         self._student.task = self._student.task.fitted(logits, self._dev.labels)
         return self._student
 
-    def _teach(self, inputs, training=False):
-        theirs = self._teacher(inputs, training=training) if self._teacher else {}
-        if self._options.hidden_ratio:
-            states = self._original(inputs, training=training)["hidden_states"]
-            theirs = {**theirs, "hidden_states": states}
-        return theirs
-
-    def _taught_in(self, batch: dict, inputs: dict) -> dict:
-        """What the batch holds of it, and the rest asked now: a file has no hidden states."""
-        recorded = cached_outputs(batch)
-        return recorded if recorded and self._teacher else {**self._teach(inputs), **recorded}
-
     def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):
         objective = Objective(
-            hidden_ratio=self._options.hidden_ratio,
+            hidden_ratio=self._hidden_ratio,
             attention_ratio=0.0,
             real_tokens_only=True,
             sum_over_classes=True,
@@ -220,7 +265,7 @@ class _Compression:
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            theirs = self._taught_in(batch, inputs)
+            theirs = self._teachers.outputs(batch)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
                 ours = model(inputs, training=True, dropout_seed=dropout_seed)
             return objective.compare(theirs, ours, batch)
@@ -232,8 +277,8 @@ class _Compression:
         model = self._student.model
         dropped = tuple(layer - 1 for layer in step.layers)
         if not dropped:
-            count = min(len(self._train), _MEASURED_EXAMPLES)
-            influence = layer_influence(model.backbone, self._train.take(np.arange(count)))
+            count = min(len(self._examples), _MEASURED_EXAMPLES)
+            influence = layer_influence(model.backbone, self._examples.take(np.arange(count)))
             dropped = tuple(np.argsort(influence, kind="stable")[: step.count].tolist())
         self._layers = tuple(old for i, old in enumerate(self._layers) if i not in dropped)
         with self._strategy.scope():

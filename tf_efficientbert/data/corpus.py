@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tf_efficientbert.data import snippets, speeches
+from tf_efficientbert.data.batching import EncodedExamples, encode
 from tf_efficientbert.data.text_file import read_lines
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 
 # Between two sentences; a quote or bracket that closes stays with the first.
@@ -13,6 +15,30 @@ _BETWEEN = re.compile(r"((?<=[.!?])[\"')]*)\s+(?=[\"'(]*[A-Z])")
 _LEAST_CHARACTERS = 20
 # Texts of `trainers.fetch_data`, by the name that stands for a file.
 _FETCHED = {"speeches": speeches.paragraphs, "snippets": snippets.unlabelled}
+
+
+def encoded_corpus(
+    corpus: str, sentences: int, max_tokens: int, tokenizer: Tokenizer
+) -> EncodedExamples:
+    """The corpus as token ids, one sentence per example.
+
+    Args:
+        corpus: file names, separated by commas, see `read_sentences`.
+        sentences: how many to take, at even distances; 0 for all.
+        max_tokens: a longer sentence is cut to so many tokens.
+
+    Raises:
+        UserError: a file cannot be read, or an argument is invalid; it names the flag of
+            `CorpusOptions`.
+    """
+    if sentences < 0:
+        raise UserError(f"--corpus_sentences={sentences}: expected 0 or more")
+    if max_tokens < 3:
+        raise UserError(f"--corpus_max_tokens={max_tokens}: expected 3 or more")
+    names = [name.strip() for name in corpus.split(",") if name.strip()]
+    if not names:
+        raise UserError("--corpus names no file")
+    return encode(tokenizer, read_sentences(names, sentences), max_tokens=max_tokens)
 
 
 def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> list[str]:

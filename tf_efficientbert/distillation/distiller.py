@@ -1,33 +1,35 @@
-"""Distilling a student: on raw text from the warm supernet, then on a task from its teacher."""
+"""Distilling a student: first on raw text, then on a task from the fine-tuned teacher."""
 
 import dataclasses
 import logging
 
 import keras
+import tensorflow as tf
 
-from tf_efficientbert.architecture import Architecture
-from tf_efficientbert.architecture.presets import PRESETS
-from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.corpus import encoded_corpus
+from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.data.text_file import read_lines
-from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.cached_outputs import cached_outputs
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
 from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.distillation.task_teacher import (
     TaskTeacherOptions,
     check_width,
     load_task_teacher,
 )
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
-from tf_efficientbert.distillation.warm_up import CorpusOptions, usable_attention_ratio
+from tf_efficientbert.distillation.text_teacher import check_text_teacher
+from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.task_model import TaskModel
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
-from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
@@ -40,7 +42,7 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions):
-    """What `distill` is told; the defaults are the paper's, with batches for one device."""
+    """Options of `distill`; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
@@ -97,38 +99,97 @@ def distill(options: DistillOptions) -> dict:
     fine-tuned one (prediction loss too).
 
     Returns: {"dev_…": scores, "parameters": int, "macs": int, "seconds": float}. A finished run
-        returns what it returned then; an interrupted one goes on.
+        returns its result again; an interrupted one resumes.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
         if run.result:
             return run.result
+        # All data comes first, so that a bad file ends the job before anything that takes long.
         data = TaskData(options)
-        train, dev = data.load("train"), data.load("dev")  # before anything that takes long
+        train, dev = data.load("train"), data.load("dev")
+        predictions = None
         if options.teacher_predictions:
-            read_predictions(options.teacher_predictions, train, data.task)
+            predictions = read_predictions(options.teacher_predictions, train, data.task)
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
-            supernet = load(options.supernet)
+            supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
             architecture = resolve_architecture(
                 options.architecture, supernet.backbone.architecture
             )
-            origin = f"--supernet={options.supernet}"
             teacher = load_task_teacher(options.teacher, data.task, supernet, origin)
             if teacher and options.hidden_ratio:
                 check_width(teacher, options.teacher, supernet, origin)
-            student = _start(options, data.task, architecture, supernet)
+            try:
+                network = new_student(
+                    architecture,
+                    # A supernet that was trained on the task hands its head down: EfficientBERT+.
+                    supernet.model if supernet.task == data.task else supernet.backbone,
+                    data.task,
+                    options.dropout,
+                    options.dtype,
+                )
+            except ValueError as error:
+                raise UserError(
+                    f"--architecture={options.architecture} cannot inherit from {origin}: {error}"
+                ) from error
+        student = TextModel(network, supernet.tokenizer, data.task, options.max_tokens)
         data.show_card(student.tokenizer)
-        if options.general_epochs:
-            check_text_teacher(options, supernet)
         histories = {}
         if options.general_epochs:
-            histories["general"] = _distill_on_text(options, run, strategy, student)
-        histories["task"] = _distill_on_task(options, run, strategy, student, teacher, train, dev)
+            check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
+            with strategy.scope():
+                folder = find_teacher(options.teacher_dir)
+                text_teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
+            objective = Objective(
+                attention_ratio=usable_attention_ratio(
+                    options.attention_ratio, text_teacher, student.backbone
+                ),
+                real_tokens_only=options.real_tokens_only,
+            )
+            text = encoded_corpus(
+                options.corpus,
+                options.corpus_sentences,
+                options.corpus_max_tokens,
+                student.tokenizer,
+            )
+            histories["general"] = _fit_on_text(
+                student.backbone, text_teacher, objective, text, options.general, strategy, run
+            )
+        hidden_ratio = options.hidden_ratio if teacher else 0.0
+        attention_ratio = 0.0
+        if hidden_ratio:
+            attention_ratio = usable_attention_ratio(
+                options.attention_ratio, teacher.backbone, student.backbone
+            )
+        objective = Objective(
+            hidden_ratio=hidden_ratio,
+            attention_ratio=attention_ratio,
+            prediction_ratio=options.prediction_ratio,
+            temperature=options.temperature,
+            real_tokens_only=options.real_tokens_only,
+            sum_over_classes=options.sum_over_classes,
+            task=student.task,
+        )
+        examples, frozen = student.encode(train), None
+        if teacher:
+            with strategy.scope():
+                frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
+            teacher_pass = TeacherPass(
+                frozen, bool(attention_ratio), student.task, bool(hidden_ratio)
+            )
+            examples = teacher_pass.recorded(
+                examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
+            )
+        else:
+            examples = with_predictions(predictions, examples, student.task)
+        histories["task"] = _fit_on_task(
+            student, frozen, objective, examples, dev, options, strategy, run
+        )
         finished = TextModel(
             student.model.rebuilt(fit_size=None),
             student.tokenizer,
@@ -147,141 +208,43 @@ def distill(options: DistillOptions) -> dict:
         return run.finish(result, histories)
 
 
-def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
-    """The architecture that `--architecture` names, see `DistillOptions`.
-
-    Raises:
-        UserError: no such preset or file, or the file describes none.
-    """
-    published = PRESETS["efficientbert"]["formulas"]
-    try:
-        if name in ("published", "plain"):
-            times, rest = divmod(supernet.num_layers, len(published))
-            if rest:
-                raise UserError(
-                    f"--architecture={name} needs a supernet of 6 layers or a multiple, "
-                    f"this one has {supernet.num_layers}"
-                )
-            formulas = [formula for formula in published for _ in range(times)]
-            sizes = ("hidden_size", "ffn_width", "num_heads", "embedding_size", "embedding")
-            architecture = Architecture.from_formulas(
-                formulas, **{size: getattr(supernet, size) for size in sizes}
-            )
-            return architecture if name == "published" else architecture.with_ordinary_cells()
-        if name in PRESETS:
-            return Architecture.from_preset(name)
-        if not name.endswith(".json"):
-            known = ", ".join(["published", "plain", *PRESETS])
-            raise UserError(f"--architecture={name}: expected {known} or a .json file")
-        return Architecture.from_json("\n".join(line for _, line in read_lines(name)))
-    except ValueError as error:
-        raise UserError(f"--architecture={name}: {error}") from error
-
-
-def check_text_teacher(options, supernet: TextModel) -> None:
-    """Raises UserError where --teacher_dir cannot teach what starts from --supernet on text."""
-    folder = find_teacher(options.teacher_dir)
-    width, fit_size = read_config(folder)["hidden_size"], supernet.backbone.fit_size
-    if width != fit_size:
-        raise UserError(
-            f"--teacher_dir={folder} is {width} wide, but the supernet was distilled from a "
-            f"teacher of {fit_size}"
-        )
-    if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
-        raise UserError(f"--teacher_dir={folder} has another vocabulary than --supernet")
-    if options.corpus_max_tokens > supernet.backbone.max_positions:
-        raise UserError(
-            f"--corpus_max_tokens={options.corpus_max_tokens} is over the supernet's "
-            f"{supernet.backbone.max_positions} positions"
-        )
-
-
-def _start(
-    options: DistillOptions, task: LabelledTask, architecture: Architecture, supernet: TextModel
-) -> TextModel:
-    """The student before its first step, cut out of the supernet."""
-    # The search's shared supernet has learned the task: EfficientBERT+ takes its head over.
-    try:
-        student = new_student(
-            architecture,
-            supernet.model if supernet.task == task else supernet.backbone,
-            task,
-            options.dropout,
-            options.dtype,
-        )
-    except ValueError as error:
-        raise UserError(
-            f"--architecture={options.architecture} cannot inherit from "
-            f"--supernet={options.supernet}: {error}"
-        ) from error
-    return TextModel(student, supernet.tokenizer, task, options.max_tokens)
-
-
-def _distill_on_text(options, run: RunDirectory, strategy, student: TextModel) -> list[dict]:
-    with strategy.scope():
-        folder = find_teacher(options.teacher_dir)
-        teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
-    objective = Objective(
-        attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, student.backbone),
-        real_tokens_only=options.real_tokens_only,
-    )
+def _fit_on_text(
+    student: EfficientBert,
+    teacher: EfficientBert,
+    objective: Objective,
+    text: EncodedExamples,
+    training: TrainingOptions,
+    strategy: tf.distribute.Strategy,
+    run: RunDirectory,
+) -> list[dict]:
     return fit(
-        model=student.backbone,
-        loss_fn=lambda batch, seed: objective.losses(teacher, student.backbone, batch, seed),
-        batches=TrainingBatches(
-            options.encoded(student.tokenizer), options.general.batch_size, options.seed
-        ),
-        options=options.general,
+        model=student,
+        loss_fn=lambda batch, seed: objective.losses(teacher, student, batch, seed),
+        batches=TrainingBatches(text, training.batch_size, training.seed),
+        options=training,
         strategy=strategy,
         run=run,
         phase="distil on text",
     )
 
 
-def _distill_on_task(
-    options,
-    run: RunDirectory,
-    strategy,
+def _fit_on_task(
     student: TextModel,
-    teacher: TextModel | None,
-    train: Examples,
+    teacher: TaskModel | None,
+    objective: Objective,
+    examples: EncodedExamples | CachedTeacherOutputs,
     dev: Examples,
+    training: TrainingOptions,
+    strategy: tf.distribute.Strategy,
+    run: RunDirectory,
 ) -> list[dict]:
-    if teacher is None:
-        model, hidden_ratio, attention_ratio = None, 0.0, 0.0  # predictions are all there is
-    else:
-        with strategy.scope():
-            model = teacher.model.rebuilt(dtype=options.frozen_dtype)
-        hidden_ratio = options.hidden_ratio
-        attention_ratio = usable_attention_ratio(
-            options.attention_ratio, teacher.backbone, student.backbone
-        )
-    objective = Objective(
-        hidden_ratio=hidden_ratio,
-        attention_ratio=attention_ratio,
-        prediction_ratio=options.prediction_ratio,
-        temperature=options.temperature,
-        real_tokens_only=options.real_tokens_only,
-        sum_over_classes=options.sum_over_classes,
-        task=student.task,
-    )
-    examples = student.encode(train)
-    if model:
-        compared = bool(hidden_ratio)
-        teacher_pass = TeacherPass(
-            model, compared and bool(attention_ratio), student.task, compared
-        )
-        examples = teacher_pass.recorded(
-            examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
-        )
-    else:
-        examples = with_predictions(options.teacher_predictions, examples, train, student.task)
+    """Trains on the task; without a `teacher` the examples hold all that is to be matched."""
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        # Not `teacher_pass(batch)`: each replica has its own part of the teacher's graph.
-        theirs = cached_outputs(batch) or (model(inputs, training=False) if model else {})
+        # Not a `TeacherPass`: each replica needs the teacher's graph for its own part of the batch.
+        theirs = cached_outputs(batch) or (teacher(inputs, training=False) if teacher else {})
         ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
         return objective.compare(theirs, ours, batch)
 
@@ -291,8 +254,8 @@ def _distill_on_task(
     return fit(
         model=student.model,
         loss_fn=losses,
-        batches=TrainingBatches(examples, options.batch_size, options.seed),
-        options=options,
+        batches=TrainingBatches(examples, training.batch_size, training.seed),
+        options=training,
         strategy=strategy,
         run=run,
         phase="distil on task",

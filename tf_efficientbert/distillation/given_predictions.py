@@ -70,19 +70,17 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
 
 
 def with_predictions(
-    path: str, encoded: EncodedExamples, train: Examples, task: LabelledTask
+    predictions: np.ndarray, examples: EncodedExamples, task: LabelledTask
 ) -> EncodedExamples | CachedTeacherOutputs:
-    """The training examples with what a file says of them in place of a teacher.
+    """The training examples with a file's predictions in place of a teacher's outputs.
 
     Args:
-        encoded: `train`, encoded.
-        path, task: see `read_predictions`.
+        predictions: one row per example, see `read_predictions`.
     """
-    given = read_predictions(path, train, task)
-    logits = task.teacher_logits(given)
-    if logits is None:  # the label teaches a regression: here what the file has
-        return dataclasses.replace(encoded, labels=given.astype(np.float32))
-    return CachedTeacherOutputs(encoded, logits)
+    logits = task.teacher_logits(predictions)
+    if logits is None:  # a regression learns from its labels, which the predictions replace
+        return dataclasses.replace(examples, labels=predictions.astype(np.float32))
+    return CachedTeacherOutputs(examples, logits)
 
 
 def _check_keys(path: str, keys: tuple[str, ...]) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches, encode
-from tf_efficientbert.data.corpus import read_sentences
+from tf_efficientbert.data.batching import TrainingBatches
+from tf_efficientbert.data.corpus import encoded_corpus
+from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.errors import UserError
@@ -23,31 +24,6 @@ from tf_efficientbert.training.run_directory import open_run_directory
 from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CorpusOptions:
-    """Unlabelled text."""
-
-    corpus: str = input_option(
-        "speeches,snippets",
-        "text files a,b,c (a paragraph a line); speeches: State of the Union messages, snippets: "
-        "film-review snippets without labels",
-    )
-    corpus_sentences: int = option(0, "use this many sentences, evenly spaced; 0: all")
-    corpus_max_tokens: int = option(128, "most tokens per sentence of the corpus")
-
-    def encoded(self, tokenizer: Tokenizer) -> EncodedExamples:
-        """The corpus as token ids. Raises UserError where a file can't be read or a flag is bad."""
-        if self.corpus_sentences < 0:
-            raise UserError(f"--corpus_sentences={self.corpus_sentences}: expected 0 or more")
-        if self.corpus_max_tokens < 3:
-            raise UserError(f"--corpus_max_tokens={self.corpus_max_tokens}: expected 3 or more")
-        names = [name.strip() for name in self.corpus.split(",") if name.strip()]
-        if not names:
-            raise UserError("--corpus names no file")
-        sentences = read_sentences(names, self.corpus_sentences)
-        return encode(tokenizer, sentences, max_tokens=self.corpus_max_tokens)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,7 +77,9 @@ def warm_up(options: WarmUpOptions) -> dict:
         architecture = options.architecture()
         folder = find_teacher(options.teacher_dir)
         tokenizer = Tokenizer.from_folder(folder)
-        examples = options.encoded(tokenizer)
+        examples = encoded_corpus(
+            options.corpus, options.corpus_sentences, options.corpus_max_tokens, tokenizer
+        )
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)

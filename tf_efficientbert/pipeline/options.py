@@ -6,15 +6,18 @@ from pathlib import Path
 
 from tf_efficientbert.compression.compress import CompressOptions
 from tf_efficientbert.compression.steps import check_drops, parse_steps
+from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
-from tf_efficientbert.distillation.warm_up import CorpusOptions, WarmUpOptions
+from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.exporter import ExportOptions
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.options import input_option, option
-from tf_efficientbert.search.search import ARCHITECTURE, SearchOptions
+from tf_efficientbert.search.options import SearchOptions
+from tf_efficientbert.search.search import ARCHITECTURE
+from tf_efficientbert.search.space import SpaceError
 from tf_efficientbert.search.stage_budgets import check_budgets, search_budget
 from tf_efficientbert.search.stages import read_stages
 from tf_efficientbert.storage import write_file
@@ -110,8 +113,11 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         sizes = tuple(
             config[name] for name in ("hidden_size", "vocab_size", "max_position_embeddings")
         )
-        budget = search_budget(search, supernet, sizes)
-        check_budgets(search, read_stages(self.stages), supernet, budget)
+        budget = search_budget(search.min_parameters, search.max_parameters, supernet, sizes)
+        try:
+            check_budgets(read_stages(self.stages), supernet, budget)
+        except SpaceError as error:
+            raise UserError(f"--stages={self.stages}: {error}") from error
 
     def teacher(self) -> FineTuneOptions:
         return FineTuneOptions(

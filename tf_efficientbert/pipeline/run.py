@@ -1,6 +1,9 @@
 """The pipeline in one call: teacher, warm-up, search, students, export, report."""
 
+import json
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from tf_efficientbert.compression.compress import compress
 from tf_efficientbert.data.examples import Examples
@@ -15,6 +18,7 @@ from tf_efficientbert.models.teacher import find_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.pipeline.plan import plan
+from tf_efficientbert.pipeline.rates import measured_rates
 from tf_efficientbert.pipeline.report import describe_model
 from tf_efficientbert.reporting.collect import collect
 from tf_efficientbert.reporting.models import PLAIN
@@ -71,12 +75,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 for name in options.models
             },
         }
-        finished = [
-            name
-            for name in phases
-            if (options.root / name.replace("_", "/") / "result.json").is_file()
-        ]
-        say(plan(options, data, finished))
+        finished = _finished(options.root, phases)
+        say(plan(options, data, measured_rates(options.bfloat16), finished))
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
             done = ": finished before" if name in finished else ""
@@ -127,6 +127,16 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         report["seconds"] = seconds
         write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
         return run.finish(report)
+
+
+def _finished(root: Path, phases: Iterable[str]) -> dict[str, float]:
+    """The seconds of the phases that an earlier process has finished."""
+    paths = {name: root / name.replace("_", "/") / "result.json" for name in phases}
+    return {
+        name: json.loads(path.read_text("utf-8"))["seconds"]
+        for name, path in paths.items()
+        if path.is_file()
+    }
 
 
 def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dict:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
-from tf_efficientbert.search.context import seed_of
 from tf_efficientbert.search.evaluator import Evaluator, Outcome
 from tf_efficientbert.search.sampler import ActionSpaceSampler, Sampler, SpaceExhausted
+from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.stages import Stage
 from tf_efficientbert.search.study import COMPLETE, FAILED, Study, Trial, best_of
 

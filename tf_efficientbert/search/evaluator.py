@@ -19,7 +19,7 @@ from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS,
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.search.context import SearchContext, seed_of
+from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.group import (
     NO_MEMORY,
     OUT_OF_MEMORY,
@@ -27,8 +27,11 @@ from tf_efficientbert.search.group import (
     side_by_side,
     train_group,
 )
+from tf_efficientbert.search.held_out import HeldOut
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.oom_guard import OomGuard
+from tf_efficientbert.search.phases import training_phases
+from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.space import Space, draw_within
 from tf_efficientbert.search.stages import Stage
 
@@ -53,7 +56,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        """The outcome of every candidate, by index; an interrupted evaluation goes on."""
+        """The outcome of every candidate, by index; an interrupted evaluation resumes."""
 
     def forget(self) -> None:  # noqa: B027  not all keep something
         """All outcomes so far are on disk: what their evaluation would go on from may go."""
@@ -83,8 +86,8 @@ class TrainedAlone(Evaluator):
     ):
         self._context, self._stage = context, stage
         self._folder, self._on_checkpoint = folder, on_checkpoint
-        self._held_out = context.held_out(stage)
-        self._phases = context.phases(stage, evaluate=self._scores)
+        self._held_out = HeldOut(context.task, context.examples.held_out(stage.held_out))
+        self._phases = training_phases(context, stage, evaluate=self._scores)
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         outcomes = self._train(group)
@@ -96,9 +99,9 @@ class TrainedAlone(Evaluator):
         return outcomes
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        guard = OomGuard(self._folder / f"at-work-{'-'.join(map(str, group))}.json")
-        if guard.killed_twice():
-            reason = f"{NO_MEMORY}: the kernel ended the process that trained it, twice"
+        guard = OomGuard(self._folder / f"training-{'-'.join(map(str, group))}.json")
+        if guard.was_killed():
+            reason = f"{NO_MEMORY}: the kernel killed the process that trained it"
             return dict.fromkeys(group, Outcome(reason=reason))
         with guard:
             return self._trained(group)
@@ -173,7 +176,7 @@ class SharedWeights(Evaluator):
         folder: Path,
         on_checkpoint: Callable[[], None] = lambda: None,
     ):
-        self._held_out = context.held_out(stage)
+        self._held_out = HeldOut(context.task, context.examples.held_out(stage.held_out))
         seed = seed_of(context.seed, stage.name)
         keras.utils.set_random_seed(seed)
 
@@ -186,7 +189,7 @@ class SharedWeights(Evaluator):
             self._learner = Learner(student, context.objective, seed, specs, chooses=True)
         except OUT_OF_MEMORY as error:
             raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
-        phases = context.phases(stage, batches_of)
+        phases = training_phases(context, stage, batches_of)
         self._phases = [[phase.name, phase.steps] for phase in phases]
         self._history = train_group(
             learners={0: self._learner},

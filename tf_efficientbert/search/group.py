@@ -1,6 +1,5 @@
 """Several networks trained side by side, each batch passing through the teacher once."""
 
-import dataclasses
 import math
 import os
 import time
@@ -10,13 +9,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.phases import Phase
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
-__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "Phase", "no_memory", "side_by_side", "train_group"]
+__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "no_memory", "side_by_side", "train_group"]
 
 # What a candidate too large for the machine makes TensorFlow or Python raise.
 NO_MEMORY = "out of memory"
@@ -44,35 +43,6 @@ def side_by_side(learners: Mapping[int, Learner], function: Callable[[Learner], 
     with ThreadPoolExecutor(min(len(learners), os.cpu_count())) as pool:
         results = dict(zip(learners, pool.map(called, learners.values()), strict=True))
     return {key: results[key] for key, learner in learners.items() if not learner.failure}
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """One training of all networks: on raw text, or on the task.
-
-    Attributes:
-        name: for progress and checkpoints.
-        teacher: who teaches.
-        batches: batches[k] is the batch of step k.
-        epochs: passes over them; a fraction is allowed.
-        learning_rate: peak of linear warm-up and decay.
-        scales: of the hidden and the prediction loss, 0 for what the teacher does not say; see
-            `Objective.compare`.
-        evaluate: called after each epoch with the networks left, {key: network}; its figures join
-            the step's record.
-    """
-
-    name: str
-    teacher: TeacherPass | PredictionsAlone
-    batches: object
-    epochs: float
-    learning_rate: float
-    scales: tuple[float, float]
-    evaluate: Callable[[Mapping[int, Learner]], dict[str, float]] | None = None
-
-    @property
-    def steps(self) -> int:
-        return max(1, round(self.epochs * self.batches.steps_per_epoch))
 
 
 def train_group(

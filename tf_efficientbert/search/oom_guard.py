@@ -1,4 +1,4 @@
-"""Whether the kernel ended a process for want of memory, which that process cannot say itself."""
+"""Tells whether the kernel's out-of-memory killer may have ended an earlier process."""
 
 import json
 from pathlib import Path
@@ -7,55 +7,48 @@ from tf_efficientbert.storage import write_json
 
 __all__ = ["OomGuard"]
 
-_COUNTERS = Path("/proc/vmstat")
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
-_ENOUGH = 2  # times, as it may have been another process that was out of memory
+_PROC = Path("/proc")
 
 
 class OomGuard:
-    """A context that leaves a file behind where its process is killed.
+    """A context that leaves a file behind if its process is killed.
 
-    From it the next process learns whether the kernel has killed for want of memory since: Linux
-    counts that, for the whole machine. A process that someone else killed before another one was
-    out of memory looks the same: only what it happened to twice counts as killed for that. Where
-    Linux does not count, or was started again since, nothing is known and nothing claimed.
+    The file holds the number of processes that Linux has killed for lack of memory since it was
+    booted. If that number has grown, the process was probably one of them: the kernel does not say
+    which. Without a count, or after a reboot, the guard assumes that it was not.
 
     Args:
-        path: of the file; its folder is made.
+        path: of the file; its folder is created.
+        proc: where Linux keeps its counters.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
-        self._seen = 0
+    def __init__(self, path: Path, proc: Path = _PROC):
+        self._path, self._proc = path, proc
 
-    def killed_twice(self) -> bool:
-        """Whether the kernel ended this context twice. Asked once, before the context begins."""
+    def was_killed(self) -> bool:
+        """Whether this context's process was killed, and the kernel's count has grown since.
+
+        The answer stays the same until the context is entered again.
+        """
         if not self._path.is_file():
             return False
-        found, now = json.loads(self._path.read_text("utf-8")), _kills()
-        before, self._seen = found["kills"], found["seen"]
-        if before and now and before["boot"] == now["boot"] and now["count"] > before["count"]:
-            self._seen += 1
-        if self._seen >= _ENOUGH:  # stays so: what follows is not in this context
-            self._write(None)
-            return True
-        return False
+        before, now = json.loads(self._path.read_text("utf-8")), self._kills()
+        if not before or not now or before["boot"] != now["boot"]:
+            return False
+        return now["count"] > before["count"]
 
     def __enter__(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._write(_kills())
+        write_json(self._path, self._kills())
 
     def __exit__(self, *_) -> None:
         self._path.unlink()
 
-    def _write(self, kills: dict | None) -> None:
-        write_json(self._path, {"kills": kills, "seen": self._seen})
-
-
-def _kills() -> dict | None:
-    """How often the kernel has killed for want of memory since it was started."""
-    try:
-        counters = dict(line.split() for line in _COUNTERS.read_text("utf-8").splitlines())
-        return {"boot": _BOOT.read_text("utf-8").strip(), "count": int(counters["oom_kill"])}
-    except (OSError, KeyError, ValueError):
-        return None
+    def _kills(self) -> dict | None:
+        """How many processes this boot's kernel has killed for lack of memory, if it counts."""
+        try:
+            lines = (self._proc / "vmstat").read_text("utf-8").splitlines()
+            boot = (self._proc / "sys/kernel/random/boot_id").read_text("utf-8").strip()
+            return {"boot": boot, "count": int(dict(line.split() for line in lines)["oom_kill"])}
+        except (OSError, KeyError, ValueError):
+            return None

@@ -1,0 +1,33 @@
+"""The teacher on raw text: a BERT before fine-tuning."""
+
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.teacher import find_teacher, read_config
+from tf_efficientbert.models.text_model import TextModel
+
+
+def check_text_teacher(teacher_dir: str, corpus_max_tokens: int, supernet: TextModel) -> None:
+    """Checks that a student can learn from this teacher on text.
+
+    Args:
+        teacher_dir: a BERT folder before fine-tuning, "" for the default one.
+        corpus_max_tokens: the longest sentence of the corpus.
+        supernet: the model that the student starts from.
+
+    Raises:
+        UserError: width or vocabulary differ, or sentences are longer than the supernet allows.
+    """
+    folder = find_teacher(teacher_dir)
+    width, fit_size = read_config(folder)["hidden_size"], supernet.backbone.fit_size
+    if width != fit_size:
+        raise UserError(
+            f"--teacher_dir={folder} is {width} wide, but the supernet was distilled from a "
+            f"teacher of {fit_size}"
+        )
+    if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
+        raise UserError(f"--teacher_dir={folder} has another vocabulary than --supernet")
+    if corpus_max_tokens > supernet.backbone.max_positions:
+        raise UserError(
+            f"--corpus_max_tokens={corpus_max_tokens} is over the supernet's "
+            f"{supernet.backbone.max_positions} positions"
+        )

@@ -1,0 +1,147 @@
+"""Everything a search reads before its first candidate: data, models, text."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.data.batching import encode
+from tf_efficientbert.data.corpus import encoded_corpus
+from tf_efficientbert.data.task_data import TaskData
+from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.task_teacher import check_width, load_task_teacher
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
+from tf_efficientbert.distillation.text_teacher import check_text_teacher
+from tf_efficientbert.distillation.warm_up import usable_attention_ratio
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.search.context import SearchContext
+from tf_efficientbert.search.examples import SearchExamples
+from tf_efficientbert.search.options import SearchOptions
+from tf_efficientbert.training.options import make_deterministic
+
+__all__ = ["SearchInputs", "read_inputs"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchInputs:
+    """What `read_inputs` returns.
+
+    Attributes:
+        context: for the stages whose candidates are trained one by one.
+        shared_supernet: the weights from which the stage with shared weights starts.
+        tokenizer: of all models.
+    """
+
+    context: SearchContext
+    shared_supernet: EfficientBert
+    tokenizer: Tokenizer
+
+
+def read_inputs(options: SearchOptions) -> SearchInputs:
+    """Reads and checks data, supernets, teachers and corpus.
+
+    Raises:
+        UserError: a flag or file is invalid, or two of them do not fit together.
+    """
+    # All data comes first, so that a bad file ends the search before anything that takes long.
+    data = TaskData(options)
+    task, train = data.task, data.load("train")
+    if len(train) < 2:
+        raise UserError(f"{task.name}: a search needs 2 training examples, got {len(train)}")
+    predictions = None
+    if options.teacher_predictions:
+        predictions = read_predictions(options.teacher_predictions, train, task)
+    make_deterministic()
+    supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
+    teacher = load_task_teacher(options.teacher, task, supernet, origin)
+    if teacher:
+        check_width(teacher, options.teacher, supernet, origin)
+    check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
+    data.show_card(supernet.tokenizer)
+    _check_positions(options.max_tokens, filter(None, (teacher, supernet)))
+    encoded = encode(
+        supernet.tokenizer, train.texts, train.second_texts, train.labels, options.max_tokens
+    )
+    taught = encoded if predictions is None else with_predictions(predictions, encoded, task)
+    text = encoded_corpus(
+        options.corpus, options.corpus_sentences, options.corpus_max_tokens, supernet.tokenizer
+    )
+    shared_supernet = supernet.backbone
+    if options.shared_supernet:
+        shared_supernet = _load_shared(options.shared_supernet, supernet, origin)
+    folder, dtype = find_teacher(options.teacher_dir), options.training.frozen_dtype
+    text_model = load_teacher(folder, dtype=dtype).backbone
+    if teacher:
+        _check_alike(text_model.architecture, folder, teacher, options.teacher)
+    ratio = usable_attention_ratio(options.attention_ratio, text_model, supernet.backbone)
+    text_teacher = TeacherPass(text_model, bool(ratio), task)
+    if teacher:
+        task_teacher = TeacherPass(teacher.model.rebuilt(dtype=dtype), bool(ratio), task)
+    else:
+        task_teacher = PredictionsAlone(text_teacher.specs)
+    context = SearchContext(
+        task=task,
+        examples=SearchExamples(
+            text=text, train=encoded, taught=taught, task=task, seed=options.seed
+        ),
+        supernet=supernet.backbone,
+        text_teacher=text_teacher,
+        task_teacher=task_teacher,
+        objective=Objective(
+            attention_ratio=ratio,
+            real_tokens_only=options.real_tokens_only,
+            sum_over_classes=options.sum_over_classes,
+            task=task,
+        ),
+        dropout=options.dropout,
+        dtype=options.training.dtype,
+        seed=options.seed,
+        checkpoint_seconds=options.checkpoint_seconds,
+        teacher_memory_gb=options.teacher_memory_gb,
+        group_size=options.group_size,
+    )
+    return SearchInputs(context, shared_supernet, supernet.tokenizer)
+
+
+def _check_positions(max_tokens: int, models: Iterable[TextModel]) -> None:
+    longest = min(model.backbone.max_positions for model in models)
+    if max_tokens > longest:
+        raise UserError(
+            f"--max_tokens={max_tokens} is over the {longest} positions of --teacher or --supernet"
+        )
+
+
+def _load_shared(folder: str, supernet: TextModel, origin: str) -> EfficientBert:
+    """The supernet in `folder`; raises UserError where it differs from `supernet` in size."""
+    given = load(folder)
+    same = (
+        given.tokenizer.vocabulary == supernet.tokenizer.vocabulary
+        and given.backbone.fit_size == supernet.backbone.fit_size
+        and given.backbone.architecture == supernet.backbone.architecture
+    )
+    if not same:
+        raise UserError(
+            f"--shared_supernet={folder} has other sizes or another vocabulary than {origin}"
+        )
+    return given.backbone
+
+
+def _check_alike(text: Architecture, text_folder: Path, teacher: TextModel, folder: str) -> None:
+    """Raises UserError where the outputs of the two teachers differ in shape: one graph takes both.
+
+    Args:
+        text: the architecture of the teacher on text, read from `text_folder`.
+        teacher: the teacher on the task, read from `folder`.
+    """
+    for name in ("num_layers", "num_heads"):
+        ours, theirs = getattr(text, name), getattr(teacher.backbone.architecture, name)
+        if ours != theirs:
+            raise UserError(
+                f"--teacher_dir={text_folder} has {name} {ours}, --teacher={folder} {theirs}: the "
+                "one must be fine-tuned from the other"
+            )

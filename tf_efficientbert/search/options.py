@@ -1,0 +1,71 @@
+"""Flags of a search."""
+
+import dataclasses
+
+from tf_efficientbert.data.corpus_options import CorpusOptions
+from tf_efficientbert.data.task_data import TaskOptions
+from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.options import input_option, option
+from tf_efficientbert.search.stages import read_stages
+from tf_efficientbert.training.options import TrainingOptions
+
+__all__ = ["SAMPLERS", "SearchOptions"]
+
+SAMPLERS = ("action-space", "random")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
+    """Options of `search`."""
+
+    output_dir: str = option("", "output folder; run again with it to resume")
+    supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
+    shared_supernet: str = input_option(
+        "", "a second supernet, where weight-sharing candidates start; empty for --supernet"
+    )
+    teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
+    stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")
+    from_stage: int = option(1, "first stage to run (1 to 3); earlier ones must be finished")
+    to_stage: int = option(3, "last stage to run")
+    sampler: str = option("action-space", "action-space (learned) or random")
+    group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
+    min_parameters: int = option(
+        0, "fewest parameters of a candidate; 0: 15/16 of --max_parameters"
+    )
+    max_parameters: int = option(
+        0, "most parameters, without the task head; 0: as many as the plain student"
+    )
+    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
+    real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
+    sum_over_classes: bool = option(False, "sum the prediction loss over classes")
+    dropout: float = option(0.1, "dropout rate")
+    seed: int = option(0, "random seed")
+    bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
+    checkpoint_seconds: float = option(20.0, "seconds between checkpoints")
+
+    def __post_init__(self) -> None:
+        TaskOptions.__post_init__(self)
+        TaskTeacherOptions.__post_init__(self)
+        if not self.supernet:
+            raise UserError("--supernet is missing: name the folder of a saved model")
+        if not 1 <= self.from_stage <= self.to_stage <= 3:
+            raise UserError(
+                f"--from_stage={self.from_stage}, --to_stage={self.to_stage}: expected stages from "
+                "1 to 3, the first no later than the last"
+            )
+        if self.sampler not in SAMPLERS:
+            raise UserError(f"--sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}")
+        if self.group_size < 1:
+            raise UserError(f"--group_size={self.group_size}: expected 1 or more")
+        for name in ("min_parameters", "max_parameters", "attention_ratio"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
+        self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
+        read_stages(self.stages)
+
+    @property
+    def training(self) -> TrainingOptions:
+        """What candidates are trained with, whichever stage they belong to."""
+        names = ("dropout", "seed", "bfloat16", "checkpoint_seconds")
+        return TrainingOptions(**{name: getattr(self, name) for name in names})

@@ -1,0 +1,94 @@
+"""The trainings that a stage gives its candidates: on raw text, then on the task."""
+
+import dataclasses
+import gc
+import math
+from collections.abc import Callable, Mapping
+
+from tf_efficientbert.data.batching import TrainingBatches
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
+from tf_efficientbert.search.context import SearchContext
+from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.seeds import seed_of
+from tf_efficientbert.search.stages import Stage
+
+__all__ = ["Phase", "training_phases"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """One training of all networks: on raw text, or on the task.
+
+    Attributes:
+        name: for progress and checkpoints.
+        teacher: who teaches.
+        batches: batches[k] is the batch of step k.
+        epochs: passes over them; a fraction is allowed.
+        learning_rate: peak of linear warm-up and decay.
+        scales: of the hidden and the prediction loss, 0 for what the teacher does not say; see
+            `Objective.compare`.
+        evaluate: called after each epoch with the networks left, {key: network}; its figures join
+            the step's record.
+    """
+
+    name: str
+    teacher: TeacherPass | PredictionsAlone
+    batches: object
+    epochs: float
+    learning_rate: float
+    scales: tuple[float, float]
+    evaluate: Callable[[Mapping[int, Learner]], dict[str, float]] | None = None
+
+    @property
+    def steps(self) -> int:
+        return max(1, round(self.epochs * self.batches.steps_per_epoch))
+
+
+def training_phases(
+    context: SearchContext, stage: Stage, batches_of=TrainingBatches, evaluate=None
+) -> list[Phase]:
+    """The stage's trainings; all of its candidates see the same batches.
+
+    Args:
+        batches_of: (examples, batch size, seed) -> batches.
+        evaluate: see `Phase`, on the task.
+    """
+    gc.collect()  # frees an earlier stage's examples and their cached teacher outputs
+    training, phases = stage.training, []
+    groups = math.ceil(stage.candidates / context.group_size)
+    trainings = 1 if stage.shares_weights else groups
+
+    def batches(name: str, examples, teacher: TeacherPass | PredictionsAlone, epochs: float):
+        taught = teacher.recorded(
+            examples,
+            epochs * trainings,
+            context.objective.real_tokens_only,
+            context.teacher_memory_gb,
+        )
+        return batches_of(taught, training.batch_size, seed_of(context.seed, "batches", name))
+
+    if training.text_share and training.text_epochs:
+        text = context.examples.on_text(training.text_share)
+        phases.append(
+            Phase(
+                name="text",
+                teacher=context.text_teacher,
+                batches=batches("text", text, context.text_teacher, training.text_epochs),
+                epochs=training.text_epochs,
+                learning_rate=training.text_learning_rate,
+                scales=(1.0, 0.0),
+            )
+        )
+    task = context.examples.on_task(stage.held_out, training.task_share)
+    phases.append(
+        Phase(
+            name="task",
+            teacher=context.task_teacher,
+            batches=batches("task", task, context.task_teacher, training.task_epochs),
+            epochs=training.task_epochs,
+            learning_rate=training.task_learning_rate,
+            scales=(float(context.task_teacher.says_hidden), 1.0),
+            evaluate=evaluate,
+        )
+    )
+    return phases
