@@ -13,7 +13,7 @@ BUILDIFIER := .venv/buildifier/node_modules/.bin/buildifier
 BUILD_FILES := $(wildcard BUILD */BUILD */*/BUILD */*/*/BUILD)
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 
-.PHONY: help install run test test-slow bench lint build-files clean
+.PHONY: help install run test test-slow bench tutorial lint build-files clean
 
 help:
 	@echo "make run         search, distil, export and score a small model: runs/quickstart"
@@ -21,6 +21,7 @@ help:
 	@echo "make test        the quick tests"
 	@echo "make test-slow   the slow tests"
 	@echo "make bench       the benchmarks, on what make run left"
+	@echo "make tutorial    run docs/tutorial.ipynb and keep its outputs"
 	@echo "make lint        ruff over the Python files, buildifier over the BUILD files (needs npm)"
 	@echo "make build-files rewrite the BUILD files from the imports"
 	@echo "make clean       remove .venv and what was built; runs/ stays"
@@ -42,6 +43,9 @@ bench: $(FETCHED)
 	$(BIN)/python -m benchmarks.serving --model=runs/quickstart/export/searched/saved_model
 	$(PIP) install --editable ".[bench]"
 	$(BIN)/python -m benchmarks.inference
+
+tutorial: $(FETCHED)
+	$(BIN)/python -m tests.notebook docs/tutorial.ipynb
 
 lint: $(INSTALLED) $(BUILDIFIER)
 	$(BIN)/ruff check .

@@ -50,6 +50,9 @@ EXTRAS = {
     "test": [
         "jax==0.10.2",  # layers, models and losses run on it too
         "hypothesis==6.170.15",
+        "ipykernel==7.4.0",
+        "nbclient==0.11.0",
+        "nbformat==5.11.1",
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",
         "ruff==0.17.5",

@@ -99,9 +99,7 @@ def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
 def _training(run: Path, context: SearchContext) -> list[dict]:
     learners = []
     for trial in _trials(run, 0)[: _GROUP.value]:
-        student = context.student(trial.architecture)
-        specs = context.task_teacher.specs
-        learners.append(Learner(student, context.objective, trial.seed, specs))
+        learners.append(context.learner(trial.architecture, trial.seed))
     taught = context.task_teacher.recorded(context.examples.train, 2.0, True, memory_gb=8.0)
     assert taught is not context.examples.train
 
@@ -158,8 +156,7 @@ def _scoring(run: Path, context: SearchContext) -> list[dict]:
     rows = []
     for index in range(_CANDIDATES.value):
         architecture = space.draw(f"benchmark/{index}")
-        student = context.student(architecture)
-        alone = Learner(student, context.objective, 0, context.task_teacher.specs)
+        alone = context.learner(architecture, 0)
         held_out.score(alone)
         times = []
         for _ in range(_TURNS.value):

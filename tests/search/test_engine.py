@@ -33,12 +33,12 @@ class _Scores(Evaluator):
     def evaluate(self, group):
         self.groups.append(tuple(group))
         self.evaluated += [architecture.canonical() for architecture in group.values()]
-        return {index: self._outcome(index, each) for index, each in group.items()}
+        return {index: self.outcome_of(index, each) for index, each in group.items()}
 
     def forget(self):
         self.forgotten.append(self.groups[-1])
 
-    def _outcome(self, index, architecture):
+    def outcome_of(self, index, architecture):
         if index in self.failing:
             return Outcome(reason=f"number {index} is too large", seconds=0.5)
         digest = hashlib.sha256(architecture.canonical().to_json().encode()).digest()
@@ -93,7 +93,7 @@ def test_candidates_are_evaluated_in_groups_and_forgotten_when_they_are_written_
 def test_a_trial_says_all_that_is_known_of_its_candidate(finished):
     _, evaluator, path, _ = finished
     for trial in Study(path, writable=False).trials("sizes"):
-        outcome = evaluator._outcome(trial.index, trial.architecture)
+        outcome = evaluator.outcome_of(trial.index, trial.architecture)
         expected = Trial(
             index=trial.index,
             architecture=trial.architecture,
@@ -292,16 +292,14 @@ def test_a_stage_ends_when_its_space_has_no_new_candidate(path, kind, group_size
     assert "sizes ends after 16" in caplog.text
 
 
-def test_a_stage_that_finds_no_candidate_at_all_says_so(path, monkeypatch):
-    sampler = _sampler()
+def test_a_stage_that_finds_no_candidate_at_all_says_so(path):
+    class _Exhausted(RandomSampler):
+        def ask(self, index):
+            raise SpaceExhausted("all draws were too large")
 
-    def ask(*_, **__):
-        raise SpaceExhausted("all draws were too large")
-
-    monkeypatch.setattr(sampler, "ask", ask)
     message = "sizes found no candidate to try: all draws were too large"
     with pytest.raises(SearchError, match=message):
-        _search(path, _Scores(), sampler=sampler).run()
+        _search(path, _Scores(), sampler=_Exhausted(SizeSpace(_BEST, _BUDGET), seed=5)).run()
 
 
 @pytest.mark.parametrize("group_size", [3, 4])

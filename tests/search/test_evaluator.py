@@ -16,6 +16,7 @@ from tests.search.tiny_search import (
     tiny_candidate,
     tiny_context,
     tiny_stage,
+    with_learners,
 )
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
@@ -24,9 +25,10 @@ from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
-from tf_efficientbert.search.evaluator import SharedWeights, TrainedAlone, choices_of
+from tf_efficientbert.search.evaluator import Outcome, SharedWeights, TrainedAlone, choices_of
 from tf_efficientbert.search.held_out import HeldOut
 from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.phases import training_phases
 from tf_efficientbert.search.space import SizeSpace
 
 _STEPS = TEXT_STEPS + TASK_STEPS
@@ -76,16 +78,16 @@ def test_an_outcome_has_score_loss_time_and_the_losses_of_all_steps(four):
     assert len({outcome.loss for outcome in four[1].values()}) == 4
 
 
-def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(
-    context, four, monkeypatch
-):
-    folder, outcomes = four
+class _Dies(Learner):
+    """Ends the process at its first step."""
 
-    def learn(*arguments):
+    def learn(self, *arguments):
         raise _Killed
 
-    monkeypatch.setattr(Learner, "learn", learn)
-    evaluator = TrainedAlone(context, tiny_stage(), folder)
+
+def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(context, four):
+    folder, outcomes = four
+    evaluator = TrainedAlone(with_learners(context, _Dies), tiny_stage(), folder)
     assert evaluator.evaluate(_FOUR) == outcomes
     evaluator.forget()
     assert not folder.exists()
@@ -99,7 +101,7 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
         context = tiny_context(attention_ratio=0.0, teacher_memory_gb=memory)
         stage = dataclasses.replace(tiny_stage(), candidates=5)  # two groups
         evaluator = TrainedAlone(context, stage, tmp_path / str(memory))
-        kinds = {type(phase.batches.examples) for phase in evaluator._phases}
+        kinds = {type(phase.batches.examples) for phase in training_phases(context, stage)}
         assert kinds == {CachedTeacherOutputs if memory else EncodedExamples}
         outcomes[memory] = evaluator.evaluate({5: _FOUR[5]})[5]
     asked, recorded = outcomes.values()
@@ -151,61 +153,73 @@ def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(co
     assert given[TEXT_STEPS] != asked[TEXT_STEPS]
 
 
-def test_the_score_is_the_best_of_the_epochs(context, monkeypatch, tmp_path):
-    evaluator = TrainedAlone(context, tiny_stage(text_share=0.0, task_epochs=5.0), tmp_path)
-    epochs = [(0.5, 1.0), (0.75, 3.0), (0.75, 2.0), (0.5, 0.5), (math.nan, math.nan)]
-    figures = iter(epochs)
-    monkeypatch.setattr(evaluator._held_out, "score", lambda learner: next(figures))
-    monkeypatch.setattr(Learner, "learn", lambda *arguments: 1.0)
-    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
-    assert (outcome.score, outcome.loss) == (0.75, 2.0)
-    assert next(figures, None) is None
-
-
-def test_a_candidate_without_a_finite_answer_fails(context, monkeypatch, tmp_path):
-    evaluator = TrainedAlone(context, tiny_stage(text_share=0.0), tmp_path)
-    monkeypatch.setattr(Learner, "learn", lambda *arguments: 1.0)
-    nothing = tf.fill([4, 3], math.nan)
-    monkeypatch.setattr(Learner, "logits", lambda self, inputs: nothing)
-    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
-    assert outcome.score is None
-    assert "no finite numbers" in outcome.reason
-
-
-def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(context, tmp_path, monkeypatch):
-    unbuilt = small_architecture((ORDINARY,) * 3, **WIDE)  # the supernet has two layers
+class _Idles(Learner):
+    """Learns nothing."""
 
     def learn(self, *arguments):
-        if len(self.model.backbone.cells[0].feed_forwards) == 2:
-            raise tf.errors.ResourceExhaustedError(None, None, "no room")
         return 1.0
 
-    monkeypatch.setattr(Learner, "learn", learn)
+
+def test_the_score_is_the_best_of_the_epochs():
+    epochs = [(0.5, 1.0), (0.75, 3.0), (0.75, 2.0), (0.5, 0.5)]
+    history = [{"loss_7": 9.0, "score_7": s, "held_out_loss_7": loss} for s, loss in epochs]
+    history.append({"loss_7": 8.0})  # its last epoch had no finite score
+    outcome = Outcome.of_training(7, history, 12.0, "")
+    assert (outcome.score, outcome.loss, outcome.seconds) == (0.75, 2.0, 12.0)
+    assert outcome.losses == (9.0, 9.0, 9.0, 9.0, 8.0)
+
+
+def test_a_candidate_without_a_finite_answer_fails(context, tmp_path):
+    class _Speechless(_Idles):
+        def logits(self, inputs):
+            return tf.fill([4, 3], math.nan)
+
+    evaluator = TrainedAlone(
+        with_learners(context, _Speechless), tiny_stage(text_share=0.0), tmp_path
+    )
+    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
+    assert outcome.score is None
+    assert "logits on the held-out examples, or their score, are not finite" in outcome.reason
+
+
+def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(context, tmp_path):
+    unbuilt = small_architecture((ORDINARY,) * 3, **WIDE)  # the supernet has two layers
+
+    class _StacksAreTooLarge(_Idles):
+        def learn(self, *arguments):
+            if len(self.model.backbone.cells[0].feed_forwards) == 2:
+                raise tf.errors.ResourceExhaustedError(None, None, "no room")
+            return super().learn(*arguments)
+
     group = {0: unbuilt, 1: _FOUR[4], 2: _FOUR[5]}
+    context = with_learners(context, _StacksAreTooLarge)
     outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert [outcomes[index].score is None for index in group] == [True, True, False]
     assert outcomes[0].reason.startswith("cannot be built: 3 layers are no multiple")
     assert outcomes[1].reason == "out of memory: no room"
 
 
-def test_a_group_of_which_all_fail_has_a_reason_for_each(context, tmp_path, monkeypatch):
-    monkeypatch.setattr(Learner, "learn", lambda *arguments: math.inf)
-    outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate({4: _FOUR[4], 5: _FOUR[5]})
-    for outcome in outcomes.values():
+class _Diverges(Learner):
+    def learn(self, *arguments):
+        return math.inf
+
+
+def test_a_group_of_which_all_fail_has_a_reason_for_each(context, tmp_path):
+    evaluator = TrainedAlone(with_learners(context, _Diverges), tiny_stage(), tmp_path)
+    for outcome in evaluator.evaluate({4: _FOUR[4], 5: _FOUR[5]}).values():
         assert outcome.reason == f"diverged: its loss was no finite number at step 1 of {_STEPS}"
 
 
-def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp_path, monkeypatch):
-    frequent = dataclasses.replace(context, checkpoint_seconds=0.0)
+def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp_path):
+    class _TooLargeAtStep1(_Idles):
+        def learn(self, batch, theirs, step, *others):
+            if step == 1 and self.model.backbone.architecture == _FOUR[4]:
+                raise tf.errors.ResourceExhaustedError(None, None, "no room")
+            if step == 2 and first:
+                raise _Killed
+            return super().learn()
 
-    def learn(self, batch, theirs, step, *others):
-        if step == 1 and self.model.backbone.architecture == _FOUR[4]:
-            raise tf.errors.ResourceExhaustedError(None, None, "no room")
-        if step == 2 and first:
-            raise _Killed
-        return 1.0
-
-    monkeypatch.setattr(Learner, "learn", learn)
+    frequent = dataclasses.replace(with_learners(context, _TooLargeAtStep1), checkpoint_seconds=0.0)
     group, first = {4: _FOUR[4], 5: _FOUR[5]}, True
     with pytest.raises(_Killed):
         TrainedAlone(frequent, tiny_stage(), tmp_path).evaluate(group)
@@ -215,19 +229,18 @@ def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp
     assert outcomes[5].score is not None
 
 
-def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
-    context, four, tmp_path, monkeypatch
-):
+def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(context, four, tmp_path):
     refused = []
 
-    def learn(self, *arguments, own=Learner.learn):
-        if self.model.backbone.architecture == _FOUR[6] and not refused:
-            refused.append(True)
-            raise tf.errors.ResourceExhaustedError(None, None, "no room")
-        return own(self, *arguments)
+    class _CrowdedOnce(Learner):
+        def learn(self, *arguments):
+            if self.model.backbone.architecture == _FOUR[6] and not refused:
+                refused.append(True)
+                raise tf.errors.ResourceExhaustedError(None, None, "no room")
+            return super().learn(*arguments)
 
-    monkeypatch.setattr(Learner, "learn", learn)
     group = {index: _FOUR[index] for index in (5, 6)}
+    context = with_learners(context, _CrowdedOnce)
     outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert refused
     for index in group:
@@ -238,16 +251,15 @@ def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(
 def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
     context = tiny_context("regression", dropout=0.0)
     stage = tiny_stage(task_epochs=1.0)
-    evaluator = TrainedAlone(context, stage, tmp_path)
     learners = []
 
-    def remembered(self, inputs, logits=Learner.logits):
-        learners.append(self)
-        return logits(self, inputs)
+    class _Remembered(Learner):
+        def logits(self, inputs):
+            learners.append(self)
+            return super().logits(inputs)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "logits", remembered)
-        outcome = evaluator.evaluate({0: _FOUR[5]})[0]
+    evaluator = TrainedAlone(with_learners(context, _Remembered), stage, tmp_path)
+    outcome = evaluator.evaluate({0: _FOUR[5]})[0]
     learner = learners[-1]
     learner.weights.write_back()
     examples = context.examples.held_out(stage.held_out)
@@ -270,14 +282,13 @@ _STAGE = tiny_stage("sizes", searched=("stack", "ratio"))
 def _shared(context, folder, seen):
     """The supernet, trained; `seen` takes each step's number and choices."""
 
-    def learn(self, batch, theirs, step, *others, own=Learner.learn):
-        loss = own(self, batch, theirs, step, *others)
-        seen[step] = batch["choices"].numpy().tolist(), loss
-        return loss
+    class _Watched(Learner):
+        def learn(self, batch, theirs, step, *others):
+            loss = super().learn(batch, theirs, step, *others)
+            seen[step] = batch["choices"].numpy().tolist(), loss
+            return loss
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "learn", learn)
-        return SharedWeights(context, _STAGE, _BEST, _SPACE, folder)
+    return SharedWeights(with_learners(context, _Watched), _STAGE, _BEST, _SPACE, folder)
 
 
 @pytest.fixture(scope="module")
@@ -371,19 +382,17 @@ def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_wei
 
 
 @pytest.mark.slow
-def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
-    context, shared, tmp_path, monkeypatch
-):
-    learn, crowded_at, seen = Learner.learn, TASK_STEPS + 1, []
+def test_a_supernet_without_memory_resumes_from_its_last_checkpoint(context, shared, tmp_path):
+    crowded_at, seen = TASK_STEPS + 1, []
 
-    def crowded(self, batch, theirs, step, *others):
-        if step == crowded_at:
-            raise tf.errors.ResourceExhaustedError(None, None, "no room")
-        seen.append(step)
-        return learn(self, batch, theirs, step, *others)
+    class _Crowded(Learner):
+        def learn(self, batch, theirs, step, *others):
+            if step == crowded_at:
+                raise tf.errors.ResourceExhaustedError(None, None, "no room")
+            seen.append(step)
+            return super().learn(batch, theirs, step, *others)
 
-    frequent = dataclasses.replace(context, checkpoint_seconds=0.0)
-    monkeypatch.setattr(Learner, "learn", crowded)
+    frequent = dataclasses.replace(with_learners(context, _Crowded), checkpoint_seconds=0.0)
     for _ in range(2):
         with pytest.raises(UserError, match="sizes: .*: out of memory: no room. Start again"):
             SharedWeights(frequent, _STAGE, _BEST, _SPACE, tmp_path)
@@ -393,7 +402,7 @@ def test_a_supernet_without_memory_goes_on_from_its_last_checkpoint(
     assert again.notes["training"] == shared[0].notes["training"]
 
 
-def test_a_supernet_that_diverges_is_an_error(context, tmp_path, monkeypatch):
-    monkeypatch.setattr(Learner, "learn", lambda *arguments: math.nan)
+def test_a_supernet_that_diverges_is_an_error(context, tmp_path):
+    context = with_learners(context, _Diverges)
     with pytest.raises(UserError, match="sizes: the shared supernet's .*: diverged.* step 1"):
         SharedWeights(context, _STAGE, _BEST, _SPACE, tmp_path)

@@ -149,20 +149,20 @@ def test_a_step_is_traced_once_for_both_phases_and_all_lengths(context, trained)
 
 
 def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
-    context, trained, tmp_path, monkeypatch
+    context, trained, tmp_path
 ):
-    learn, kills = Learner.learn, [1, _KILLED_AT]
+    kills = [1, _KILLED_AT]
 
-    def interrupted(self, batch, theirs, step, *others):
-        if step in kills:
-            kills.remove(step)
-            raise _Killed
-        return learn(self, batch, theirs, step, *others)
+    class _Interrupted(Learner):
+        def learn(self, batch, theirs, step, *others):
+            if step in kills:
+                kills.remove(step)
+                raise _Killed
+            return super().learn(batch, theirs, step, *others)
 
     def fresh():
-        return {3: _learner(context), 8: _learner(context, _Diverges)}
+        return {3: _learner(context, _Interrupted), 8: _learner(context, _Diverges)}
 
-    monkeypatch.setattr(Learner, "learn", interrupted)
     while kills:
         with pytest.raises(_Killed):
             _train(context, fresh(), tmp_path)
@@ -186,12 +186,11 @@ def test_a_group_of_which_none_is_left_takes_no_more_steps_and_saves_none(contex
 
 
 def test_python_s_own_lack_of_memory_is_a_reason_too(context, tmp_path):
-    learner = _learner(context, _TooLarge)
+    class _NoMemory(Learner):
+        def learn(self, *arguments):
+            raise MemoryError
 
-    def learn(*arguments):
-        raise MemoryError
-
-    learner.learn = learn
+    learner = _learner(context, _NoMemory)
     _train(context, {0: learner}, tmp_path)
     assert learner.failure == "out of memory: MemoryError"
 

@@ -8,10 +8,12 @@ from tests.models.small_models import small_architecture, small_backbone, small_
 from tests.models.small_text_models import TASKS, random_labels
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.examples import SearchExamples
+from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.stages import Stage, Training
 from tf_efficientbert.training.options import make_deterministic
 
@@ -73,6 +75,18 @@ def tiny_context(
         teacher_memory_gb=teacher_memory_gb,
         group_size=4,
     )
+
+
+def with_learners(context: SearchContext, kind: type[Learner]) -> SearchContext:
+    """The context, with networks of another `kind`: ones that fail, or that are watched."""
+
+    class _Context(SearchContext):
+        def learner(self, architecture, seed, chooses=False):
+            student = new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
+            return kind(student, self.objective, seed, self.task_teacher.specs, chooses)
+
+    fields = dataclasses.fields(context)
+    return _Context(**{field.name: getattr(context, field.name) for field in fields})
 
 
 def tiny_candidate(formulas=FORMULAS) -> Architecture:

@@ -7,8 +7,8 @@ from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.examples import SearchExamples
+from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.tasks import LabelledTask
 
 __all__ = ["SearchContext"]
@@ -43,6 +43,14 @@ class SearchContext:
     teacher_memory_gb: float
     group_size: int
 
-    def student(self, architecture: Architecture) -> TaskModel:
-        """A candidate before its first step; raises ValueError where it cannot inherit."""
-        return new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
+    def learner(self, architecture: Architecture, seed: int, chooses: bool = False) -> Learner:
+        """A network before its first step, with the supernet's weights.
+
+        Args:
+            seed, chooses: see `Learner`.
+
+        Raises:
+            ValueError: the architecture cannot inherit from the supernet.
+        """
+        student = new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
+        return Learner(student, self.objective, seed, self.task_teacher.specs, chooses)

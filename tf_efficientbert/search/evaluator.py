@@ -38,6 +38,7 @@ from tf_efficientbert.search.stages import Stage
 __all__ = ["Evaluator", "Outcome", "SharedWeights", "TrainedAlone", "choices_of"]
 
 _LOSSES_KEPT = 100
+_NOT_FINITE = "its logits on the held-out examples, or their score, are not finite"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,29 @@ class Outcome:
     reason: str = ""
     seconds: float = 0.0
     losses: tuple[float, ...] = ()
+
+    @classmethod
+    def of_training(
+        cls, index: int, history: Sequence[Mapping[str, float]], seconds: float, reason: str
+    ) -> "Outcome":
+        """The best of a candidate's epochs: the highest score, and the lowest loss among equals.
+
+        Args:
+            index: of the candidate, under which `history` has it.
+            history: see `group.train_group`.
+            reason: why the candidate failed, "" if it did not.
+        """
+        key = f"loss_{index}"
+        losses = tuple(_thinned([record[key] for record in history if key in record]))
+        epochs = [
+            (record[f"score_{index}"], record[f"held_out_loss_{index}"])
+            for record in history
+            if f"score_{index}" in record
+        ]
+        if reason or not epochs:
+            return cls(reason=reason or _NOT_FINITE, seconds=seconds, losses=losses)
+        score, loss = max(epochs, key=lambda epoch: (epoch[0], -epoch[1]))
+        return cls(score=score, loss=loss, seconds=seconds, losses=losses)
 
 
 class Evaluator(ABC):
@@ -123,7 +147,9 @@ class TrainedAlone(Evaluator):
             )
         reasons |= {index: learner.failure for index, learner in learners.items()}
         seconds = sum(record["seconds"] for record in history) / len(group)
-        return {index: _outcome(index, history, seconds, reasons[index]) for index in group}
+        return {
+            index: Outcome.of_training(index, history, seconds, reasons[index]) for index in group
+        }
 
     def forget(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -135,9 +161,7 @@ class TrainedAlone(Evaluator):
             seed = seed_of(context.seed, self._stage.name, index)
             keras.utils.set_random_seed(seed)
             try:
-                student = context.student(architecture)
-                specs = context.task_teacher.specs
-                learners[index] = Learner(student, context.objective, seed, specs)
+                learners[index] = context.learner(architecture, seed)
             except OUT_OF_MEMORY as error:
                 reasons[index] = no_memory(error)
             except ValueError as error:  # widths that don't fit, a network larger than the supernet
@@ -184,9 +208,7 @@ class SharedWeights(Evaluator):
             return _ChoosingBatches(examples, batch_size, batch_seed, space)
 
         try:
-            student = context.student(_widest(best))
-            specs = context.task_teacher.specs
-            self._learner = Learner(student, context.objective, seed, specs, chooses=True)
+            self._learner = context.learner(_widest(best), seed, chooses=True)
         except OUT_OF_MEMORY as error:
             raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
         phases = training_phases(context, stage, batches_of)
@@ -244,9 +266,6 @@ class SharedWeights(Evaluator):
         return Outcome(score=value, loss=loss, seconds=seconds)
 
 
-_NOT_FINITE = "its answers on the held-out examples, or their score, are no finite numbers"
-
-
 def choices_of(architecture: Architecture) -> np.ndarray:
     """int32 [layers, 2], each layer's stack and its ratio's denominator."""
     return np.array([[c.stack, c.ratio.denominator] for c in architecture.cells], np.int32)
@@ -280,18 +299,3 @@ def _thinned(records: Sequence) -> list:
     """At most so many of them as a curve needs, evenly taken, first and last among them."""
     kept = np.linspace(0, len(records) - 1, min(len(records), _LOSSES_KEPT)).astype(int)
     return [records[i] for i in kept]
-
-
-def _outcome(index: int, history: list[dict], seconds: float, reason: str) -> Outcome:
-    """The best of a candidate's epochs, or why it failed."""
-    key = f"loss_{index}"
-    losses = tuple(_thinned([record[key] for record in history if key in record]))
-    epochs = [
-        (record[f"score_{index}"], record[f"held_out_loss_{index}"])
-        for record in history
-        if f"score_{index}" in record
-    ]
-    if reason or not epochs:
-        return Outcome(reason=reason or _NOT_FINITE, seconds=seconds, losses=losses)
-    value, loss = max(epochs, key=lambda epoch: (epoch[0], -epoch[1]))
-    return Outcome(score=value, loss=loss, seconds=seconds, losses=losses)
