@@ -134,8 +134,8 @@ def test_classes_that_a_split_lacks_are_named():
     splits = {"train": _plenty(120, classes=2), "dev": _examples(["c", "c c"], [1, 2])}
     hints = _card(splits, Classification("mood", ("sad", "glad", "so so"), pair=False))["hints"]
     assert hints == [
-        "No row of 'so so' in train: a model cannot learn a class that it never sees; add rows",
-        "No row of 'sad' in dev: scores on dev say nothing of it; add rows",
+        "No row of 'so so' in train: a model cannot learn a class without examples; add rows",
+        "No row of 'sad' in dev: scores on dev do not cover it; add rows",
     ]
 
 
@@ -173,7 +173,7 @@ def test_rare_classes_and_imbalance_are_named_with_what_helps():
         (
             [600, 700, 800],
             512,
-            "3 of 60 texts are longer than 512 tokens and are cut there; put what matters first",
+            "3 of 60 texts are longer than 512 tokens and are cut there; put the important part",
         ),
     ],
 )

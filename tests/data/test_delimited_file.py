@@ -159,7 +159,7 @@ def test_names_lose_their_blanks_and_keep_their_case():
 
 
 def test_a_name_that_stands_twice_is_refused():
-    with pytest.raises(UserError, match="rows.txt, line 1: the column name 'text' stands twice"):
+    with pytest.raises(UserError, match="rows.txt, line 1: the column name 'text' is repeated"):
         _read("text\tlabel\ttext \na\tb\tc\n")
 
 

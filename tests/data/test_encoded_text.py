@@ -18,7 +18,7 @@ def test_a_compressed_file_holds_what_was_compressed(tmp_path, content):
 def test_a_damaged_compressed_file_is_named(tmp_path, damage):
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(damage(gzip.compress(b"text,label\ngood,1\n" * 100)))
-    with pytest.raises(UserError, match=f"{path}: not a whole gzip file: .*again"):
+    with pytest.raises(UserError, match=f"{path}: not a complete gzip file: .*again"):
         read_bytes(path)
 
 

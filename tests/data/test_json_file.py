@@ -14,7 +14,7 @@ def test_each_line_is_a_row_with_its_own_types():
         Row(1, {"text": "a\nb", "label": 1, "labels": None}),
         Row(2, {"text": None, "label": None, "labels": ["x"]}),
     )
-    assert table.notes == ("one JSON object a line",)
+    assert table.notes == ("one JSON object per line",)
 
 
 def test_lines_that_are_no_objects_are_bad_rows():
@@ -58,7 +58,7 @@ def test_an_array_is_numbered_by_its_elements():
         ('{"text": ["a", "b"]}', r"f.json: expected a JSON array of objects, found an object with"),
         ("3", "f.json: expected a JSON array of objects, found a value"),
         ('[{"a": 1},\n {"a" 2}]', "f.json, line 2: not valid JSON: .* at column 7"),
-        ('{"a": 1}\n{"a": 2}\n', "f.json, line 2: .*; name a file of one object a line .jsonl"),
+        ('{"a": 1}\n{"a": 2}\n', "f.json, line 2: .*; a file of one object per line must be"),
         (" \n", "f.json: the file is empty"),
     ],
     ids=["columns", "number", "broken", "lines", "empty"],

@@ -107,10 +107,10 @@ def test_columns_of_other_names_are_named_by_flags(own):
 @pytest.mark.parametrize(
     ("header", "options", "message"),
     [
-        ("what,label", {}, r"no column is named as a text.*'what': 'a', 'c'.*--text_column=NAME"),
-        ("text,review,label", {}, "more than one column may be the text"),
-        ("text,score,label", {}, "more than one column may be the label.*--label_column=NAME"),
-        ("text,grade", {}, "no column is named as a label"),
+        ("what,label", {}, r"no column has a name for texts.*'what': 'a', 'c'.*--text_column=NAME"),
+        ("text,review,label", {}, "several columns may be the text"),
+        ("text,score,label", {}, "several columns may be the label.*--label_column=NAME"),
+        ("text,grade", {}, "no column has a name for labels"),
         ("text,label", {"text_column": "body"}, "--text_column=body: .* has no such column"),
     ],
 )
@@ -127,7 +127,7 @@ def test_numbers_are_a_regression_and_flags_say_otherwise(own):
     whole = "text,score\n" + "".join(f"t{i},{i}\n" for i in range(1, 5))
     assert own(whole).task.labels == ("1", "2", "3", "4")
     assert own(whole, task_kind="regression").task.kind == "regression"
-    with pytest.raises(UserError, match="--labels goes with classes"):
+    with pytest.raises(UserError, match="--labels needs a task with classes"):
         own(whole, task_kind="regression", labels="1,2")
 
 
@@ -137,13 +137,13 @@ def test_the_flags_fix_the_order_of_the_labels_or_a_subset(own, tmp_path):
     sets = own(text, labels="good,bad")
     assert len(_rows(sets)) == 4
     assert [(left["line"], left["reason"]) for left in sets.left_out] == [
-        (6, "label 'meh' is not among those that the flags name")
+        (6, "label 'meh' is not one of those that the flags name")
     ]
     names = tmp_path / "labels.txt"
     names.write_text("Sports, Outdoor\ncaf\u00e9 & co\n", "utf-8")
     rows = 'text,label\na,"Sports, Outdoor"\nb,caf\u00e9 & co\n'
     assert own(rows, labels_file=str(names)).task.labels == ("Sports, Outdoor", "caf\u00e9 & co")
-    with pytest.raises(UserError, match="label 'great', which the flags name, is nowhere"):
+    with pytest.raises(UserError, match="label 'great', which the flags name, does not occur"):
         own(_MOODS, labels="great,bad")
 
 
@@ -164,7 +164,7 @@ _BAD = "text,label\nfine,good\n,bad\nunlabelled,\nok,bad\n"
 
 
 def test_bad_rows_are_named_with_file_line_and_value(own):
-    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty\. Mend"):
+    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty\. Fix"):
         own(_BAD.replace("unlabelled,", "labelled,bad"))
     with pytest.raises(UserError, match="line 4: the label is missing"):
         own(_BAD.replace("\n,bad", "\nnot empty,bad"))
@@ -206,12 +206,14 @@ def test_columns_of_0_and_1_may_be_written_otherwise_in_another_file(own):
 
 
 def test_a_column_without_any_label_is_named(own):
-    with pytest.raises(UserError, match=r"train\.csv: column 'label' has no label that can be"):
+    with pytest.raises(UserError, match=r"train\.csv: column 'label' has no label that is valid"):
         own("text,label\na,\nb,\n")
 
 
 def test_a_file_of_which_no_line_can_be_read_shows_why(own):
-    with pytest.raises(UserError, match=r"(?s)2 bad rows:\n  line 1: not valid JSON.*No row of it"):
+    with pytest.raises(
+        UserError, match=r"(?s)2 bad rows:\n  line 1: not valid JSON.*No row can be"
+    ):
         own("text,label\na,b\n", "train.jsonl")
 
 
@@ -222,7 +224,7 @@ def test_decimal_commas_are_named_and_no_classes(own):
 
 
 def test_a_column_stands_for_one_thing(own):
-    with pytest.raises(UserError, match="column 'text' is named for two things at once"):
+    with pytest.raises(UserError, match="the flags name column 'text' twice"):
         own(_MOODS, label_column="text", text_column="text")
     sets = own("text,label,post\na,1,x\nb,2,y\n", label_column="post")
     assert (sets.columns["text"], sets.task.labels) == ("text", ("x", "y"))
@@ -230,7 +232,7 @@ def test_a_column_stands_for_one_thing(own):
 
 def test_ids_that_are_missing_or_stand_twice_are_bad_rows_where_the_flags_name_them(own):
     rows = "text,label,id\na,x,1\nb,y,1\nc,x,\nd,y,2\n"
-    with pytest.raises(UserError, match=r"(?s)line 3: id '1' stands twice.*line 4: the id is miss"):
+    with pytest.raises(UserError, match=r"(?s)line 3: id '1' is repeated.*line 4: the id is miss"):
         own(rows, id_column="id")
     assert own(rows).readers["train"]().ids is None
     kept = own(rows, id_column="id", bad_rows="skip").readers["train"]()
@@ -245,7 +247,7 @@ def test_labels_that_the_flags_name_are_read_as_those_in_the_file(own, tmp_path)
     with pytest.raises(UserError, match=r"labels\.txt, line 1: not utf-8"):
         own(_MOODS, labels_file=str(names))
     names.write_text("\n", "utf-8")
-    with pytest.raises(UserError, match=r"--labels_file=.*labels\.txt names no label"):
+    with pytest.raises(UserError, match=r"--labels_file=.*labels\.txt contains no label"):
         own(_MOODS, labels_file=str(names))
 
 
@@ -351,14 +353,14 @@ def test_no_text_is_in_two_splits_however_many_classes_there_are(own, split, cla
 
 @pytest.mark.parametrize("split", ["80/nan/20", "80/10", "0/50/50", "120/-10/-10"])
 def test_shares_that_are_none_are_refused(split):
-    with pytest.raises(UserError, match=f"--split={split}: expected three per cents"):
+    with pytest.raises(UserError, match=f"--split={split}: expected three percentages"):
         TaskOptions(train_file="x.csv", split=split)
 
 
 def test_a_split_that_gets_no_share_is_named_with_the_flag(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(_MOODS, "utf-8")
-    with pytest.raises(UserError, match=r"there is no dev split: .*--dev_file.*--split=100/0/0"):
+    with pytest.raises(UserError, match=r"there is no dev split; .*--dev_file.*--split=100/0/0"):
         TaskData(TaskOptions(train_file=str(path), split="100/0/0")).load("dev")
 
 
@@ -395,7 +397,7 @@ def test_a_missing_split_says_how_to_get_one(tmp_path):
     path.write_text(_MOODS, "utf-8")
     data = TaskData(TaskOptions(train_file=str(path), split="100/0/0"))
     assert data.score_split == "dev"
-    with pytest.raises(UserError, match="there is no dev split: name one by --dev_file"):
+    with pytest.raises(UserError, match="there is no dev split; give --dev_file"):
         data.load("dev")
 
 

@@ -52,7 +52,7 @@ def test_a_column_name_that_stands_twice_is_refused():
 
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, ["x", "x"]), file)
-    with pytest.raises(UserError, match="f.parquet: the column name 'x' stands twice"):
+    with pytest.raises(UserError, match="f.parquet: the column name 'x' is repeated"):
         read_parquet("f.parquet", file.getvalue())
 
 

@@ -19,9 +19,9 @@ _BAD_OPTIONS = {
     "unknown task": ({"task": "mood"}, "'mood' is not a GLUE task; the tasks are .*CoLA"),
     "negative limit": ({"limit": -1}, "--limit=-1: expected 0 or more"),
     "too few tokens": ({"max_tokens": 3}, "--max_tokens=3: expected 4 or more"),
-    "shares of 110": ({"split": "80/20/10"}, "--split=80/20/10: expected three per cents"),
-    "shares in words": ({"split": "most/some"}, "--split=most/some: expected three per cents"),
-    "no training share": ({"split": "0/50/50"}, "--split=0/50/50: expected three per cents"),
+    "shares of 110": ({"split": "80/20/10"}, "--split=80/20/10: expected three percentages"),
+    "shares in words": ({"split": "most/some"}, "--split=most/some: expected three percentages"),
+    "no training share": ({"split": "0/50/50"}, "--split=0/50/50: expected three percentages"),
     "unknown kind": ({"train_file": "t", "task_kind": "span"}, "--task_kind=span: expected one of"),
     "unknown metric": ({"metric": "bleu"}, "--metric=bleu: expected one of accuracy"),
     "unknown bad_rows": (
@@ -72,7 +72,7 @@ def test_a_limit_draws_alike_each_time_and_of_every_label():
 
 def test_the_metric_that_is_asked_for_comes_first():
     assert TaskData(TaskOptions(metric="macro_f1")).task.metrics == ("macro_f1", "accuracy")
-    with pytest.raises(UserError, match="metric 'pearson' does not go with classification"):
+    with pytest.raises(UserError, match="metric 'pearson' does not fit a classification task"):
         TaskData(TaskOptions(metric="pearson"))
 
 

@@ -154,7 +154,7 @@ def test_without_a_folder_the_library_s_own_place_is_taken(tmp_path, monkeypatch
         raise ValueError("unknown")
 
     monkeypatch.setattr(tfds, "builder", builder)
-    with pytest.raises(UserError, match="none is prepared under the library's own folder"):
+    with pytest.raises(UserError, match="none is prepared under the library's default folder"):
         read_tfds("ag_news_subset", "")
     assert asked == [None]
 

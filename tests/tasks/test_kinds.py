@@ -42,9 +42,9 @@ def test_one_label_or_a_repeated_one_is_refused(kind, labels):
 
 
 def test_a_metric_that_does_not_go_with_the_kind_is_refused():
-    with pytest.raises(UserError, match="metric 'pearson' does not go with classification"):
+    with pytest.raises(UserError, match="metric 'pearson' does not fit a classification task"):
         Classification("m", ("a", "b"), False, metrics=("pearson",))
-    with pytest.raises(UserError, match="'f1' is of the second of two classes, and there are 3"):
+    with pytest.raises(UserError, match="'f1' needs two classes, but there are 3"):
         Classification("m", ("a", "b", "c"), False, metrics=("f1",))
 
 
