@@ -41,4 +41,4 @@ def test_a_job_runs_as_its_module_does(command):
 def test_an_unknown_job_is_named_and_the_known_ones_listed(command):
     done = command("destil", "--text=a")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "error: there is no job 'destil'" in done.stderr and "  distill " in done.stderr
+    assert "error: unknown job 'destil'" in done.stderr and "  distill " in done.stderr

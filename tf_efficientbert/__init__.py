@@ -14,7 +14,7 @@ __all__ = ["Architecture", "CellSpec", "UserError", *_PACKAGES]
 
 
 def __getattr__(name: str):
-    # TensorFlow takes seconds to import: only who uses a package that needs it waits for it.
+    # Imported on first use: importing TensorFlow takes seconds.
     if name in _PACKAGES:
         return importlib.import_module(f"tf_efficientbert.{name}")
     raise AttributeError(f"module 'tf_efficientbert' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from tf_efficientbert.printing import print_text
 
 __all__ = ["main"]
 
-# In the order in which they are used; modules are named, not imported: TensorFlow takes seconds.
+# In order of use. Modules are named, not imported: importing TensorFlow takes seconds.
 _COMMANDS = {
     **{
         job: f"trainers.{job}"
@@ -36,19 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the job that the first argument names; returns the exit status.
 
     Args:
-        arguments: without the program's name; default: those of the process.
+        arguments: command-line arguments without the program's name; default: `sys.argv[1:]`.
     """
     name, *flags = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in _HELP:
         print_text(_listed())
         return 0
     if name not in _COMMANDS:
-        print(f"error: there is no job {name!r}\n\n{_listed()}", file=sys.stderr)
+        print(f"error: unknown job {name!r}\n\n{_listed()}", file=sys.stderr)
         return 1
     sys.argv = [name, *flags]
     try:
         runpy.run_module(_COMMANDS[name], run_name="__main__", alter_sys=True)
-    except KeyboardInterrupt:  # during its imports
+    except KeyboardInterrupt:  # while the job's modules are imported
         print("error: interrupted", file=sys.stderr)
         return 1
     return 0
@@ -69,9 +69,9 @@ def _listed() -> str:
 
 
 def _summary(module: str) -> str:
-    """The first line of a module's docstring, read without importing it."""
+    """Returns the first line of a module's docstring without importing the module."""
     parts = module.split(".")
-    package = importlib.util.find_spec(parts[0])  # which imports nothing
+    package = importlib.util.find_spec(parts[0])  # imports nothing
     path = f"{package.submodule_search_locations[0]}/{'/'.join(parts[1:])}.py"
     with open(path, encoding="utf-8") as file:
         return ast.get_docstring(ast.parse(file.read())).partition("\n")[0]

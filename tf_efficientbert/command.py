@@ -1,4 +1,4 @@
-"""A command line from a dataclass of options: flags, one call, clear failure."""
+"""Runs a function as a command-line program, with flags from a dataclass of options."""
 
 import dataclasses
 import logging
@@ -27,11 +27,11 @@ def run_command(
     command: Callable[[object], int | None],
     when_interrupted: str = "interrupted",
 ) -> None:
-    """Turns flags into `options_class` and calls `command` with it; it returns the exit status.
+    """Parses flags into `options_class`, calls `command` and exits with the status it returns.
 
-    Every field of the dataclass is a flag of the same name, type and default. A UserError is
-    printed in one line and ends the process with status 1; so does Ctrl-C, which prints
-    `when_interrupted`. `--help` prints the program's docstring and its flags.
+    Every field of the dataclass becomes a flag of the same name, type and default. A UserError is
+    printed without a traceback and ends the process with status 1. Ctrl-C prints
+    `when_interrupted`, also with status 1. `--help` prints the program's docstring and its flags.
     """
     if any(argument in _HELP for argument in sys.argv[1:]):
         print_text(_help(options_class))
@@ -59,7 +59,7 @@ def run_command(
 
 
 def _parsed(arguments: list[str]) -> list[str]:
-    """What is left of the arguments without the flags."""
+    """Parses the flags; returns the remaining arguments."""
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
@@ -67,7 +67,7 @@ def _parsed(arguments: list[str]) -> list[str]:
 
 
 def _help(options_class: type) -> str:
-    """The docstring of the program, and a paragraph for each flag."""
+    """Returns the program's docstring and a paragraph for each flag."""
     parts = [(sys.modules["__main__"].__doc__ or "").strip(), "Flags:"]
     for field in dataclasses.fields(options_class):
         default = "" if field.default == "" else f" (default: {str(field.default).lower()})"

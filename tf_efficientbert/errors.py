@@ -1,16 +1,16 @@
-"""The error for what a user can put right."""
+"""The error for invalid input from the user."""
 
 __all__ = ["UserError", "first_line"]
 
 
 class UserError(Exception):
-    """Something the user gave is wrong: a file, a line of it, a flag or a value.
+    """A flag or file is invalid.
 
-    The message names the thing, says what was expected and what to do about it. Jobs print it
-    in one line, without a traceback, and exit with a non-zero status.
+    The message names the flag, file, line or value, what was expected and what to do. Jobs print
+    it without a traceback and exit with a non-zero status.
     """
 
 
 def first_line(error: Exception) -> str:
-    """What an error of a library says, in one line; its kind where it says nothing."""
+    """Returns the first line of an error's message, or its class name if the message is empty."""
     return (str(error).splitlines() or [type(error).__name__])[0]

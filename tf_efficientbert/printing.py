@@ -1,4 +1,4 @@
-"""Printing to a reader who may close the pipe."""
+"""Printing to a pipe that may be closed early."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ __all__ = ["discard_output", "print_text"]
 
 
 def print_text(text: str) -> None:
-    """Prints `text`; a reader who has seen enough, as `head`, is no error."""
+    """Prints `text`; a closed pipe, as with `| head`, is not an error."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -15,5 +15,5 @@ def print_text(text: str) -> None:
 
 
 def discard_output() -> None:
-    """Sends what is still to be printed nowhere: Python flushes once more at its end."""
+    """Redirects stdout to /dev/null, because Python flushes stdout once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""TensorFlow for command lines, whose stderr is for what they themselves have to say."""
+"""Imports TensorFlow without its messages, for command-line programs."""
 
 import contextlib
 import os
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow without the lines it greets with on stderr, which no setting stops.
+    """Imports TensorFlow without the lines it writes to stderr, which no setting suppresses.
 
-    Where the import raises, what it had to say is shown.
+    If the import raises, shows these lines.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it would say later
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # for later messages
     if "tensorflow" not in sys.modules:
         with _stderr_held_back():
             import tensorflow  # noqa: F401
@@ -20,12 +20,12 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _stderr_held_back() -> Iterator[None]:
-    """What is written to stderr, by C++ too, is dropped unless the block raises."""
+    """Drops what the block writes to stderr, also from C++, unless the block raises."""
     with contextlib.ExitStack() as stack:
         try:
             held = stack.enter_context(tempfile.TemporaryFile())
             stderr = os.dup(2)
-        except OSError:  # nowhere to put a file, or no stderr: better loud than not at all
+        except OSError:  # no temporary folder, or no stderr: run the block without redirection
             yield
             return
         os.dup2(held.fileno(), 2)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then renamed into it."""
+"""Atomic writes: files and folders are written under a temporary name, then renamed."""
 
 import contextlib
 import fcntl
@@ -27,11 +27,11 @@ _FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 @contextlib.contextmanager
 def replaced_directory(path: str | Path) -> Iterator[Path]:
-    """Yields an empty folder that takes the place of `path` when the block ends without an error.
+    """Yields an empty folder that replaces `path` when the block ends without an error.
 
-    Until then `path` is as it was; after an error it still is, and the new folder is gone. A
-    process killed between the two renames leaves the old folder beside, under `.old`, which the
-    next call puts back.
+    Until then `path` is unchanged. After an error it stays unchanged and the new folder is
+    removed. A process killed between the two renames leaves the old folder as `.NAME.old`; the
+    next call restores it.
 
     Raises:
         UserError: the disk is full.
@@ -56,7 +56,7 @@ def replaced_directory(path: str | Path) -> Iterator[Path]:
 
 
 def recover_directory(path: str | Path) -> None:
-    """Puts back what a process killed in `replaced_directory` had set aside."""
+    """Restores the folder that a process killed in `replaced_directory` left as `.NAME.old`."""
     path = Path(path)
     old = path.with_name(f".{path.name}.old")
     if old.exists():
@@ -68,14 +68,14 @@ def recover_directory(path: str | Path) -> None:
 
 @contextlib.contextmanager
 def file_lock(path: str | Path) -> Iterator[None]:
-    """Waits until no other process is in such a block for `path`, by a lock file beside it."""
+    """Holds a lock file beside `path`; waits while another process holds it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.with_name(f".{path.name}.lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _log.info("another process is at work in %s: waiting for it", path)
+            _log.info("%s: waiting for another process that uses it", path)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -87,7 +87,7 @@ def write_json(path: str | Path, value) -> None:
 
 
 def write_file(path: str | Path, content: bytes) -> None:
-    """Writes a file, all or nothing.
+    """Writes a file atomically.
 
     Raises:
         UserError: the disk is full.
@@ -109,19 +109,19 @@ def write_file(path: str | Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Raises UserError, with `path` in it, in place of whatever a full disk makes the block raise.
+    """Raises UserError, naming `path`, if the block fails because the disk is full.
 
-    Only for blocks that leave what was there before as it was.
+    Use it only for blocks that leave the previous content unchanged.
     """
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # h5py, TensorFlow and the system each have a class of their own
+    except Exception as error:  # h5py, TensorFlow and the OS each raise their own class
         if any(words in str(error) for words in _FULL_DISK):
             raise UserError(
-                f"the disk is full: {path} could not be written, and what was there before is "
-                "unchanged; make room and start the same command again"
+                f"the disk is full: {path} could not be written, its previous content is "
+                "unchanged; free some space and run the same command again"
             ) from error
         raise
 

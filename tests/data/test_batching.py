@@ -16,7 +16,7 @@ _VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b")
 
 
 def _examples(lengths) -> EncodedExamples:
-    """Example i is `lengths[i]` times token i + 1, in segment 1, with the label i."""
+    """Example i has `lengths[i]` times token i + 1, in segment 1, and the label i."""
     ids = np.repeat(np.arange(1, len(lengths) + 1), lengths).astype(np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     labels = np.arange(len(lengths), dtype=np.int32)
@@ -47,9 +47,7 @@ def _assert_equal(ours, theirs):
     seed=st.integers(0, 3),
     epoch=st.integers(0, 2),
 )
-def test_in_an_epoch_every_example_comes_once_and_the_last_batch_is_filled_up(
-    lengths, batch_size, seed, epoch
-):
+def test_an_epoch_has_each_example_once_and_a_filled_last_batch(lengths, batch_size, seed, epoch):
     batches = TrainingBatches(_examples(lengths), batch_size, seed)
     epoch = _epoch(batches, epoch)
     assert all(len(batch["labels"]) == batch_size for batch in epoch)
@@ -58,10 +56,10 @@ def test_in_an_epoch_every_example_comes_once_and_the_last_batch_is_filled_up(
     assert counts.min() >= 1 and np.ptp(counts) <= 1
 
 
-# The pool of examples that are sorted by length is 64 batches.
+# Examples are sorted by length within pools of 64 batches.
 @pytest.mark.parametrize("batches_in_epoch", [64, 65, 127, 129, 200])
 @pytest.mark.parametrize("batch_size", [3, 8])
-def test_no_example_is_lost_where_there_are_more_than_the_pool_holds(batches_in_epoch, batch_size):
+def test_no_example_is_lost_beyond_one_sorting_pool(batches_in_epoch, batch_size):
     count = batches_in_epoch * batch_size
     batches = TrainingBatches(_examples([5] * count), batch_size, seed=1)
     seen = [batch["labels"] for batch in _epoch(batches)]
@@ -70,28 +68,28 @@ def test_no_example_is_lost_where_there_are_more_than_the_pool_holds(batches_in_
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_fewer_examples_than_a_batch_fill_it_by_repetition(count):
+def test_fewer_examples_than_a_batch_are_repeated(count):
     batches = TrainingBatches(_examples([4] * count), batch_size=7, seed=0)
     assert batches.steps_per_epoch == 1
     counts = np.bincount(batches[5]["labels"], minlength=count)
     assert counts.sum() == 7 and np.ptp(counts) <= 1
 
 
-def test_nothing_to_train_on_is_refused():
+def test_training_without_examples_is_an_error():
     with pytest.raises(ValueError, match="no examples"):
         TrainingBatches(_examples([]), 8, 0)
 
 
 @settings(max_examples=30, deadline=None)
 @given(steps=st.lists(st.integers(0, 60), min_size=1, max_size=12), seed=st.integers(0, 5))
-def test_a_batch_does_not_depend_on_those_asked_for_before_it(steps, seed):
+def test_a_batch_does_not_depend_on_earlier_requests(steps, seed):
     examples = _examples(np.random.default_rng(0).integers(1, 50, 70))
     used = TrainingBatches(examples, 6, seed)
     for step in steps:
         _assert_equal(used[step], TrainingBatches(examples, 6, seed)[step])
 
 
-def test_epochs_and_seeds_differ_in_the_batches_they_make():
+def test_batches_differ_between_epochs_and_seeds():
     examples = _examples(np.random.default_rng(0).integers(1, 50, 200))
 
     def order(seed, epoch):
@@ -102,7 +100,7 @@ def test_epochs_and_seeds_differ_in_the_batches_they_make():
     assert len({tuple(order) for order in orders}) == 4
 
 
-def test_batches_of_an_epoch_come_in_no_order_of_length():
+def test_batches_of_an_epoch_are_not_ordered_by_length():
     batches = TrainingBatches(_examples(np.arange(1, 401)), 8, seed=0)
     longest = np.array([batch["padding_mask"].sum(1).max() for batch in _epoch(batches)])
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.3
@@ -110,7 +108,7 @@ def test_batches_of_an_epoch_come_in_no_order_of_length():
 
 @settings(max_examples=40, deadline=None)
 @given(lengths=st.lists(st.integers(1, 33), min_size=1, max_size=20))
-def test_a_batch_holds_its_examples_padded_to_the_next_multiple_of_eight(lengths):
+def test_a_batch_is_padded_to_the_next_multiple_of_eight(lengths):
     batch = TrainingBatches(_examples(lengths), 4, seed=0)[0]
     width = batch["token_ids"].shape[1]
     longest = max(lengths[label] for label in batch["labels"])
@@ -123,21 +121,21 @@ def test_a_batch_holds_its_examples_padded_to_the_next_multiple_of_eight(lengths
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int32)}
 
 
-def test_a_batch_can_be_padded_to_a_given_length_and_go_without_labels():
+def test_a_batch_without_labels_can_be_padded_to_a_given_length():
     examples = EncodedExamples(*[np.ones(5, np.int32)] * 2, np.array([0, 2, 5]))
     batch = examples.padded(np.array([1]), tokens=6)
     assert batch.keys() == {"token_ids", "segment_ids", "padding_mask"}
     assert batch["padding_mask"].tolist() == [[1, 1, 1, 0, 0, 0]]
 
 
-def test_padding_stops_at_the_most_tokens_that_there_may_be():
+def test_padding_does_not_exceed_max_tokens():
     tokenizer = Tokenizer(_VOCABULARY)
     examples = encode(tokenizer, ["a " * 50, "b"], max_tokens=30).take(np.array([1, 0]))
     assert examples.padded(np.array([1]))["token_ids"].shape == (1, 30)
     assert examples.padded(np.array([0]))["token_ids"].shape == (1, 8)
 
 
-def test_like_lengths_are_batched_so_that_texts_waste_a_third_of_random_batching():
+def test_batching_by_length_needs_a_third_of_the_padding_of_random_batching():
     sentences = default_task.load("train").texts
     examples = encode(Tokenizer((*_VOCABULARY, *"cdefghijklmnopqrstuvwxyz")), sentences)
     ours = _waste(_epoch(TrainingBatches(examples, 32, seed=0)))
@@ -149,7 +147,7 @@ def test_like_lengths_are_batched_so_that_texts_waste_a_third_of_random_batching
 
 @settings(max_examples=40, deadline=None)
 @given(lengths=st.lists(st.integers(1, 33), max_size=30), batch_size=st.integers(1, 9))
-def test_evaluation_takes_each_example_once_the_longest_first(lengths, batch_size):
+def test_evaluation_batches_have_each_example_once_longest_first(lengths, batch_size):
     examples = _examples(np.array(lengths, dtype=int))
     batches = list(evaluation_batches(examples, batch_size))
     seen = [index for indices, _ in batches for index in indices]

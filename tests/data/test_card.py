@@ -24,12 +24,12 @@ def _card(splits, task=_MOOD, max_tokens=16, **given):
 
 
 def _words(*numbers):
-    """Texts of so many words, each one token."""
+    """Texts with these numbers of words, each one token."""
     return [" ".join("a" * number) for number in numbers]
 
 
 def _plenty(count=120, classes=2):
-    """Examples that nothing is to be said of: texts that differ, classes as frequent as others."""
+    """Examples without hints: distinct texts and balanced classes."""
     texts = [" ".join(f"{number:07b}".replace("0", "a").replace("1", "b")) for number in range(128)]
     return _examples(texts[:count], np.arange(count) % classes)
 
@@ -52,7 +52,7 @@ def test_rows_labels_columns_and_notes_are_counted_and_kept():
     assert "targets" not in card
 
 
-def test_a_card_is_the_same_after_a_round_through_json():
+def test_a_card_survives_a_json_round_trip():
     card = _card({"train": _plenty(), "dev": _examples(["a"], [1])}, max_tokens=3)
     assert json.loads(json.dumps(card)) == card
 
@@ -61,7 +61,7 @@ def test_lengths_are_those_of_uncut_texts_with_cls_and_sep():
     card = _card({"train": _examples(_words(*range(1, 100), 2000), [0, 1] * 50)}, max_tokens=100)
     tokens = card["tokens"]
     assert (tokens["p50"], tokens["p95"], tokens["max"]) == (52, 97, 2002)
-    # 98 words fill 100 tokens and are whole, 99 are not.
+    # 98 words fill 100 tokens and are not cut; 99 are.
     assert tokens["cut_count"] == 2 and tokens["cut"] == 0.02
     assert tokens["max_tokens"] == 100
 
@@ -72,7 +72,7 @@ def test_a_pair_counts_both_texts_and_both_separators():
     assert card["tokens"]["max"] == 2 + 3 + 3
 
 
-def test_the_histogram_has_every_text_in_few_bars():
+def test_the_histogram_counts_all_texts_in_a_few_bars():
     card = _card({"train": _examples(_words(*range(1, 40), 3000), [0, 1] * 20)})
     edges, counts = card["lengths"]["edges"], card["lengths"]["counts"]
     assert sum(counts) == 40
@@ -81,13 +81,13 @@ def test_the_histogram_has_every_text_in_few_bars():
     assert len(set(np.diff(edges))) == 1
 
 
-def test_word_pieces_that_the_vocabulary_lacks_are_a_share_of_all():
+def test_unknown_word_pieces_are_counted_as_a_share():
     card = _card({"train": _examples(["a b жук", "c"], [0, 1])})
     assert card["unknown_token_share"] == 1 / 4
     assert any("25.0 % of the word pieces are [UNK]" in hint for hint in card["hints"])
 
 
-def test_texts_are_the_same_whatever_their_case_blanks_and_punctuation():
+def test_duplicates_ignore_case_spaces_and_punctuation():
     card = _card(
         {
             "train": _examples(["a b", "A  B!", "a b.", "c"], [0, 0, 1, 1]),
@@ -118,7 +118,7 @@ def test_several_labels_of_a_text_are_each_counted():
     assert any("No row of 'z' in train" in hint for hint in card["hints"])
 
 
-def test_a_regression_has_targets_for_labels():
+def test_a_regression_has_targets_instead_of_labels():
     task = Regression("likeness", (), pair=False)
     card = _card({"train": _examples(["a", "b"], [0.5, 4.0]), "dev": _examples(["c"], [3])}, task)
     assert card["labels"] == card["labels_by_split"] == {}
@@ -126,20 +126,20 @@ def test_a_regression_has_targets_for_labels():
     assert "Targets: 0.5 to 4, mean 2.5" in card_text(card)
 
 
-def test_data_that_nothing_is_wrong_with_have_no_hints():
+def test_data_without_problems_has_no_hints():
     assert _card({"train": _plenty(), "dev": _examples(["c", "c c"], [0, 1])})["hints"] == []
 
 
-def test_classes_that_a_split_lacks_are_named():
+def test_classes_missing_in_a_split_are_named():
     splits = {"train": _plenty(120, classes=2), "dev": _examples(["c", "c c"], [1, 2])}
     hints = _card(splits, Classification("mood", ("sad", "glad", "so so"), pair=False))["hints"]
     assert hints == [
-        "No row of 'so so' in train: a model cannot learn a class that it never sees; add rows",
-        "No row of 'sad' in dev: scores on dev say nothing of it; add rows",
+        "No row of 'so so' in train: a model cannot learn a class without examples; add rows",
+        "No row of 'sad' in dev: scores on dev do not cover it; add rows",
     ]
 
 
-def test_rare_classes_and_imbalance_are_named_with_what_helps():
+def test_hints_on_rare_classes_and_imbalance_name_a_remedy():
     texts = _plenty(124).texts
     labels = [0] * 110 + [1] * 10 + [2] * 3 + [3]
     task = Classification("mood", ("glad", "sad", "angry", "no idea"), pair=False)
@@ -173,17 +173,17 @@ def test_rare_classes_and_imbalance_are_named_with_what_helps():
         (
             [600, 700, 800],
             512,
-            "3 of 60 texts are longer than 512 tokens and are cut there; put what matters first",
+            "3 of 60 texts are longer than 512 tokens and are cut there; put the important part",
         ),
     ],
 )
-def test_cut_texts_are_named_with_the_length_that_keeps_them(words, max_tokens, hint):
+def test_the_hint_on_cut_texts_names_a_sufficient_length(words, max_tokens, hint):
     texts = [*_plenty(57).texts, *_words(*words)]
     card = _card({"train": _examples(texts, [0, 1] * 30)}, max_tokens=max_tokens)
     assert any(hint in given for given in card["hints"]), card["hints"]
 
 
-def test_the_text_of_a_card_says_what_the_card_does():
+def test_the_text_of_a_card_has_the_same_content():
     card = _card(
         {"train": _examples([*_words(1, 2, 3), "a"], [0, 1, 1, 1]), "dev": _examples(["b"], [0])},
         max_tokens=4,

@@ -45,7 +45,7 @@ def test_cutting_loses_nothing_but_white_space(paragraph):
     assert all(len(piece) >= 20 for piece in pieces[:-1]) and all(pieces)
 
 
-def test_of_the_speeches_every_word_is_read_in_order():
+def test_every_word_of_the_speeches_is_read_in_order():
     text = "\n".join(speeches.paragraphs())
     sentences = read_sentences(["speeches"])
     assert " ".join(sentences).split() == text.split()
@@ -74,7 +74,7 @@ def test_files_are_read_one_after_the_other(tmp_path):
 @pytest.mark.parametrize(
     ("limit", "taken"), [(None, range(10)), (0, range(10)), (10, range(10)), (99, range(10))]
 )
-def test_without_a_smaller_limit_all_are_taken(tmp_path, limit, taken):
+def test_all_sentences_are_read_without_a_smaller_limit(tmp_path, limit, taken):
     lines = [f"This is the sentence number {i}." for i in taken]
     assert read_sentences([_write(tmp_path, "a.txt", "\n".join(lines))], limit) == lines
 

@@ -30,10 +30,10 @@ def _bad_lines(table):
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     st.sampled_from("\t,;"),
 )
-def test_what_the_csv_module_writes_is_read_back(pairs, quoting, delimiter):
+def test_output_of_the_csv_module_is_read_back(pairs, quoting, delimiter):
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator="\n")
-    # A writer whose quotes are syntax shows it in each file by the first row.
+    # The first row makes sure that every file has quotes as syntax.
     writer.writerows([("text", "label"), (f"a{delimiter}b", "\n"), *pairs])
     table = _read(file.getvalue(), delimiter=delimiter)
     assert [tuple(row.values.values()) for row in table.rows[1:]] == pairs
@@ -45,7 +45,7 @@ def test_what_the_csv_module_writes_is_read_back(pairs, quoting, delimiter):
         st.text(st.characters(codec="utf-8", exclude_characters='\0\n\t"'), min_size=1), min_size=1
     )
 )
-def test_texts_without_quotes_are_read_as_they_are(texts):
+def test_texts_without_quotes_are_read_unchanged(texts):
     table = _read("text\tlabel\n" + "".join(f"{text}\t1\n" for text in texts))
     assert _texts(table) == texts
 
@@ -73,7 +73,7 @@ def test_delimiters_and_line_breaks_inside_quotes_are_text():
     ],
     ids=["unbalanced", "more after it", "inside a text", "over two lines"],
 )
-def test_quotes_that_enclose_no_field_are_literal_and_said_to_be(first, second, line):
+def test_quotes_that_do_not_enclose_fields_are_literal_and_noted(first, second, line):
     table = _read(f"text\tlabel\n{first}\t1\n{second}\t0\n")
     assert _texts(table) == [first, second]
     note = (
@@ -87,14 +87,14 @@ def test_an_inch_sign_does_not_make_enclosing_quotes_literal():
     assert _texts(table) == ["wide, and high", '12" screen']
 
 
-def test_where_all_fields_are_in_quotes_one_that_is_wrong_is_a_bad_row():
+def test_a_wrong_quote_is_a_bad_row_if_all_fields_are_quoted():
     rows = "".join(f'"a {i}","b"\n' for i in range(20))
     table = _read('"text","label"\n' + rows + '"a 5" pipe","b"\n', ",")
     assert table.columns == ("text", "label")
     assert (len(table.rows), [row.line for row in table.bad_rows]) == (20, [22])
 
 
-def test_a_blank_after_the_comma_belongs_to_no_field():
+def test_a_space_after_the_comma_is_ignored():
     table = _read('"text", "label"\n"a, b", "c"\n"d", "e"\n', ",")
     assert [row.values for row in table.rows] == [
         {"text": "a, b", "label": "c"},
@@ -102,7 +102,7 @@ def test_a_blank_after_the_comma_belongs_to_no_field():
     ]
 
 
-def test_the_reading_with_fewer_faulty_lines_wins_and_names_the_others():
+def test_the_reading_with_fewer_faulty_lines_is_used():
     rows = "".join(f'"text, number {i}",1\n' for i in range(5))
     table = _read(f'text,label\n{rows}"never closed,0\n', ",")
     assert len(table.rows) == 5
@@ -110,7 +110,7 @@ def test_the_reading_with_fewer_faulty_lines_wins_and_names_the_others():
     assert bad == BadRow(7, "a quote opens a field and no quote closes it: '\"never closed,0'")
 
 
-def test_a_quote_that_is_never_closed_swallows_no_rows():
+def test_an_unclosed_quote_does_not_swallow_rows():
     rows = "".join(f"text {i},1\n" for i in range(20))
     table = _read(f'text,label\n"one, two",1\n"never closed,0\n{rows}', ",")
     assert len(table.rows) == 21
@@ -154,12 +154,12 @@ def test_a_column_without_a_name_but_with_values_gets_one():
     assert "a column without a name is called 'column 3'" in table.notes
 
 
-def test_names_lose_their_blanks_and_keep_their_case():
+def test_column_names_are_stripped_and_keep_their_case():
     assert _read(" Text \tLabel \ngood\t1\n").columns == ("Text", "Label")
 
 
-def test_a_name_that_stands_twice_is_refused():
-    with pytest.raises(UserError, match="rows.txt, line 1: the column name 'text' stands twice"):
+def test_a_repeated_column_name_is_an_error():
+    with pytest.raises(UserError, match="rows.txt, line 1: the column name 'text' is repeated"):
         _read("text\tlabel\ttext \na\tb\tc\n")
 
 

@@ -13,7 +13,7 @@ def test_a_delimiter_is_named_by_a_word_or_by_itself(name, delimiter):
 
 
 @pytest.mark.parametrize("name", ["pipe", ", ", '"', "\n"])
-def test_what_is_no_delimiter_is_refused(name):
+def test_an_invalid_delimiter_is_an_error(name):
     with pytest.raises(UserError, match="--delimiter=.* cannot separate fields; give tab"):
         named_delimiter(name)
 
@@ -39,7 +39,7 @@ def test_the_delimiter_is_the_one_that_fits_header_and_rows(text, delimiter, usu
     assert find_delimiter(text, usual) == delimiter
 
 
-def test_a_single_column_has_the_extensions_delimiter():
+def test_a_single_column_gets_the_extension_s_delimiter():
     assert find_delimiter("text\ngood\nbad\n", ",") == ","
     assert find_delimiter("text\ngood\nbad\n", "\t") == "\t"
     assert find_delimiter("text\n", ";") == ";"
@@ -49,5 +49,5 @@ def test_a_single_column_of_sentences_is_not_cut_at_its_commas():
     assert find_delimiter("text\ngood, really\nbad, bad, bad\n", ",") != ","
 
 
-def test_a_header_that_no_row_fits_is_cut_by_the_extensions_delimiter():
+def test_a_header_that_fits_no_row_is_split_by_the_extension_s_delimiter():
     assert find_delimiter("text,label\ngood, really,1\nso, so,0\n", ",") == ","

@@ -7,7 +7,7 @@ from tf_efficientbert.errors import UserError
 
 
 @pytest.mark.parametrize("content", [b"", b"one\ntwo", bytes(range(256))])
-def test_a_compressed_file_holds_what_was_compressed(tmp_path, content):
+def test_a_compressed_file_is_decompressed(tmp_path, content):
     (tmp_path / "plain.txt").write_bytes(content)
     (tmp_path / "packed.TXT.GZ").write_bytes(gzip.compress(content))
     assert read_bytes(tmp_path / "plain.txt") == content
@@ -18,7 +18,7 @@ def test_a_compressed_file_holds_what_was_compressed(tmp_path, content):
 def test_a_damaged_compressed_file_is_named(tmp_path, damage):
     path = tmp_path / "rows.csv.gz"
     path.write_bytes(damage(gzip.compress(b"text,label\ngood,1\n" * 100)))
-    with pytest.raises(UserError, match=f"{path}: not a whole gzip file: .*again"):
+    with pytest.raises(UserError, match=f"{path}: not a complete gzip file: .*again"):
         read_bytes(path)
 
 
@@ -35,7 +35,7 @@ def test_a_text_is_decoded_from_its_encoding(encoding):
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_byte_order_marks_and_line_ends_make_no_difference(mark):
+def test_byte_order_marks_and_line_ends_are_normalized(mark):
     assert decoded("f", mark + b"a\r\nb\r\n", "utf-8") == "a\nb\n"
     assert decoded("f", mark + b"a\rb\r", "utf-8") == "a\nb\n"
     assert decoded("f", mark + b"a\rb\nc", "utf-8") == "a\rb\nc"

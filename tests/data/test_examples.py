@@ -4,7 +4,7 @@ import pytest
 from tf_efficientbert.data.examples import Examples
 
 
-def test_examples_are_as_many_as_their_texts():
+def test_the_number_of_examples_is_the_number_of_texts():
     assert len(Examples(("a", "b"), None, None)) == 2
 
 

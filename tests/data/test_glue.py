@@ -15,7 +15,7 @@ _MNLI_DEV = _MNLI_TRAIN.replace("label1", "label1\tlabel2\tlabel3\tlabel4\tlabel
 _MNLI_TEST = _MNLI_TRAIN.removesuffix("\tlabel1\tgold_label")
 _STS_COLUMNS = "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2"
 
-# task, split, file, its lines, sentences, second sentences, labels: a small file per layout.
+# A small file per layout: task, split, file, its lines, sentences, second sentences, labels.
 _LAYOUTS = [
     ("CoLA", "train", "CoLA/train.tsv", ["s\t0\t*\tA bad.", "s\t1\t\tOk."], "A bad.", None, [0, 1]),
     ("CoLA", "dev", "CoLA/dev.tsv", ["s\t0\t*\tA bad."], "A bad.", None, [0]),
@@ -179,13 +179,13 @@ def test_label_order_of_the_entailment_tasks_is_the_published_one():
     assert TASKS["STS-B"].kind == "regression"
 
 
-def test_splits_are_listed_and_an_unknown_one_is_refused(tmp_path):
+def test_splits_are_listed_and_an_unknown_split_is_an_error(tmp_path):
     assert splits("rte") == ("train", "dev", "test")
     with pytest.raises(UserError, match="AX has no split 'dev'; it has: test"):
         load(tmp_path, "AX", "dev")
 
 
-def test_a_missing_file_names_both_places_it_may_be_in(tmp_path):
+def test_the_error_for_a_missing_file_names_both_possible_paths(tmp_path):
     with pytest.raises(
         UserError, match=r"RTE dev: there is neither .*/RTE/dev\.tsv nor .*/dev\.tsv"
     ):
@@ -209,13 +209,13 @@ _BAD_FILES = {
 
 
 @pytest.mark.parametrize(("lines", "message"), _BAD_FILES.values(), ids=_BAD_FILES.keys())
-def test_what_is_wrong_in_a_file_is_named_with_file_and_line(tmp_path, lines, message):
+def test_errors_name_file_and_line(tmp_path, lines, message):
     _write(tmp_path, "RTE/train.tsv", lines)
     with pytest.raises(UserError, match=rf"train\.tsv(, |: ){message}"):
         load(tmp_path, "RTE", "train")
 
 
-def test_torn_rows_of_qqp_are_left_out_with_a_warning_that_counts_them(tmp_path, caplog):
+def test_broken_rows_of_qqp_are_skipped_and_counted_in_a_warning(tmp_path, caplog):
     lines = [
         "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate",
         "0\t1\t2\ta\tb\t1",
@@ -230,7 +230,7 @@ def test_torn_rows_of_qqp_are_left_out_with_a_warning_that_counts_them(tmp_path,
     assert "left out 2 lines without 6 fields, the first is line 3" in caplog.text
 
 
-# Rows of the published files, and rows per label where they are labelled.
+# Rows of the published files, and rows per label if they are labelled.
 _REAL_FILES = {
     ("CoLA", "train"): [2528, 6023],
     ("CoLA", "dev"): [322, 721],
@@ -256,7 +256,7 @@ _REAL_FILES = {
 
 @needs_shared_data
 @pytest.mark.parametrize(("task", "split"), _REAL_FILES, ids="-".join)
-def test_the_published_files_are_read_whole(task, split):
+def test_the_published_files_are_read_completely(task, split):
     expected = _REAL_FILES[task, split]
     examples = load(SHARED_DATA / "glue", task, split)
     assert (examples.second_texts is not None) == TASKS[task].pair
@@ -268,7 +268,7 @@ def test_the_published_files_are_read_whole(task, split):
 
 @needs_shared_data
 @pytest.mark.parametrize(("split", "rows", "mean"), [("train", 5749, 2.701), ("dev", 1500, 2.364)])
-def test_the_published_similarity_scores_are_read_whole(split, rows, mean):
+def test_the_published_similarity_scores_are_read_completely(split, rows, mean):
     labels = load(SHARED_DATA / "glue", "STS-B", split).labels
     assert len(labels) == rows
     assert labels.mean() == pytest.approx(mean, abs=5e-4)

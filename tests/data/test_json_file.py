@@ -14,10 +14,10 @@ def test_each_line_is_a_row_with_its_own_types():
         Row(1, {"text": "a\nb", "label": 1, "labels": None}),
         Row(2, {"text": None, "label": None, "labels": ["x"]}),
     )
-    assert table.notes == ("one JSON object a line",)
+    assert table.notes == ("one JSON object per line",)
 
 
-def test_lines_that_are_no_objects_are_bad_rows():
+def test_lines_that_are_not_objects_are_bad_rows():
     text = '{"a": 1}\n{"a" 2}\n\n[3]\n"text"\n{"a": "\\ud83d"}\n{"a": ' + "9" * 5000 + "}\n \n\n"
     table = read_json_lines("f.jsonl", text)
     assert [row.values for row in table.rows] == [{"a": 1}]
@@ -31,7 +31,7 @@ def test_lines_that_are_no_objects_are_bad_rows():
     assert list(reasons) == [2, 3, 4, 5, 6, 7]
 
 
-def test_unicode_line_separators_end_no_line():
+def test_unicode_line_separators_do_not_end_a_line():
     rows = [{"text": "a\u2028b\x85c"}, {"text": "d"}]
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     assert [row.values for row in read_json_lines("f.jsonl", text).rows] == rows
@@ -58,12 +58,12 @@ def test_an_array_is_numbered_by_its_elements():
         ('{"text": ["a", "b"]}', r"f.json: expected a JSON array of objects, found an object with"),
         ("3", "f.json: expected a JSON array of objects, found a value"),
         ('[{"a": 1},\n {"a" 2}]', "f.json, line 2: not valid JSON: .* at column 7"),
-        ('{"a": 1}\n{"a": 2}\n', "f.json, line 2: .*; name a file of one object a line .jsonl"),
+        ('{"a": 1}\n{"a": 2}\n', "f.json, line 2: .*; a file of one object per line must be"),
         (" \n", "f.json: the file is empty"),
     ],
     ids=["columns", "number", "broken", "lines", "empty"],
 )
-def test_what_is_no_array_is_an_error(text, message):
+def test_json_that_is_not_an_array_is_an_error(text, message):
     with pytest.raises(UserError, match=message):
         read_json_array("f.json", text)
 

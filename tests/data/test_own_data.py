@@ -1,4 +1,4 @@
-"""The user's own files, as they are, made into a task and its splits."""
+"""Making a task and its splits from the user's files."""
 
 import dataclasses
 import gzip
@@ -22,7 +22,7 @@ _MOODS = "text,label\nI like it,good\nI don't,bad\nso nice,good\nso sad,bad\n"
 
 @pytest.fixture
 def own(tmp_path):
-    """Writes train.csv, dev.csv, ... as they are given and reads them as one's own data."""
+    """Writes the given train.csv, dev.csv, ... and reads them as the user's data."""
 
     def own(train: str, name: str = "train.csv", dev="", test="", known=None, **options):
         for split, content in {"train": train, "dev": dev, "test": test}.items():
@@ -70,7 +70,7 @@ _SAME = {
 
 
 @pytest.mark.parametrize(("name", "content"), _SAME.values(), ids=_SAME)
-def test_the_format_makes_no_difference(own, name, content):
+def test_all_formats_give_the_same_data(own, name, content):
     assert _rows(own(content, name)) == _rows(own(_MOODS))
 
 
@@ -90,13 +90,13 @@ def test_a_compressed_file_is_read(tmp_path):
         ("text,second_text", ("text", "second_text")),
     ],
 )
-def test_pairs_are_known_by_the_names_of_their_columns(own, header, texts):
+def test_pairs_are_detected_by_column_names(own, header, texts):
     sets = own(f"{header},label\na,b,yes\nc,d,no\n")
     assert sets.task.pair and _rows(sets)[0] == ("a", "b", "yes")
     assert (sets.columns["text"], sets.columns["second_text"]) == texts
 
 
-def test_columns_of_other_names_are_named_by_flags(own):
+def test_flags_name_columns_with_other_names(own):
     text = "when,what,how,grade\n1,I like it,fine,9\n2,I do not,ill,1\n"
     sets = own(text, text_column="what", label_column="HOW")
     assert _rows(sets) == [("I like it", "fine"), ("I do not", "ill")]
@@ -107,27 +107,27 @@ def test_columns_of_other_names_are_named_by_flags(own):
 @pytest.mark.parametrize(
     ("header", "options", "message"),
     [
-        ("what,label", {}, r"no column is named as a text.*'what': 'a', 'c'.*--text_column=NAME"),
-        ("text,review,label", {}, "more than one column may be the text"),
-        ("text,score,label", {}, "more than one column may be the label.*--label_column=NAME"),
-        ("text,grade", {}, "no column is named as a label"),
+        ("what,label", {}, r"no column has a name for texts.*'what': 'a', 'c'.*--text_column=NAME"),
+        ("text,review,label", {}, "several columns may be the text"),
+        ("text,score,label", {}, "several columns may be the label.*--label_column=NAME"),
+        ("text,grade", {}, "no column has a name for labels"),
         ("text,label", {"text_column": "body"}, "--text_column=body: .* has no such column"),
     ],
 )
-def test_columns_that_are_not_clear_are_listed_with_samples(own, header, options, message):
+def test_the_error_for_ambiguous_columns_lists_them_with_samples(own, header, options, message):
     width = header.count(",") + 1
     rows = "".join(",".join(cells[:width]) + "\n" for cells in ("abx", "cdy"))
     with pytest.raises(UserError, match=f"(?s){message}"):
         own(f"{header}\n{rows}", **options)
 
 
-def test_numbers_are_a_regression_and_flags_say_otherwise(own):
+def test_numbers_are_a_regression_unless_flags_set_another_kind(own):
     text = "text,score\n" + "".join(f"t{i},{i / 7}\n" for i in range(1, 12))
     assert own(text).task.kind == "regression"
     whole = "text,score\n" + "".join(f"t{i},{i}\n" for i in range(1, 5))
     assert own(whole).task.labels == ("1", "2", "3", "4")
     assert own(whole, task_kind="regression").task.kind == "regression"
-    with pytest.raises(UserError, match="--labels goes with classes"):
+    with pytest.raises(UserError, match="--labels needs a task with classes"):
         own(whole, task_kind="regression", labels="1,2")
 
 
@@ -137,13 +137,13 @@ def test_the_flags_fix_the_order_of_the_labels_or_a_subset(own, tmp_path):
     sets = own(text, labels="good,bad")
     assert len(_rows(sets)) == 4
     assert [(left["line"], left["reason"]) for left in sets.left_out] == [
-        (6, "label 'meh' is not among those that the flags name")
+        (6, "label 'meh' is not one of those that the flags name")
     ]
     names = tmp_path / "labels.txt"
     names.write_text("Sports, Outdoor\ncaf\u00e9 & co\n", "utf-8")
     rows = 'text,label\na,"Sports, Outdoor"\nb,caf\u00e9 & co\n'
     assert own(rows, labels_file=str(names)).task.labels == ("Sports, Outdoor", "caf\u00e9 & co")
-    with pytest.raises(UserError, match="label 'great', which the flags name, is nowhere"):
+    with pytest.raises(UserError, match="label 'great', which the flags name, does not occur"):
         own(_MOODS, labels="great,bad")
 
 
@@ -164,7 +164,7 @@ _BAD = "text,label\nfine,good\n,bad\nunlabelled,\nok,bad\n"
 
 
 def test_bad_rows_are_named_with_file_line_and_value(own):
-    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty\. Mend"):
+    with pytest.raises(UserError, match=r"(?s)train\.csv, line 3: the text is empty\. Fix"):
         own(_BAD.replace("unlabelled,", "labelled,bad"))
     with pytest.raises(UserError, match="line 4: the label is missing"):
         own(_BAD.replace("\n,bad", "\nnot empty,bad"))
@@ -173,7 +173,7 @@ def test_bad_rows_are_named_with_file_line_and_value(own):
         own(text)
 
 
-def test_bad_rows_are_skipped_on_demand_counted_and_listed(own):
+def test_bad_rows_can_be_skipped_and_are_counted_and_listed(own):
     sets = own(_BAD + "three,cells,too many\n", bad_rows="skip")
     assert [text for text, _ in _rows(sets)] == ["fine", "ok"]
     assert sorted(left["line"] for left in sets.left_out) == [3, 4, 6]
@@ -184,7 +184,7 @@ def test_all_bad_rows_of_a_file_are_counted_at_once(own):
         own(_BAD)
 
 
-def test_records_that_are_no_lines_are_called_so(own):
+def test_errors_in_json_arrays_name_the_record_number(own):
     records = [{"text": "a", "label": "x"}, {"text": "", "label": "y"}, {"text": "b", "label": "y"}]
     with pytest.raises(UserError, match=r"train\.json, record 2: the text is empty"):
         own(json.dumps(records, indent=1), "train.json")
@@ -198,7 +198,7 @@ def test_an_empty_cell_is_neither_0_nor_1(own):
         own(columns, label_column="x,y")
 
 
-def test_columns_of_0_and_1_may_be_written_otherwise_in_another_file(own):
+def test_columns_of_0_and_1_may_differ_in_case_between_files(own):
     columns = "text,Fun,2.0\na,1,1\nb,1,0\nc,0,1\n"
     sets = own(columns, test=columns.replace("Fun", "fun"), label_column="fun,2.0")
     assert sets.task.labels == ("Fun", "2")
@@ -206,38 +206,40 @@ def test_columns_of_0_and_1_may_be_written_otherwise_in_another_file(own):
 
 
 def test_a_column_without_any_label_is_named(own):
-    with pytest.raises(UserError, match=r"train\.csv: column 'label' has no label that can be"):
+    with pytest.raises(UserError, match=r"train\.csv: column 'label' has no label that is valid"):
         own("text,label\na,\nb,\n")
 
 
-def test_a_file_of_which_no_line_can_be_read_shows_why(own):
-    with pytest.raises(UserError, match=r"(?s)2 bad rows:\n  line 1: not valid JSON.*No row of it"):
+def test_the_error_for_an_unreadable_file_gives_the_reasons(own):
+    with pytest.raises(
+        UserError, match=r"(?s)2 bad rows:\n  line 1: not valid JSON.*No row can be"
+    ):
         own("text,label\na,b\n", "train.jsonl")
 
 
-def test_decimal_commas_are_named_and_no_classes(own):
+def test_decimal_commas_are_bad_rows_and_not_classes(own):
     rows = "text;score\n" + "".join(f"t{i};{i},5\n" for i in range(9))
     with pytest.raises(UserError, match="label '0,5' is not a finite number; write it with a dec"):
         own(rows)
 
 
-def test_a_column_stands_for_one_thing(own):
-    with pytest.raises(UserError, match="column 'text' is named for two things at once"):
+def test_a_column_cannot_have_two_roles(own):
+    with pytest.raises(UserError, match="the flags name column 'text' twice"):
         own(_MOODS, label_column="text", text_column="text")
     sets = own("text,label,post\na,1,x\nb,2,y\n", label_column="post")
     assert (sets.columns["text"], sets.task.labels) == ("text", ("x", "y"))
 
 
-def test_ids_that_are_missing_or_stand_twice_are_bad_rows_where_the_flags_name_them(own):
+def test_missing_or_repeated_ids_are_bad_rows_with_id_column(own):
     rows = "text,label,id\na,x,1\nb,y,1\nc,x,\nd,y,2\n"
-    with pytest.raises(UserError, match=r"(?s)line 3: id '1' stands twice.*line 4: the id is miss"):
+    with pytest.raises(UserError, match=r"(?s)line 3: id '1' is repeated.*line 4: the id is miss"):
         own(rows, id_column="id")
     assert own(rows).readers["train"]().ids is None
     kept = own(rows, id_column="id", bad_rows="skip").readers["train"]()
     assert (kept.texts, kept.ids) == (("a", "d"), ("1", "2"))
 
 
-def test_labels_that_the_flags_name_are_read_as_those_in_the_file(own, tmp_path):
+def test_labels_in_flags_are_normalized_like_labels_in_files(own, tmp_path):
     numbers = "text,label\na,1.0\nb,2.0\nc,3.0\n"
     assert own(numbers, labels="2.0,1").task.labels == ("2", "1")
     names = tmp_path / "labels.txt"
@@ -245,7 +247,7 @@ def test_labels_that_the_flags_name_are_read_as_those_in_the_file(own, tmp_path)
     with pytest.raises(UserError, match=r"labels\.txt, line 1: not utf-8"):
         own(_MOODS, labels_file=str(names))
     names.write_text("\n", "utf-8")
-    with pytest.raises(UserError, match=r"--labels_file=.*labels\.txt names no label"):
+    with pytest.raises(UserError, match=r"--labels_file=.*labels\.txt contains no label"):
         own(_MOODS, labels_file=str(names))
 
 
@@ -261,12 +263,12 @@ def test_a_tfds_split_without_labels_is_not_read(monkeypatch):
     assert any("test split has no labels" in note for note in sets.notes) and not sets.has_own_test
 
 
-# === a model's own task ===
+# === the task of an existing model ===
 
 _KNOWN = Classification("custom", ("bad", "good"), pair=False)
 
 
-def test_a_file_of_pairs_is_not_for_a_model_of_single_texts(own):
+def test_a_file_of_pairs_does_not_fit_a_model_of_single_texts(own):
     pairs = "text,second_text,label\na,b,good\nc,d,bad\n"
     options = {"test": pairs, "train": ""}
     with pytest.raises(UserError, match=r"test\.csv: expected single texts"):
@@ -275,7 +277,7 @@ def test_a_file_of_pairs_is_not_for_a_model_of_single_texts(own):
         own(train="", test=_MOODS, known=dataclasses.replace(_KNOWN, pair=True))
 
 
-def test_the_flags_about_labels_hold_for_a_model_s_task_too(own):
+def test_flags_on_labels_also_apply_to_a_model_s_task(own):
     test = _MOODS + "so so,meh\n"
     with pytest.raises(UserError, match=r"test\.csv, line 6: label 'meh' is not one of 'bad', 'g"):
         own("", test=test, known=_KNOWN)
@@ -291,12 +293,12 @@ def test_the_flags_about_labels_hold_for_a_model_s_task_too(own):
     assert sets.readers["test"]().labels.tolist() == [[1, 1], [0, 1]]
 
 
-def test_a_label_that_train_never_has_is_an_error_with_file_and_line(own):
+def test_a_label_missing_in_the_training_file_is_an_error_with_file_and_line(own):
     with pytest.raises(UserError, match=r"dev\.csv, line 3: label 'meh' is not one of 'bad'"):
         own(_MOODS, dev="text,label\nx,good\ny,meh\n")
 
 
-def test_the_splits_all_have_pairs_or_none_has(own):
+def test_all_splits_must_have_pairs_or_single_texts(own):
     pairs = "text,second_text,label\na,b,good\nc,d,bad\n"
     with pytest.raises(UserError, match=r"dev\.csv: expected single texts"):
         own(_MOODS, dev=pairs)
@@ -304,25 +306,25 @@ def test_the_splits_all_have_pairs_or_none_has(own):
         own(pairs, dev=_MOODS)
 
 
-def test_one_class_alone_is_refused_before_training(own):
+def test_a_single_class_is_an_error_before_training(own):
     text = "text,label\na,good\nb,good\n"
     with pytest.raises(UserError, match="good"):
         own(text)
 
 
-def test_a_column_of_nearly_distinct_values_is_no_label(own):
+def test_a_column_of_nearly_distinct_values_is_not_a_label(own):
     text = "text,label\n" + "".join(f"t{i},sentence number {i}\n" for i in range(30))
     with pytest.raises(UserError, match="30 different values in 30 rows.*--label_column"):
         own(text)
 
 
 def _many(count=200):
-    """Rows of which every tenth comes twice, spelled in another way."""
+    """Rows; every tenth is repeated with a different spelling."""
     rows = [(f"text number {i}", "abc"[i % 3]) for i in range(count)]
     return rows + [(f"Text  NUMBER, {i}!", "abc"[i % 3]) for i in range(0, count, 10)]
 
 
-def test_splits_are_cut_by_the_text_whatever_the_order_of_the_rows(own):
+def test_splits_do_not_depend_on_the_order_of_the_rows(own):
     rows = _many()
     found = []
     for seed in (0, 1):
@@ -342,7 +344,7 @@ def test_splits_are_cut_by_the_text_whatever_the_order_of_the_rows(own):
 
 @pytest.mark.parametrize("split", ["30/35/35", "80/10/10", "10/80/10"])
 @pytest.mark.parametrize("classes", [2, 60])
-def test_no_text_is_in_two_splits_however_many_classes_there_are(own, split, classes):
+def test_no_text_is_in_two_splits_for_any_number_of_classes(own, split, classes):
     rows = "".join(f"text {i},c{i % classes}\n" for i in range(60))
     sets = own("text,label\n" + rows, split=split, task_kind="classification")
     texts = [text for split in sets.readers for text, _ in _rows(sets, split)]
@@ -350,19 +352,19 @@ def test_no_text_is_in_two_splits_however_many_classes_there_are(own, split, cla
 
 
 @pytest.mark.parametrize("split", ["80/nan/20", "80/10", "0/50/50", "120/-10/-10"])
-def test_shares_that_are_none_are_refused(split):
-    with pytest.raises(UserError, match=f"--split={split}: expected three per cents"):
+def test_invalid_shares_are_an_error(split):
+    with pytest.raises(UserError, match=f"--split={split}: expected three percentages"):
         TaskOptions(train_file="x.csv", split=split)
 
 
-def test_a_split_that_gets_no_share_is_named_with_the_flag(tmp_path):
+def test_the_error_for_a_split_without_a_share_names_the_flag(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(_MOODS, "utf-8")
-    with pytest.raises(UserError, match=r"there is no dev split: .*--dev_file.*--split=100/0/0"):
+    with pytest.raises(UserError, match=r"there is no dev split; .*--dev_file.*--split=100/0/0"):
         TaskData(TaskOptions(train_file=str(path), split="100/0/0")).load("dev")
 
 
-def test_only_what_has_no_file_is_cut_off(own):
+def test_only_splits_without_a_file_are_cut_off(own):
     rows = "text,label\n" + "".join(f"{text},{label}\n" for text, label in _many()[:200])
     dev = "text,label\nnew a,a\nnew b,b\n"
     sets = own(rows, dev=dev, split="80/10/10")
@@ -371,7 +373,7 @@ def test_only_what_has_no_file_is_cut_off(own):
     assert set(own(rows, dev=dev, split="90/10/0").readers) == {"train", "dev"}
 
 
-def test_texts_alone_are_read_for_a_model_to_answer(tmp_path):
+def test_texts_without_labels_are_read_for_prediction(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("id,text\n7,a\n8,b\n", "utf-8")
     examples = read_texts(str(path), FileOptions(), pair=False)
@@ -390,16 +392,16 @@ def test_files_are_read_once_until_they_change(tmp_path):
     assert len(TaskData(options).load("train")) == len(first) + 1
 
 
-def test_a_missing_split_says_how_to_get_one(tmp_path):
+def test_the_error_for_a_missing_split_names_the_flag(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(_MOODS, "utf-8")
     data = TaskData(TaskOptions(train_file=str(path), split="100/0/0"))
     assert data.score_split == "dev"
-    with pytest.raises(UserError, match="there is no dev split: name one by --dev_file"):
+    with pytest.raises(UserError, match="there is no dev split; give --dev_file"):
         data.load("dev")
 
 
-def test_a_limit_is_no_head_of_a_file_that_is_sorted_by_label(tmp_path):
+def test_a_limit_draws_from_the_whole_file(tmp_path):
     path = tmp_path / "x.csv"
     rows = "".join(f"good {i},good\n" for i in range(50)) + "".join(
         f"bad {i},bad\n" for i in range(50)

@@ -16,26 +16,26 @@ from tf_efficientbert.errors import UserError
 
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
-    """A data folder of the test's own."""
+    """A data folder for the test."""
     monkeypatch.setenv("TEB_DATA_HOME", str(tmp_path))
     return tmp_path
 
 
-def test_data_lies_in_the_environment_unless_told_otherwise(tmp_path, monkeypatch):
+def test_data_is_stored_in_the_environment_by_default(tmp_path, monkeypatch):
     monkeypatch.delenv("TEB_DATA_HOME", raising=False)
     assert data_home() == Path(sys.prefix, "share", "tf_efficientbert")
     monkeypatch.setenv("TEB_DATA_HOME", str(tmp_path))
     assert data_home() == tmp_path
 
 
-def test_an_archive_is_read_as_it_lies_there(home):
+def test_an_archive_is_read_unchanged(home):
     (home / "a.whl").write_bytes(b"texts")
     sha256 = hashlib.sha256(b"texts").hexdigest()
     assert read_archive(PackageData("texts", "a==1", "a.whl", sha256, 0.1)) == b"texts"
 
 
 @pytest.mark.parametrize("data", [SNIPPETS, SPEECHES])
-def test_missing_data_names_the_command_that_brings_it(home, data):
+def test_the_error_for_missing_data_names_the_download_command(home, data):
     with pytest.raises(UserError) as caught:
         read_archive(data)
     assert str(home / data.archive) in str(caught.value)
@@ -43,7 +43,7 @@ def test_missing_data_names_the_command_that_brings_it(home, data):
     assert "`python -m trainers.fetch_data`" in str(caught.value)
 
 
-def test_a_file_of_another_hash_is_refused(home):
+def test_a_file_with_another_hash_is_an_error(home):
     SPEECHES.path.write_bytes(b"something else")
     with pytest.raises(UserError, match=r"not the expected file .*trainers\.fetch_data"):
         read_archive(SPEECHES)

@@ -1,4 +1,4 @@
-"""Downloads by the real pip, from a folder that stands for the package index."""
+"""Downloads with the real pip, from a folder in place of the package index."""
 
 import hashlib
 import importlib.util
@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def index(tmp_path, monkeypatch) -> Path:
-    """The only place where pip looks; empty."""
+    """The only index that pip uses; empty."""
     folder = tmp_path / "index"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -50,7 +50,7 @@ def toy(index) -> PackageData:
     return PackageData("toy texts", "toy-texts==1.0", path.name, sha256, 0.1)
 
 
-def test_the_archive_arrives_whole_and_alone(home, index, toy):
+def test_only_the_complete_archive_is_stored(home, index, toy):
     assert not is_fetched(toy)
     fetch(toy)
     assert is_fetched(toy)
@@ -66,7 +66,7 @@ def test_a_damaged_archive_is_replaced(home, toy):
     assert is_fetched(toy)
 
 
-def test_an_archive_of_another_hash_is_refused(home, toy):
+def test_an_archive_with_another_hash_is_an_error(home, toy):
     other = replace(toy, sha256="0" * 64)
     with pytest.raises(
         UserError, match=f"toy-texts==1.0: .*SHA-256 is not the expected {'0' * 64}"
@@ -75,7 +75,7 @@ def test_an_archive_of_another_hash_is_refused(home, toy):
     assert list(home.iterdir()) == []
 
 
-def test_without_the_network_the_error_says_what_to_check(home, index):
+def test_the_error_without_a_network_says_what_to_check(home, index):
     absent = PackageData("toy texts", "toy-texts==1.0", "toy_texts-1.0.tar.gz", "0" * 64, 0.1)
     with pytest.raises(UserError) as caught:
         fetch(absent)
@@ -95,14 +95,14 @@ def test_a_full_disk_is_named(home, toy, monkeypatch):
         fetch(toy)
 
 
-def test_a_folder_that_cannot_be_written_is_named_with_the_way_out(tmp_path, toy, monkeypatch):
+def test_the_error_for_an_unwritable_folder_names_the_remedy(tmp_path, toy, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("TEB_DATA_HOME", str(tmp_path / "file" / "data"))
     with pytest.raises(UserError, match=r"file/data: cannot be written: .*set TEB_DATA_HOME to"):
         fetch(toy)
 
 
-def test_a_python_without_pip_is_told_how_to_go_on(home, toy, monkeypatch):
+def test_the_error_without_pip_names_the_remedy(home, toy, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError) as caught:
         fetch(toy)
@@ -110,8 +110,8 @@ def test_a_python_without_pip_is_told_how_to_go_on(home, toy, monkeypatch):
     assert f"put {toy.archive} into {home} yourself" in str(caught.value)
 
 
-def test_what_is_there_is_not_fetched_again(index, capsys):
-    """The set-up fetched it; the index is empty."""
+def test_an_existing_archive_is_not_downloaded_again(index, capsys):
+    """The set-up downloaded the archive; the index is empty."""
     fetch_data(FetchDataOptions())
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(": already in ")[0] for line in lines] == [
@@ -120,7 +120,7 @@ def test_what_is_there_is_not_fetched_again(index, capsys):
     ]
 
 
-def test_the_job_says_what_it_downloads(home, index, capsys):
+def test_the_job_reports_what_it_downloads(home, index, capsys):
     with pytest.raises(UserError, match="vaderSentiment==3.3.2 could not be downloaded"):
         fetch_data(FetchDataOptions())
     path = home / "vaderSentiment-3.3.2.tar.gz"

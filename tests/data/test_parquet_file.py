@@ -41,18 +41,18 @@ def test_rows_with_nul_characters_are_bad_rows():
     ],
     ids=["empty", "text", "cut"],
 )
-def test_what_is_no_parquet_is_named(damage, message):
+def test_a_file_that_is_not_parquet_is_an_error(damage, message):
     with pytest.raises(UserError, match=message):
         read_parquet("f.parquet", damage(_written({"text": ["a", "b"]})))
 
 
-def test_a_column_name_that_stands_twice_is_refused():
+def test_a_repeated_column_name_is_an_error():
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
     file = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_arrays([pyarrow.array(["a"])] * 2, ["x", "x"]), file)
-    with pytest.raises(UserError, match="f.parquet: the column name 'x' stands twice"):
+    with pytest.raises(UserError, match="f.parquet: the column name 'x' is repeated"):
         read_parquet("f.parquet", file.getvalue())
 
 

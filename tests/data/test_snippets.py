@@ -22,21 +22,21 @@ def parse_line(rating: str, text: str) -> Snippet:
     ("rating", "label"),
     [("3.9", 1), ("1.06666666667", 1), ("1", None), ("0", None), ("-1.0", None), ("-1.5", 0)],
 )
-def test_a_rating_beyond_one_makes_a_label(rating, label):
+def test_a_rating_beyond_one_gives_a_label(rating, label):
     assert parse_line(rating, "A film.").label == label
 
 
-def test_entities_become_characters_and_blanks_one_space():
+def test_entities_are_decoded_and_white_space_is_collapsed():
     assert (
         parse_line("2", " Lovely &amp; Amazing  is\xa0sharp. ").text == "Lovely & Amazing is sharp."
     )
 
 
-def test_quotes_are_characters_like_others():
+def test_quotes_are_literal():
     assert parse_line("2", "\"A ''bold'' film").text == "\"A ''bold'' film"
 
 
-def test_unicode_line_separators_are_no_ends_of_lines():
+def test_unicode_line_separators_do_not_end_a_line():
     assert parse_line("2", "A\u2028bold\x85film").text == "A bold film"
 
 
@@ -51,38 +51,38 @@ def test_splits_have_their_sizes_and_half_of_each_label():
     assert counts == {"train": {0: 4, 1: 4}, "dev": {0: 1, 1: 1}, "test": {0: 3, 1: 3}}
 
 
-def test_every_snippet_is_in_one_place():
+def test_every_snippet_is_in_exactly_one_split():
     split = split_snippets(TOY, TOY_SIZES)
     places = [[s.text for s in chosen] for chosen in split.labelled.values()]
     texts = [text for place in [*places, split.unlabelled] for text in place]
     assert sorted(texts) == sorted(s.text for s in TOY)
 
 
-def test_the_order_of_the_file_makes_no_difference():
+def test_splits_do_not_depend_on_the_order_of_the_file():
     shuffled = random.Random(1).sample(TOY, len(TOY))
     assert split_snippets(shuffled, TOY_SIZES) == split_snippets(TOY, TOY_SIZES)
 
 
-def test_of_equal_texts_one_stays_whatever_their_order():
+def test_one_of_equal_texts_is_kept_in_any_order():
     equal = [Snippet("A TRUE delight", 1), Snippet("...a true delight!", 1)]
     for pair in (equal, equal[::-1]):
         assert split_snippets(pair, {}).unlabelled == ("...a true delight!",)
 
 
 @pytest.mark.parametrize("other", [0, None])
-def test_of_equal_texts_with_different_labels_none_stays(other):
+def test_equal_texts_with_different_labels_are_dropped(other):
     pair = [Snippet("A film", 1), Snippet("A film!", other)]
     assert split_snippets(pair, {}).unlabelled == ()
 
 
-def test_the_default_splits_have_their_sizes_and_even_labels():
+def test_the_default_splits_have_their_sizes_and_balanced_labels():
     loaded = {split: snippets.load(split) for split in SPLITS}
     assert {split: len(texts) for split, (texts, _) in loaded.items()} == SPLITS
     for texts, labels in loaded.values():
         assert Counter(labels) == {0: len(texts) // 2, 1: len(texts) // 2}
 
 
-def test_no_text_of_the_default_data_is_in_two_places():
+def test_no_text_of_the_default_data_is_in_two_splits():
     places = [{text_key(t) for t in snippets.load(split)[0]} for split in SPLITS]
     places.append({text_key(t) for t in snippets.unlabelled()})
     assert [len(place) for place in places] == [2_400, 600, 3_000, 4_603]

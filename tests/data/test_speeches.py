@@ -5,7 +5,7 @@ from tf_efficientbert.data.corpus import split_sentences
 from tf_efficientbert.data.speeches import spoken
 
 
-def test_a_message_is_its_paragraphs():
+def test_a_message_is_read_as_paragraphs():
     message = "My fellow citizens:\n\nWe  have peace.\n\nWe have work; and we have hope.\n"
     assert list(spoken(message)) == [
         "My fellow citizens:",
@@ -28,7 +28,7 @@ def test_a_message_is_its_paragraphs():
         "[Laughter]",
     ],
 )
-def test_what_a_president_did_not_say_is_left_out(line):
+def test_lines_that_are_not_the_president_s_are_dropped(line):
     assert list(spoken(f"{line}\n\nWe have peace.")) == ["We have peace."]
 
 
@@ -45,11 +45,11 @@ def test_what_a_president_did_not_say_is_left_out(line):
         ("We have done it. (It took years.)", "We have done it. (It took years.)"),
     ],
 )
-def test_what_a_president_said_stays(line, text):
+def test_the_president_s_sentences_are_kept(line, text):
     assert list(spoken(line)) == [text]
 
 
-def test_the_messages_since_1934_are_33_144_sentences():
+def test_the_messages_since_1934_have_33_144_sentences():
     paragraphs = speeches.paragraphs()
     sentences = [sentence for text in paragraphs for sentence in split_sentences(text)]
     assert len(paragraphs) == 12_449

@@ -19,7 +19,7 @@ def _split(rows, shares=_SHARES):
 
 
 @given(_ROWS, st.randoms())
-def test_the_order_of_rows_makes_no_difference(rows, random):
+def test_splits_do_not_depend_on_the_order_of_rows(rows, random):
     shuffled = random.sample(rows, len(rows))
     before = {part: Counter(rows[i] for i in chosen) for part, chosen in _split(rows).items()}
     after = {part: Counter(shuffled[i] for i in c) for part, c in _split(shuffled).items()}
@@ -46,7 +46,7 @@ def test_each_part_has_its_share_of_all_within_a_row_and_of_each_stratum_within_
         assert abs(counts["bad"] - bads * _SHARES[part] / 100) < 2
 
 
-def test_shares_are_exact_where_they_divide():
+def test_shares_are_exact_if_divisible():
     rows = [(f"{label} {i}", label) for label in range(5) for i in range(20)]
     parts = _split(rows)
     for part, expected in {"train": 16, "dev": 2, "test": 2}.items():
@@ -61,14 +61,14 @@ def test_shares_need_not_sum_to_100():
 
 
 @pytest.mark.parametrize("of_each", [1, 2, 3, 4])
-def test_small_strata_together_have_the_shares(of_each):
+def test_shares_hold_for_small_strata_together(of_each):
     rows = [(f"{stratum} {i}", stratum) for stratum in range(150) for i in range(of_each)]
     sizes = {part: len(chosen) / len(rows) for part, chosen in _split(rows).items()}
     assert sizes == pytest.approx({"train": 0.8, "dev": 0.1, "test": 0.1}, abs=0.01)
 
 
 @given(st.integers(2, 12), st.integers(15, 300))
-def test_a_text_that_is_often_repeated_is_no_evaluation_set(texts, copies):
+def test_an_often_repeated_text_goes_to_the_training_set(texts, copies):
     rows = [(str(i), 0) for i in range(texts)] + [("often", 0)] * copies
     parts = _split(rows)
     assert [rows[i][0] for i in parts["train"]].count("often") == copies
@@ -76,7 +76,7 @@ def test_a_text_that_is_often_repeated_is_no_evaluation_set(texts, copies):
 
 
 @given(_ROWS, st.sampled_from([(80, 10, 10), (30, 35, 35), (1, 1, 98), (90, 10, 0)]))
-def test_there_is_something_to_train_on(rows, shares):
+def test_the_first_part_is_never_empty(rows, shares):
     parts = _split(rows, dict(zip(_SHARES, shares, strict=True)))
     assert len(parts["train"]) or not rows
 
@@ -87,13 +87,13 @@ def test_a_part_without_a_share_is_empty():
     assert parts["test"].dtype == np.int64
 
 
-def test_large_groups_come_as_near_to_the_shares_as_they_can():
+def test_large_groups_follow_the_shares_as_closely_as_possible():
     rows = [(str(group), 0) for group in range(10) for _ in range(10)]
     sizes = {part: len(rows) for part, rows in _split(rows).items()}
     assert sizes == {"train": 80, "dev": 10, "test": 10}
 
 
-def test_indices_ascend():
+def test_indices_are_ascending():
     for chosen in _split([(str(i), 0) for i in range(50)]).values():
         assert list(chosen) == sorted(chosen)
 
@@ -102,7 +102,7 @@ _STRATA = st.lists(st.sampled_from(["a", "b", "c", 4]), max_size=50)
 
 
 @given(_STRATA, st.integers(0, 60))
-def test_a_draw_has_as_many_rows_as_asked_for_and_each_stratum(strata, count):
+def test_a_draw_has_the_requested_number_of_rows_and_every_stratum(strata, count):
     drawn = stratified_draw(strata, count, seed=1)
     assert len(drawn) == min(count, len(strata))
     assert list(drawn) == sorted(set(drawn.tolist()))
@@ -120,13 +120,13 @@ def test_a_draw_has_as_many_rows_as_asked_for_and_each_stratum(strata, count):
         ((60, 30, 10), 2, (1, 1, 0)),
     ],
 )
-def test_a_draw_is_in_proportion(sizes, count, drawn):
+def test_a_draw_is_proportional_to_the_strata(sizes, count, drawn):
     strata = np.repeat(np.arange(len(sizes)), sizes)
     counts = np.bincount(strata[stratified_draw(strata, count, seed=1)], minlength=len(sizes))
     assert tuple(counts) == drawn
 
 
-def test_a_draw_depends_on_its_seed_alone():
+def test_a_draw_depends_only_on_its_seed():
     strata = [i % 3 for i in range(300)]
     first, again, other = (stratified_draw(strata, 60, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -140,6 +140,6 @@ def test_a_draw_is_not_the_head_of_a_sorted_file():
     assert drawn.max() > 300
 
 
-def test_rows_and_strata_must_be_as_many():
+def test_rows_and_strata_must_have_the_same_length():
     with pytest.raises(ValueError):
         split_by_text(["a", "b"], [0], _SHARES)

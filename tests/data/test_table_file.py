@@ -61,7 +61,7 @@ def test_the_same_rows_are_read_from_each_format(tmp_path, extension, packed):
     ],
     ids=["byte order mark", "CRLF", "no last newline", "blank lines at the end"],
 )
-def test_how_a_text_file_begins_and_ends_makes_no_difference(tmp_path, extension, change):
+def test_byte_order_marks_and_line_ends_do_not_change_the_table(tmp_path, extension, change):
     path = tmp_path / f"rows.{extension}"
     path.write_bytes(change(_content(extension)))
     assert [row.values for row in read_table(path).rows] == _ROWS
@@ -74,7 +74,7 @@ def test_an_extension_in_capitals_is_known(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["rows.xlsx", "rows", "rows.gz", "rows.csv.zip"])
-def test_other_extensions_are_refused_with_the_known_ones(tmp_path, name):
+def test_the_error_for_an_unknown_extension_lists_the_known_ones(tmp_path, name):
     with pytest.raises(UserError, match=rf"{name}: .*\.csv, .*\.parquet, .*\.gz"):
         read_table(tmp_path / name)
 
@@ -89,13 +89,13 @@ def test_a_file_without_rows_is_named(tmp_path, name, content):
         read_table(tmp_path / name)
 
 
-def test_a_file_of_bad_rows_alone_is_read(tmp_path):
+def test_a_file_with_only_bad_rows_is_read(tmp_path):
     (tmp_path / "rows.jsonl").write_text("text\n")
     table = read_table(tmp_path / "rows.jsonl")
     assert table.rows == () and len(table.bad_rows) == 1
 
 
-def test_another_encoding_is_refused_unless_it_is_named(tmp_path):
+def test_another_encoding_is_an_error_unless_it_is_named(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_bytes("text,label\nit’s,1\n".encode("cp1252"))
     with pytest.raises(UserError, match="line 2: not utf-8: byte 0x92 .*--encoding=cp1252"):

@@ -4,7 +4,7 @@ from tf_efficientbert.data.tabular import BadRow, Row, character_problem, table_
 
 
 @pytest.mark.parametrize("value", ["", "naïve \U0001f600 \u2028\x85", 3, None, ["a", {"b": "é"}]])
-def test_any_other_text_has_no_problem(value):
+def test_valid_text_has_no_problem(value):
     assert character_problem(value) == ""
 
 
@@ -12,7 +12,7 @@ def test_any_other_text_has_no_problem(value):
 @pytest.mark.parametrize(
     ("text", "problem"), [("a\0b", "a NUL character"), ("a\ud83d", "an unpaired surrogate")]
 )
-def test_characters_that_no_text_may_have_are_named_at_any_depth(wrap, text, problem):
+def test_invalid_characters_are_found_at_any_depth(wrap, text, problem):
     assert character_problem(wrap(text)) == problem
 
 

@@ -19,9 +19,9 @@ _BAD_OPTIONS = {
     "unknown task": ({"task": "mood"}, "'mood' is not a GLUE task; the tasks are .*CoLA"),
     "negative limit": ({"limit": -1}, "--limit=-1: expected 0 or more"),
     "too few tokens": ({"max_tokens": 3}, "--max_tokens=3: expected 4 or more"),
-    "shares of 110": ({"split": "80/20/10"}, "--split=80/20/10: expected three per cents"),
-    "shares in words": ({"split": "most/some"}, "--split=most/some: expected three per cents"),
-    "no training share": ({"split": "0/50/50"}, "--split=0/50/50: expected three per cents"),
+    "shares of 110": ({"split": "80/20/10"}, "--split=80/20/10: expected three percentages"),
+    "shares in words": ({"split": "most/some"}, "--split=most/some: expected three percentages"),
+    "no training share": ({"split": "0/50/50"}, "--split=0/50/50: expected three percentages"),
     "unknown kind": ({"train_file": "t", "task_kind": "span"}, "--task_kind=span: expected one of"),
     "unknown metric": ({"metric": "bleu"}, "--metric=bleu: expected one of accuracy"),
     "unknown bad_rows": (
@@ -38,7 +38,7 @@ _BAD_OPTIONS = {
 
 
 @pytest.mark.parametrize(("options", "message"), _BAD_OPTIONS.values(), ids=_BAD_OPTIONS)
-def test_options_that_contradict_each_other_are_refused(options, message):
+def test_contradicting_options_are_an_error(options, message):
     with pytest.raises(UserError, match=message):
         TaskOptions(**options)
 
@@ -51,7 +51,7 @@ def test_without_options_the_snippets_are_the_task():
         assert data.load(split).texts == snippets.load(split)[0]
 
 
-def test_a_glue_job_s_input_is_its_task_s_files_and_no_other(tmp_path):
+def test_the_input_of_a_glue_job_is_only_its_task_s_files(tmp_path):
     (tmp_path / "SST-2").mkdir()
     for name in ("train.tsv", "dev.tsv", "notes.txt"):
         (tmp_path / "SST-2" / name).touch()
@@ -63,16 +63,16 @@ def test_a_glue_job_s_input_is_its_task_s_files_and_no_other(tmp_path):
     assert field.metadata["part"](TaskOptions()) == ""
 
 
-def test_a_limit_draws_alike_each_time_and_of_every_label():
+def test_a_limit_draws_the_same_rows_and_every_label():
     drawn = TaskData(TaskOptions(limit=8)).load("train")
     assert np.bincount(drawn.labels).tolist() == [4, 4]
     assert drawn.texts == TaskData(TaskOptions(limit=8, max_tokens=64)).load("train").texts
     assert len(TaskData(TaskOptions(limit=10**6)).load("dev")) == 600
 
 
-def test_the_metric_that_is_asked_for_comes_first():
+def test_the_requested_metric_comes_first():
     assert TaskData(TaskOptions(metric="macro_f1")).task.metrics == ("macro_f1", "accuracy")
-    with pytest.raises(UserError, match="metric 'pearson' does not go with classification"):
+    with pytest.raises(UserError, match="metric 'pearson' does not fit a classification task"):
         TaskData(TaskOptions(metric="pearson"))
 
 

@@ -31,7 +31,7 @@ def test_only_newlines_end_a_line(tmp_path):
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\0\ufeff"))))
-def test_any_lines_that_are_written_are_read_back(tmp_path_factory, lines):
+def test_written_lines_are_read_back(tmp_path_factory, lines):
     content = "".join(line + "\n" for line in lines).encode("utf-8")
     path = _write(tmp_path_factory.mktemp("lines"), content)
     assert list(read_lines(path)) == list(enumerate(lines, start=1))
@@ -63,7 +63,7 @@ def test_lines_are_streamed(tmp_path):
     ],
     ids=["latin-1", "after a byte order mark", "utf-16", "NUL"],
 )
-def test_what_is_not_text_is_named_by_file_line_and_place(tmp_path, content, message):
+def test_errors_for_invalid_text_name_file_line_and_offset(tmp_path, content, message):
     path = _write(tmp_path, content)
     with pytest.raises(UserError) as error:
         list(read_lines(path))
@@ -80,12 +80,12 @@ def test_a_directory_in_place_of_a_file_is_named(tmp_path):
         list(read_lines(tmp_path))
 
 
-def test_blank_lines_are_dropped_at_the_end_alone(tmp_path):
+def test_only_trailing_blank_lines_are_dropped(tmp_path):
     lines = read_lines(_write(tmp_path, b"one\n\ntwo\n  \n\n"))
     assert list(without_trailing_blanks(lines)) == [(1, "one"), (2, ""), (3, "two")]
 
 
-def test_a_json_file_is_read_whole(tmp_path):
+def test_a_json_file_is_read(tmp_path):
     assert read_json(_write(tmp_path, b'\xef\xbb\xbf{"a":\r\n [1, "\xc3\xa9"]}')) == {"a": [1, "é"]}
 
 

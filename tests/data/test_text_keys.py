@@ -25,7 +25,7 @@ from tf_efficientbert.data.text_keys import key_hash, text_key
         (" \n", ""),
     ],
 )
-def test_case_spaces_and_punctuation_make_no_difference(text, same):
+def test_keys_ignore_case_spaces_and_punctuation(text, same):
     assert text_key(text) == text_key(same)
 
 
@@ -42,29 +42,29 @@ def test_case_spaces_and_punctuation_make_no_difference(text, same):
         ("good 👍", "good"),
     ],
 )
-def test_letters_digits_and_vowels_make_a_difference(text, other):
+def test_keys_distinguish_letters_digits_and_vowels(text, other):
     assert text_key(text) != text_key(other)
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_a_key_is_its_own_key(text):
+def test_the_key_of_a_key_is_the_key(text):
     assert text_key(text_key(text)) == text_key(text)
 
 
 @given(st.lists(st.lists(st.sampled_from(["", "a", "ab", "b", ":", "1:a", "11"]), min_size=1)))
-def test_pairs_collide_with_nothing_that_reads_differently(texts):
+def test_different_texts_and_pairs_have_different_keys(texts):
     keys = {}
     for parts in texts:
         keys.setdefault(text_key(*parts), set()).add(tuple(map(text_key, parts)))
     assert all(len(readings) == 1 for readings in keys.values())
 
 
-def test_a_pair_is_neither_its_texts_joined_nor_cut_elsewhere_nor_turned_round():
+def test_the_key_of_a_pair_depends_on_boundary_and_order():
     keys = [text_key("ab", "c"), text_key("a", "bc"), text_key("abc"), text_key("c", "ab")]
     assert all(one != other for one, other in itertools.combinations(keys, 2))
 
 
-def test_a_hash_is_the_same_in_each_process():
+def test_a_hash_is_the_same_in_every_process():
     code = "from tf_efficientbert.data.text_keys import key_hash; print(key_hash('ключ'))"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
     assert int(printed) == key_hash("ключ")

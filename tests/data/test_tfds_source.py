@@ -34,10 +34,10 @@ _REVIEWS = [
 
 
 class TinyReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A set of three reviews, with each kind of feature."""
+    """Three reviews with every kind of feature."""
 
     VERSION = tfds.core.Version("1.0.0")
-    url_infos = {}  # it downloads nothing, so no file beside the code lists what it downloads
+    url_infos = {}  # it downloads nothing, so there is no checksum file beside the code
 
     def _info(self):
         topic = tfds.features.ClassLabel(names=["price", "speed"])
@@ -66,7 +66,7 @@ def tiny_reviews(tmp_path_factory):
 
 
 def _write_metadata(folder, name: str, splits: dict[str, int]) -> None:
-    """Writes what tells mock_data the splits of a set."""
+    """Writes the metadata from which mock_data takes the splits of a set."""
     builder = tfds.builder(name, data_dir=folder)
     template = tfds.core.ShardedFileTemplate(
         data_dir=builder.data_path, dataset_name=builder.name, filetype_suffix="tfrecord"
@@ -103,12 +103,12 @@ def test_rows_come_in_the_same_order_each_time(tiny_reviews):
     assert read_tfds("tiny_reviews", tiny_reviews) == read_tfds("tiny_reviews", tiny_reviews)
 
 
-def test_features_that_no_table_can_have_are_named(tiny_reviews):
+def test_unsupported_features_are_named(tiny_reviews):
     notes = " ".join(read_tfds("tiny_reviews", tiny_reviews)["train"].notes)
     assert "left out, neither text, class nor number: image, sentences" in notes
 
 
-def test_splits_that_are_not_read_are_named(tiny_reviews):
+def test_unused_splits_are_named(tiny_reviews):
     notes = " ".join(read_tfds("tiny_reviews", tiny_reviews)["train"].notes)
     assert "splits of the set that are not used: extra" in notes
 
@@ -146,7 +146,7 @@ def test_an_unknown_set_is_named(tmp_path, name):
         read_tfds(name, tmp_path)
 
 
-def test_without_a_folder_the_library_s_own_place_is_taken(tmp_path, monkeypatch):
+def test_the_default_folder_is_the_library_s(tmp_path, monkeypatch):
     asked = []
 
     def builder(name, data_dir):
@@ -154,12 +154,12 @@ def test_without_a_folder_the_library_s_own_place_is_taken(tmp_path, monkeypatch
         raise ValueError("unknown")
 
     monkeypatch.setattr(tfds, "builder", builder)
-    with pytest.raises(UserError, match="none is prepared under the library's own folder"):
+    with pytest.raises(UserError, match="none is prepared under the library's default folder"):
         read_tfds("ag_news_subset", "")
     assert asked == [None]
 
 
-def test_a_set_that_cannot_be_downloaded_says_where_it_is_looked_for(tmp_path, monkeypatch):
+def test_the_error_for_a_failed_download_names_the_folder(tmp_path, monkeypatch):
     def fail(self):
         raise ConnectionError("no route to host\nand more")
 

@@ -28,7 +28,7 @@ def minilm():
 
 @pytest.fixture(scope="module")
 def stored():
-    """Ten sentences with the ids that Hugging Face's tokenizer gives them."""
+    """Ten sentences with their ids from Hugging Face's tokenizer."""
     path = Path(__file__).parent.parent / "fixtures" / "minilm_sentences.npz"
     with np.load(path) as file:
         lengths = file["padding_mask"].sum(1)
@@ -44,7 +44,7 @@ def _encode(tokenizer, *texts, max_tokens=128):
     return ids.to_list()[0], segments.to_list()[0]
 
 
-def test_word_pieces_stand_between_cls_and_sep(small):
+def test_word_pieces_are_between_cls_and_sep(small):
     assert _encode(small, "a bd") == ([_CLS, 4, 5, 7, _SEP], [0] * 5)
 
 
@@ -82,14 +82,14 @@ def test_a_real_sentence_that_is_cut_keeps_its_start_and_its_separator(minilm, s
         (0, 9, (0, 7)),
     ],
 )
-def test_of_a_pair_the_longer_side_is_cut_first(small, first, second, kept):
+def test_the_longer_side_of_a_pair_is_cut_first(small, first, second, kept):
     ids, segments = _encode(small, "a " * first, "b " * second, max_tokens=10)
     assert ids == [_CLS, *[4] * kept[0], _SEP, *[5] * kept[1], _SEP]
     assert segments == [0] * (kept[0] + 2) + [1] * (kept[1] + 1)
 
 
 @pytest.mark.parametrize("max_tokens", [5, 6, 7, 50])
-def test_both_sides_of_a_long_pair_survive(small, max_tokens):
+def test_both_sides_of_a_long_pair_keep_tokens(small, max_tokens):
     ids, segments = _encode(small, "a " * 500, "b " * 400, max_tokens=max_tokens)
     assert len(ids) == len(segments) == max_tokens
     assert (ids[0], ids[-1], ids.count(_SEP)) == (_CLS, _SEP, 2)
@@ -101,13 +101,13 @@ def test_a_text_without_words_is_cls_and_sep(small, text):
     assert _encode(small, text) == ([_CLS, _SEP], [0, 0])
 
 
-def test_control_characters_part_words_as_white_space_does(small):
-    """BERT's original drops them; tensorflow-text cuts there."""
+def test_control_characters_separate_words(small):
+    """BERT's original drops them; tensorflow-text splits there."""
     assert _encode(small, "a\x02b\x7f\x1fc\x85") == _encode(small, "a b c")
 
 
 @pytest.mark.parametrize("text", ["\U0001f600", "\ufffd", "a" * 10_000], ids=["emoji", "?", "long"])
-def test_what_no_piece_spells_is_one_unknown_token(minilm, text):
+def test_a_word_without_pieces_is_one_unknown_token(minilm, text):
     assert _encode(minilm, text)[0] == [minilm.cls_id, 100, minilm.sep_id]
 
 
@@ -130,7 +130,7 @@ def test_cased_vocabularies_keep_case_and_accents():
     assert _encode(cased, "Café cafe CAFE")[0] == [_CLS, 9, 8, 1, _SEP]
 
 
-def test_in_a_graph_the_same_comes_out_as_eagerly(minilm, stored):
+def test_graph_and_eager_results_are_equal(minilm, stored):
     sentences, _ = stored
     sentences = [*sentences, "", "\U0001f600 東京"]
     spec = tf.TensorSpec([None], tf.string)
@@ -144,7 +144,7 @@ def test_in_a_graph_the_same_comes_out_as_eagerly(minilm, stored):
 
 
 @pytest.mark.parametrize("lower_case", [True, False])
-def test_a_tokenizer_that_is_saved_and_read_cuts_text_the_same(tmp_path, lower_case):
+def test_a_saved_tokenizer_gives_the_same_tokens(tmp_path, lower_case):
     tokenizer = Tokenizer(_PIECES, lower_case)
     tokenizer.save(tmp_path)
     read = Tokenizer.from_folder(tmp_path)
@@ -166,7 +166,7 @@ _BAD = {
 
 
 @pytest.mark.parametrize(("vocabulary", "message"), _BAD.values(), ids=_BAD)
-def test_a_vocabulary_that_cannot_be_used_is_refused(tmp_path, vocabulary, message):
+def test_an_invalid_vocabulary_is_an_error(tmp_path, vocabulary, message):
     with pytest.raises(UserError, match=message):
         Tokenizer(vocabulary)
     (tmp_path / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), "utf-8")

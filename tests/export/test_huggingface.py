@@ -281,7 +281,7 @@ _DAMAGES = {
     "another program's": (
         "teacher",
         _with_config(tf_efficientbert=None),
-        r"config\.json: tf_efficientbert is None, expected what trainers\.export_model writes",
+        r"config\.json: tf_efficientbert is None, expected the object that trainers\.export_model",
     ),
     "pair is no bool": ("pair", _with_config(pair="yes"), r"tf_efficientbert\.pair is 'yes'"),
     "metrics no list": ("pair", _with_config(metrics="acc"), r"tf_efficientbert\.metrics is"),

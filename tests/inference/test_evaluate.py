@@ -90,7 +90,7 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
     ("changes", "message"),
     [
         ({"max_tokens": 15}, "cuts text at 16 tokens: give --max_tokens=16, not 15"),
-        ({"score_split": "test"}, "there is no test split: name one by --test_file"),
+        ({"score_split": "test"}, "there is no test split; give --test_file"),
         ({"model": "absent"}, "absent holds no saved model"),
         ({"output_dir": ""}, "--output_dir is missing"),
     ],

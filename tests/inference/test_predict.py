@@ -95,8 +95,8 @@ def test_texts_that_do_not_fit_the_task_are_refused(folders, kind, options, mess
 @pytest.mark.parametrize(
     ("kind", "of", "message"),
     [
-        ("pair", "classification", "takes pairs, and the columns are"),
-        ("classification", "pair", "takes single texts, and the columns are"),
+        ("pair", "classification", "takes pairs, but the text columns are"),
+        ("classification", "pair", "takes single texts, but the text columns are"),
     ],
 )
 def test_a_file_of_another_kind_than_the_task_is_refused(folders, files, kind, of, message):
@@ -110,7 +110,7 @@ def test_a_model_that_finds_answers_in_a_context_has_no_label_to_give(tmp_path):
     model.save(tmp_path / "model")
     with pytest.raises(UserError, match="the task is a span"):
         predict(PredictOptions(model=str(tmp_path / "model"), text="a", second_text="b"))
-    with pytest.raises(UserError, match="task squad is a span, which has no label a text"):
+    with pytest.raises(UserError, match="task squad is a span, which has no label per text"):
         TaskData(TaskOptions(test_file="x.csv"), model.task)
     with pytest.raises(UserError, match="no form here for a span"):
         export_huggingface(model, tmp_path / "hub")

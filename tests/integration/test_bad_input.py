@@ -166,7 +166,7 @@ def test_a_job_prints_that_a_vocabulary_is_not_the_teacher_s(bert, output_dir, t
     line = error_line(run_job("trainers.pretrain_supernet", options))
     assert folder in line
     assert f"vocab.txt has {lines - 1} entries" in line
-    assert f"{lines}: they do not belong together" in line
+    assert f"{lines}: the two files are from different models" in line
 
 
 def test_a_job_prints_that_a_task_is_unknown(output_dir):

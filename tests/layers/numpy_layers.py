@@ -1,4 +1,4 @@
-"""The layers once more, plainly, in float64 numpy: what the library's own are compared with."""
+"""The layers in float64 numpy, as references for the library's."""
 
 import math
 
@@ -30,7 +30,7 @@ def layer_norm(x, scale, offset, epsilon):
 
 
 def attend(x, padding_mask, query, key, value, output, num_heads):
-    """Self-attention without dropout and residual; each of the four is (kernel [in, out], bias).
+    """Self-attention without dropout and residual; projections are (kernel [in, out], bias).
 
     Returns the projected context and the biased scores before softmax.
     """
@@ -47,7 +47,7 @@ def attend(x, padding_mask, query, key, value, output, num_heads):
 
 
 def evaluate_formula(text, x, wb1, wb2, channel_mismatch, gelu=gelu_tanh):
-    """The value of a formula in its text form, read by Python itself."""
+    """Evaluates a formula in its text form with Python's eval."""
 
     def binary(operator, filling):
         def apply(a, b):

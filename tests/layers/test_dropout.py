@@ -40,7 +40,7 @@ def test_masks_of_different_seeds_are_independent(other):
     assert _is_about(both_dropped.mean(), 0.25, both_dropped.size)
 
 
-def test_folding_in_keeps_every_layer_and_every_step_apart():
+def test_folded_seeds_differ_for_every_layer_and_step():
     steps = [np.array([seed, step], np.int32) for seed in (0, 1) for step in range(4)]
     with np.errstate(over="ignore"):
         seeds = [
@@ -50,7 +50,7 @@ def test_folding_in_keeps_every_layer_and_every_step_apart():
     assert len(set(seeds)) == len(steps) * 30 * 5
 
 
-def test_no_seed_folds_into_no_seed():
+def test_fold_in_keeps_none():
     assert fold_in(None, 3) is None
 
 
@@ -78,6 +78,6 @@ def test_a_compiled_function_draws_the_mask_of_its_seed_argument():
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 1.5])
-def test_a_rate_outside_0_to_1_is_refused(rate):
+def test_a_rate_outside_0_to_1_is_an_error(rate):
     with pytest.raises(ValueError, match=rf"must be in \[0, 1\), but got {rate}"):
         Dropout(rate)

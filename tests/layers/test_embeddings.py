@@ -91,7 +91,7 @@ def test_the_padding_row_is_still_zero_after_adamw_with_weight_decay():
 
 
 @pytest.mark.parametrize(("kind", "sizes"), _KINDS)
-def test_a_sequence_as_long_as_max_positions_fits_and_a_longer_one_is_refused(kind, sizes):
+def test_a_sequence_may_have_at_most_max_positions_tokens(kind, sizes):
     layer = kind(**_SIZES, **sizes)
     ids = np.ones((1, 9), np.int32)
     assert layer(ids[:, :8], ids[:, :8] * 0).shape == (1, 8, 6)

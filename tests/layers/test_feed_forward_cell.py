@@ -40,7 +40,7 @@ def test_each_stacked_network_is_a_formula_a_residual_and_a_layer_norm(epsilon):
 
 
 @pytest.mark.parametrize("text", _SMALLER)
-def test_a_call_with_a_smaller_cell_is_the_cell_built_with_sliced_weights(text):
+def test_a_call_with_a_smaller_cell_equals_a_cell_with_sliced_weights(text):
     large, small = randomize(_cell(_LARGE)), _cell(text)
     for ours, theirs in zip(small.feed_forwards, large.feed_forwards, strict=False):
         width = ours.inner_width
@@ -54,7 +54,7 @@ def test_a_call_with_a_smaller_cell_is_the_cell_built_with_sliced_weights(text):
 
 
 @pytest.mark.parametrize("seed", [None, np.array([3, 4], np.int32)])
-def test_the_cell_s_own_text_and_no_cell_are_the_same_call(seed):
+def test_a_call_without_a_cell_uses_the_layer_s_own(seed):
     layer = randomize(_cell(_LARGE))
     np.testing.assert_array_equal(
         layer(_x(), dropout_seed=seed), layer(_x(), cell=layer.cell, dropout_seed=seed)
@@ -73,12 +73,12 @@ def test_a_deeper_or_wider_cell_does_not_fit(text):
 
 def test_stacked_networks_drop_different_elements():
     layer = _cell("linear2_1(gelu(linear2_1(x,wb1)),wb2)", dropout=0.5)
-    for ffn in layer.feed_forwards:  # each network now adds ones, wherever dropout lets it
+    for ffn in layer.feed_forwards:  # each network now adds ones, except where dropout drops them
         ffn.kernel_1.assign(np.zeros((12, 14)))
         ffn.kernel_2.assign(np.zeros((14, 12)))
         ffn.bias_2.assign(np.ones(12))
         ffn.layer_norm = lambda x: x
     seed = np.array([3, 4], np.int32)
     added = np.asarray(layer(_x(), dropout_seed=seed, training=True)) - _x()
-    # 0, 1 or 2 times 1 / (1 - 0.5); with one mask for both, 2 would never be seen.
+    # Multiples of 1 / (1 - 0.5): 0, 1 or 2. With one mask for both networks, 1 would be missing.
     assert set(np.round(added, 3).ravel()) == {0.0, 2.0, 4.0}

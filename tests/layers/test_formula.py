@@ -26,7 +26,7 @@ def _values(width):
 
 
 def _both(cell, channel_mismatch, exact_gelu=False):
-    """The library's value and that of float64 numpy."""
+    """The library's value and that of the float64 numpy reference."""
     x, wb1, wb2 = _values(cell.inner_width(_FFN_WIDTHS[channel_mismatch]))
     maps = {"wb1": wb1, "wb2": wb2}
     ours = evaluate(cell.formula, x, maps, channel_mismatch, exact_gelu)
@@ -43,7 +43,7 @@ def test_any_valid_formula_has_the_value_of_float64_numpy(channel_mismatch, form
     widths = _HIDDEN, _FFN_WIDTHS[channel_mismatch]
     assume(width_error(formula, channel_mismatch, *widths) is None)
     ours, expected = _both(CellSpec.from_text(str(formula)), channel_mismatch)
-    # Products of products grow; float32 is compared on the scale of the largest value.
+    # Nested products can be large, so the tolerance is relative to the largest value.
     np.testing.assert_allclose(
         ours, expected, rtol=1e-4, atol=1e-5 * max(1, np.abs(expected).max())
     )
@@ -58,7 +58,7 @@ def test_sides_of_different_width_are_sliced_or_padded(operator, sides, channel_
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
-def test_max_is_padded_with_the_reference_s_figure_and_not_with_minus_infinity():
+def test_max_is_padded_with_the_reference_s_value():
     x = np.full((1, 4), -3.0, "float32")
     maps = {"wb1": (np.zeros((4, 2), "float32"), np.full(2, -7.0, "float32"))}
     formula = with_linear_name(parse("max(linear1_1(x,wb1),x)"), "linear")
@@ -83,7 +83,7 @@ def test_activations_have_their_known_values(name, at_minus_2, at_3):
     np.testing.assert_allclose(value, [at_minus_2, at_3], rtol=1e-5)
 
 
-def test_exact_gelu_is_the_error_function_s():
+def test_exact_gelu_uses_the_error_function():
     x = np.linspace(-5, 5, 101, dtype="float32")
     exact = evaluate(parse("gelu(x)"), x, {}, "slice", True)
     by_tanh = evaluate(parse("gelu(x)"), x, {}, "slice", False)
@@ -92,7 +92,7 @@ def test_exact_gelu_is_the_error_function_s():
     assert np.abs(exact - by_tanh).max() > 1e-4
 
 
-def test_exact_gelu_reaches_a_gelu_anywhere_in_the_formula():
+def test_exact_gelu_applies_anywhere_in_the_formula():
     cell = CellSpec.from_text("linear1_2(gelu(linear1_2(add(x,gelu(x)),wb1)),wb2)")
     ours, expected = _both(cell, "slice", exact_gelu=True)
     np.testing.assert_allclose(ours, expected, atol=1e-5)

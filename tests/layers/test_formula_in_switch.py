@@ -11,7 +11,7 @@ _OF_TWO = [f"{name}(x,tanh(x))" for name in BINARY_OPERATORS]
 
 
 @pytest.mark.slow
-def test_every_operator_has_its_gradient_where_stack_and_ratio_are_chosen_in_the_graph():
+def test_every_operator_has_a_gradient_if_stack_and_ratio_are_tensors():
     formulas = [f"linear1_1(gelu(linear1_1({part},wb1)),wb2)" for part in (*_OF_X, *_OF_TWO)]
     backbone = small_backbone(small_architecture(formulas), dropout=0.0)
     kernels = [cell.feed_forwards[0].kernel_1.value for cell in backbone.cells]

@@ -18,7 +18,7 @@ _COMMON = {"dropout": 0.3, "layer_norm_epsilon": 1e-7}
 _FFN = {"hidden_size": 8, "channel_mismatch": "pad", "exact_gelu": True}
 _CELL = "linear2_2(gelu(linear2_2(x,wb1)),wb2)"
 
-# No argument at its default, so that none can get lost unseen.
+# No argument has its default, so that the test notices a lost one.
 _LAYERS = [
     (Dropout, {"rate": 0.3}),
     (BertEmbedding, {**_TABLES, **_COMMON}),
@@ -32,7 +32,7 @@ _LAYERS = [
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize(("kind", "arguments"), _LAYERS, ids=lambda value: str(value)[-40:])
-def test_a_layer_comes_back_from_its_config(kind, arguments, dtype):
+def test_a_layer_is_rebuilt_from_its_config(kind, arguments, dtype):
     layer = kind(**arguments, dtype=dtype, name="named")
     config = keras.saving.serialize_keras_object(layer)
     copy = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))

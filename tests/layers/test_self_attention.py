@@ -51,7 +51,7 @@ def test_the_bias_is_zero_for_real_tokens_and_minus_10_000_for_padding():
     assert attention_bias(_MASK)[:, 0, 0].numpy().tolist() == [[0] * 5, [0] * 3 + [-10_000] * 2]
 
 
-def test_values_at_padding_change_nothing_for_real_tokens():
+def test_values_at_padding_do_not_change_real_tokens():
     layer, x = _layer(), _x()
     other = x.copy()
     other[1, 3:] += 5.0
@@ -61,7 +61,7 @@ def test_values_at_padding_change_nothing_for_real_tokens():
 
 
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
-def test_a_single_token_attends_to_itself_alone():
+def test_a_single_token_attends_only_to_itself():
     layer, x = _layer(), _x(tokens=1)
     output, scores = layer(x, attention_bias(np.ones((2, 1), np.int32)))
     update = layer.output_projection(layer.value(x))
@@ -78,6 +78,6 @@ def test_probabilities_and_output_are_dropped_in_training_but_never_the_scores()
     np.testing.assert_array_equal(scores, scores_at_rest)
 
 
-def test_a_width_that_the_heads_do_not_divide_is_refused():
+def test_a_width_not_divisible_by_the_heads_is_an_error():
     with pytest.raises(ValueError, match="hidden_size=12 is not divisible by 5 heads"):
         SelfAttention(hidden_size=12, num_heads=5)

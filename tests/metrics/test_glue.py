@@ -97,8 +97,8 @@ _BAD_ARRAYS = {
     "empty": ("RTE", [], [], "0 predictions and 0 labels"),
     "logits": ("RTE", [[0.1, 0.9]], [1], r"predictions must be numbers of shape \[examples\]"),
     "texts": ("RTE", ["entailment"], [0], "predictions must be numbers"),
-    "fraction": ("RTE", [0, 0.5], [0, 1], r"predictions\[1\] is 0.5, which is no class index"),
-    "negative": ("RTE", [0, 1], [0, -1], r"labels\[1\] is -1.0, which is no class index"),
+    "fraction": ("RTE", [0, 0.5], [0, 1], r"predictions\[1\] is 0.5, expected a class index"),
+    "negative": ("RTE", [0, 1], [0, -1], r"labels\[1\] is -1.0, expected a class index"),
     "NaN": ("STS-B", [1.0, float("nan")], [1.0, 2.0], r"predictions\[1\] is nan"),
     "infinite": ("STS-B", [1.0, 2.0], [float("inf"), 2.0], r"labels\[0\] is inf"),
 }

@@ -1,6 +1,6 @@
-"""The models in tests/fixtures/golden: small, random, and run by the authors' PyTorch code.
+"""Small random models in tests/fixtures/golden, with outputs of the authors' PyTorch code.
 
-Each file holds inputs (`in/`), the state dict by its own names (`w/`) and outputs (`out/`).
+Each file contains inputs (`in/`), the state dict (`w/`) and outputs (`out/`).
 """
 
 import functools
@@ -35,7 +35,7 @@ MODELS = (
 
 
 class Golden(NamedTuple):
-    """What one file holds, `inputs` under the names that our models take."""
+    """The content of one file, `inputs` under the names that our models take."""
 
     meta: dict
     inputs: dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""A BERT folder as Hugging Face writes it, made up of random weights, and its plain evaluation."""
+"""A BERT folder in Hugging Face's format with random weights, and its evaluation in numpy."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ CONFIG = {
 
 
 def random_weights(config: dict) -> dict[str, np.ndarray]:
-    """The state dict of a `BertModel` by its own names, matrices as [out, in]."""
+    """The state dict of a `BertModel`, matrices as [out, in]."""
     draws, weights = np.random.default_rng(11), {}
     hidden, inner = config["hidden_size"], config["intermediate_size"]
 
@@ -59,7 +59,7 @@ def random_weights(config: dict) -> dict[str, np.ndarray]:
 
 
 def write_folder(folder: Path, config: dict, weights: dict[str, np.ndarray] | None) -> Path:
-    """Writes config.json, vocab.txt and, where given, model.safetensors."""
+    """Writes config.json, vocab.txt and, if given, model.safetensors."""
     folder.mkdir(exist_ok=True)
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     pieces = [*special, *(f"Piece{i}" for i in range(4, CONFIG["vocab_size"]))]
@@ -71,7 +71,7 @@ def write_folder(folder: Path, config: dict, weights: dict[str, np.ndarray] | No
 
 
 def evaluate(config: dict, weights: dict[str, np.ndarray], inputs: dict[str, np.ndarray]):
-    """(hidden states, attention scores before softmax), by float64 numpy."""
+    """Computes (hidden states, attention scores before softmax) in float64 numpy."""
     double = {name: value.astype(float) for name, value in weights.items()}
     gelu = {"gelu": gelu_exact, "gelu_new": gelu_tanh}[config["hidden_act"]]
 

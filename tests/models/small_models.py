@@ -9,7 +9,7 @@ from tf_efficientbert.tasks import ClassificationHead, SpanHead
 
 VOCABULARY_SIZE = 40
 MAX_POSITIONS = 16
-# Stacked, narrowed and with sides of different width.
+# Formulas with stacks, smaller ratios and sides of different width.
 FORMULAS = (
     "tanh(linear3_2(gelu(linear3_2(x,wb1)),wb2))",
     "linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)",
@@ -23,7 +23,7 @@ def small_architecture(formulas=FORMULAS, **changes) -> Architecture:
 
 
 def small_backbone(architecture=None, seed=0, **arguments) -> EfficientBert:
-    """A backbone with random weights everywhere but in the row of [PAD], which stays zero."""
+    """A backbone with random weights, except for the row of [PAD], which stays zero."""
     sizes = {"vocabulary_size": VOCABULARY_SIZE, "max_positions": MAX_POSITIONS}
     backbone = EfficientBert(architecture or small_architecture(), **{**sizes, **arguments})
     return randomize(backbone, seed)
@@ -43,7 +43,7 @@ def small_task_model(kind="classification", architecture=None, seed=0, **argumen
 
 
 def randomize(layer, seed=0):
-    """Draws every weight anew, none of them zero or one as biases and scales are at first."""
+    """Draws every weight at random, also biases and scales, which start at zero and one."""
     draws = np.random.default_rng(seed)
     for weight in layer.weights:
         value = draws.normal(scale=0.2, size=weight.shape)
@@ -58,7 +58,7 @@ def randomize(layer, seed=0):
 def random_inputs(lengths=(7, 3, 5), tokens=None, seed=0) -> dict[str, np.ndarray]:
     """A batch of sequences of these `lengths`, padded to `tokens` or to the longest.
 
-    The same seed gives the same real tokens, however far they are padded.
+    The same seed gives the same real tokens for any padding.
     """
     draws = np.random.default_rng(seed)
     shape = len(lengths), tokens or max(lengths)

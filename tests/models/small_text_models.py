@@ -1,4 +1,4 @@
-"""Small networks that can be asked in words, and words for them."""
+"""Small text models, and texts for them."""
 
 import json
 
@@ -19,7 +19,7 @@ from tf_efficientbert.tasks import Classification, LabelledTask, MultiLabel, Reg
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 WORDS = tuple(f"word{i}" for i in range(VOCABULARY_SIZE - len(_SPECIAL)))
 VOCABULARY = (*_SPECIAL, *WORDS)
-# In the order of their code points, as from a file.
+# Sorted by code points, as when read from a file.
 LABELS = ('sad, "very"', "so so", "\u0632\u06cc\u0628\u0627 😀")
 TASKS = {
     "classification": Classification("custom", LABELS, pair=False),
@@ -30,7 +30,7 @@ TASKS = {
 
 
 def small_text_model(kind="classification", architecture=None, seed=0, **arguments) -> TextModel:
-    """A "classification", "pair" or "multilabel" of three classes, or a "regression"."""
+    """A "classification", "pair" or "multilabel" model of three classes, or a "regression"."""
     network = "regression" if kind == "regression" else "classification"
     model = small_task_model(network, architecture, seed, **arguments)
     return TextModel(model, Tokenizer(VOCABULARY), TASKS[kind], MAX_POSITIONS)
@@ -55,7 +55,7 @@ def small_examples(task: LabelledTask, count=9, seed=0) -> Examples:
 
 
 def random_labels(task: LabelledTask, draws: np.random.Generator, count: int) -> np.ndarray:
-    """Targets of `count` examples, every label among them where there are enough."""
+    """Targets of `count` examples, with every label if there are enough."""
     if not task.has_classes:
         return draws.normal(size=count).astype(np.float32)
     if not task.one_of_classes:
@@ -70,7 +70,7 @@ def write_lines(path, lines) -> str:
 
 
 def write_examples(path, task: LabelledTask, examples: Examples) -> str:
-    """Writes them as a custom task's .tsv file; returns its path."""
+    """Writes examples as a custom task's .tsv file; returns its path."""
     columns = dict(zip(("text", "second_text"), examples.columns, strict=False))
     columns["label"] = [task.shown(target) for target in examples.labels]
     rows = [columns, *zip(*columns.values(), strict=True)]
@@ -78,7 +78,7 @@ def write_examples(path, task: LabelledTask, examples: Examples) -> str:
 
 
 def write_predictions(path, model: TextModel, examples: Examples) -> str:
-    """Writes what a model says of the examples as a file of predictions; returns its path."""
+    """Writes a model's predictions for the examples to a file; returns its path."""
     said = np.asarray(model.task.probabilities(model.logits(model.encode(examples))), float)
     rows = [
         {"text": text, "probabilities": dict(zip(model.labels, row.tolist(), strict=True))}

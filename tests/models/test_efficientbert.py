@@ -18,8 +18,8 @@ from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.tasks import ClassificationHead, SpanHead
 
 _SEED = np.array([3, 4], np.int32)
-# bfloat16 keeps 8 bits, 0.4% of a value: over 24 random models of three layers, whose values reach
-# 3, the largest difference from float32 was measured as 0.041.
+# bfloat16 keeps 8 bits, 0.4% of a value. Over 24 random models of three layers, with values up to
+# 3, the largest measured difference from float32 was 0.041.
 _BFLOAT16 = 0.06
 _PRESETS = (
     "efficientbert_tiny",
@@ -39,8 +39,8 @@ def _flat(outputs):
 
 
 @pytest.mark.parametrize("name", _PRESETS)
-def test_a_preset_has_as_many_weights_as_its_architecture_counts(name, monkeypatch):
-    # 70 M random numbers take seconds to draw and are not looked at here.
+def test_the_weights_of_a_preset_match_its_architecture_s_count(name, monkeypatch):
+    # Drawing 70 M random numbers takes seconds, and their values do not matter here.
     monkeypatch.setattr(keras.initializers, "TruncatedNormal", lambda **_: "zeros")
     architecture = Architecture.from_preset(name)
     model = EfficientBert(architecture, fit_size=768)
@@ -49,7 +49,7 @@ def test_a_preset_has_as_many_weights_as_its_architecture_counts(name, monkeypat
 
 @pytest.mark.parametrize("embedding", ["trigram", "bert"])
 @pytest.mark.parametrize("fit_size", [None, 10])
-def test_a_small_backbone_has_as_many_weights_as_its_architecture_counts(embedding, fit_size):
+def test_the_weights_of_a_small_backbone_match_its_architecture_s_count(embedding, fit_size):
     architecture = small_architecture(embedding=embedding)
     tables = {"vocabulary_size": 21, "max_positions": 9}
     model = EfficientBert(architecture, fit_size=fit_size, **tables)
@@ -78,7 +78,7 @@ def test_hidden_states_are_fit_projected_and_the_sequence_output_is_not():
 
 
 @pytest.mark.parametrize("embedding", ["trigram", "bert"])
-def test_more_padding_never_changes_what_is_said_of_real_tokens(embedding):
+def test_padding_does_not_change_the_outputs_of_real_tokens(embedding):
     model = small_task_model(architecture=small_architecture(embedding=embedding), fit_size=10)
     lengths = 7, 3, 5
     short, *longer = (model(random_inputs(lengths, tokens)) for tokens in (7, 8, 16))
@@ -90,7 +90,7 @@ def test_more_padding_never_changes_what_is_said_of_real_tokens(embedding):
                 np.testing.assert_allclose(states[real], expected[real], atol=1e-5)
 
 
-def test_examples_of_a_batch_do_not_touch_each_other():
+def test_examples_of_a_batch_are_independent():
     model, inputs = small_task_model(), random_inputs((7, 3, 5))
     together = model(inputs)["logits"]
     for row in range(3):
@@ -103,7 +103,7 @@ def test_examples_of_a_batch_do_not_touch_each_other():
     [FORMULAS, ("linear4_1(gelu(linear4_1(x,wb1)),wb2)", "linear1_4(elu(linear1_4(x,wb1)),wb2)")],
 )
 @pytest.mark.parametrize("embedding", ["trigram", "bert"])
-def test_a_supernet_called_with_cells_is_the_child_that_inherits_from_it(formulas, embedding):
+def test_a_supernet_called_with_cells_equals_the_inheriting_child(formulas, embedding):
     architecture = small_architecture(formulas, embedding=embedding)
     supernet = small_backbone(architecture.supernet(), fit_size=10)
     child = small_backbone(architecture, seed=9, fit_size=10)
@@ -120,7 +120,7 @@ def test_a_supernet_without_cells_uses_all_of_its_weights():
     np.testing.assert_array_equal(whole["sequence_output"], own["sequence_output"])
 
 
-def test_gradients_of_a_sliced_supernet_reach_the_used_weights_alone():
+def test_gradients_of_a_sliced_supernet_reach_only_the_used_weights():
     architecture = small_architecture()
     supernet = small_backbone(architecture.supernet())
     inputs = random_inputs()
@@ -150,7 +150,7 @@ def test_a_compiled_model_takes_batches_of_any_size_and_length_in_one_trace(kind
     assert compiled.experimental_get_tracing_count() == 1
 
 
-def test_a_dropout_seed_replays_a_training_pass_and_another_one_does_not():
+def test_a_training_pass_is_reproduced_only_by_the_same_dropout_seed():
     model, inputs = small_task_model(), random_inputs()
 
     def logits(seed, training=True):
@@ -179,7 +179,7 @@ def test_no_two_dropouts_of_two_steps_share_a_seed(monkeypatch):
     assert len(seeds) == len(set(seeds)) == 2 * once
 
 
-def test_every_weight_is_named_apart():
+def test_weight_names_are_unique():
     model = small_task_model(fit_size=10)
     assert len(weight_values(model)) == len(model.weights) == len(model.trainable_weights)
 
@@ -234,7 +234,7 @@ def test_a_model_rebuilt_in_bfloat16_keeps_its_weights(embedding):
 
 
 @pytest.mark.parametrize("embedding", ["bert", "trigram"])
-def test_a_frozen_network_s_weights_may_be_rounded_beforehand(embedding):
+def test_bfloat16_weights_give_the_outputs_of_mixed_bfloat16(embedding):
     architecture = small_architecture(embedding=embedding)
     model = small_task_model("classification", architecture, fit_size=10)
     ours = model.rebuilt(dtype="bfloat16")(random_inputs())
@@ -245,7 +245,7 @@ def test_a_frozen_network_s_weights_may_be_rounded_beforehand(embedding):
 
 
 @pytest.mark.parametrize(("before", "after"), [(10, None), (None, 10)])
-def test_a_fit_projection_can_be_dropped_and_added_without_changing_answers(before, after):
+def test_removing_or_adding_a_fit_projection_keeps_the_logits(before, after):
     model = small_task_model(fit_size=before)
     copy = model.rebuilt(fit_size=after)
     assert (model.backbone.fit_size, copy.backbone.fit_size) == (before, after)

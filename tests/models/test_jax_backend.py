@@ -1,4 +1,4 @@
-"""Layers, models and losses are backend-neutral: the parity tests hold on JAX too."""
+"""Layers, models and losses are backend-neutral: the parity tests also pass on JAX."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_the_reference_s_outputs_and_losses_hold_on_jax():
     assert " passed" in run.stdout
 
 
-def test_a_dropout_mask_follows_from_its_seed_on_jax():
+def test_a_dropout_mask_depends_on_its_seed_on_jax():
     run = _run_on_jax("-c", DROPOUT)
     assert run.returncode == 0, run.stderr[-2000:]
 

@@ -1,4 +1,4 @@
-"""Our models on the weights and inputs of the authors' PyTorch code, see `tests.models.golden`."""
+"""Our models give the outputs of the authors' PyTorch code, see `tests.models.golden`."""
 
 import numpy as np
 import pytest
@@ -37,5 +37,5 @@ def test_attention_scores_are_the_reference_s(case):
         padding = stored.inputs["padding_mask"][:, None, None, :] == 0
         np.testing.assert_array_equal(masked, np.broadcast_to(padding, masked.shape))
         np.testing.assert_allclose(ours[~masked], theirs[~masked], rtol=0, atol=1e-4)
-        # One float32 step at -10,000 is 9.8e-4, so an absolute 1e-4 would ask for the same bits.
+        # One float32 step at -10,000 is 9.8e-4, so an absolute 1e-4 would require equal bits.
         np.testing.assert_allclose(ours[masked], theirs[masked], rtol=1e-6, atol=0)

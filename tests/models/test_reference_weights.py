@@ -16,7 +16,7 @@ def _backbone(**changes):
 
 
 def _with(**changes):
-    """The supernet's state dict with entries replaced; None takes one away."""
+    """The supernet's state dict with entries replaced; None removes one."""
     changed = {**_SUPERNET.weights, **{name.replace("__", "."): v for name, v in changes.items()}}
     return {name: value for name, value in changed.items() if value is not None}
 
@@ -41,7 +41,7 @@ def test_a_candidate_takes_slices_of_the_supernet():
                 np.testing.assert_array_equal(variable, value)
 
 
-def test_everything_but_the_ffns_is_taken_whole():
+def test_all_weights_but_the_ffns_are_copied_unsliced():
     backbone, given = _backbone(), _SUPERNET.weights
     load_reference_weights(backbone, given)
     np.testing.assert_array_equal(
@@ -80,7 +80,7 @@ def test_a_leading_module_is_dropped():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_lists_and_double_precision_are_taken_too():
+def test_lists_and_double_precision_are_accepted():
     backbone = _backbone()
     given = _with(fit_dense__bias=_SUPERNET.weights["fit_dense.bias"].tolist())
     load_reference_weights(backbone, {n: np.asarray(v, float).tolist() for n, v in given.items()})
@@ -89,11 +89,11 @@ def test_lists_and_double_precision_are_taken_too():
 
 
 @pytest.mark.parametrize("name", ["cls_pooler.dense.weight", "classifier.bias", "lm_head.bias"])
-def test_a_backbone_ignores_heads_whatever_their_shape(name):
+def test_a_backbone_ignores_heads_of_any_shape(name):
     load_reference_weights(_backbone(), {**_SUPERNET.weights, name: np.zeros((5, 3, 2))})
 
 
-def test_a_task_model_ignores_the_language_model_head_alone():
+def test_a_task_model_ignores_only_the_language_model_head():
     model = golden.task_model_for(_CANDIDATE)
     load_reference_weights(model, _with(lm_head__dense__weight=np.zeros((5, 3))))
     with pytest.raises(ValueError, match="classifier.weight has shape"):
@@ -111,7 +111,7 @@ def test_the_fit_projection_is_ignored_only_by_a_model_without_one():
 
 @pytest.fixture(scope="module")
 def untouched():
-    """A backbone into which nothing is ever loaded, and its weights."""
+    """A backbone whose weights must never change, and these weights."""
     backbone = _backbone()
     return backbone, weight_values(backbone)
 
@@ -135,7 +135,7 @@ def _zeros(*shape):
             "query.weight has shape (48, 50)",
         ),
         ({"embeddings__token_embeddings__weight": _zeros(201, 16)}, "has shape (201, 16)"),
-        # An FFN is cut along its inner axis only, and needs to have enough there.
+        # An FFN is sliced only along its inner axis, which must be large enough.
         ({"encoder__0__all_ffn__0__dense1__weight": _zeros(48, 50)}, "has shape (48, 50)"),
         ({"encoder__0__all_ffn__0__dense2__weight": _zeros(50, 48)}, "has shape (50, 48)"),
         ({"encoder__0__all_ffn__0__dense2__bias": _zeros(50)}, "dense2.bias has shape (50,)"),
@@ -145,7 +145,7 @@ def _zeros(*shape):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_does_not_fit_is_named_and_nothing_is_assigned(untouched, changes, problem):
+def test_a_mismatch_is_named_and_nothing_is_assigned(untouched, changes, problem):
     backbone, before = untouched
     with pytest.raises(ValueError, match="does not fit the model") as caught:
         load_reference_weights(backbone, _with(**changes))
@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_assigned(untouched, changes, 
         np.testing.assert_array_equal(value, before[path])
 
 
-def test_all_that_does_not_fit_is_named_at_once():
+def test_all_mismatches_are_named_at_once():
     wrong = {"embeddings__dense__bias": _zeros(47), "fit_dense__weight": None, "extra": _zeros(1)}
     with pytest.raises(ValueError, match="fit_dense.weight is missing") as caught:
         load_reference_weights(_backbone(), _with(**wrong))
@@ -168,7 +168,7 @@ def test_a_wider_stack_than_the_dict_s_is_an_error():
         load_reference_weights(_backbone(), golden_of_three)
 
 
-def test_the_reference_s_bert_has_one_network_a_layer():
+def test_the_reference_s_bert_has_one_network_per_layer():
     teacher = golden.read("teacher_bert_mnli")
     assert golden.architecture_of(teacher).cells == (CellSpec.ordinary(),) * 6
     backbone = golden.backbone_for(teacher)

@@ -13,7 +13,7 @@ from tests.models.small_models import (
     small_task_model,
 )
 
-# What a model is made of -> how to make it; together they name every argument there is.
+# Constructor arguments of models; together they set every argument.
 _TASK_MODELS = {
     "classification": {"kind": "classification"},
     "regression on a bert embedding": {
@@ -54,7 +54,7 @@ def _assert_equal_configs(ours, theirs):
 
 
 @pytest.mark.parametrize("arguments", _TASK_MODELS.values(), ids=_TASK_MODELS)
-def test_a_task_model_that_is_saved_and_loaded_answers_the_same(tmp_path, arguments):
+def test_a_saved_task_model_gives_the_same_outputs(tmp_path, arguments):
     model = small_task_model(**arguments)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -63,7 +63,7 @@ def test_a_task_model_that_is_saved_and_loaded_answers_the_same(tmp_path, argume
 
 
 @pytest.mark.parametrize("arguments", [{}, {"fit_size": 10}, {"exact_gelu": True}], ids=str)
-def test_a_backbone_that_is_saved_and_loaded_answers_the_same(tmp_path, arguments):
+def test_a_saved_backbone_gives_the_same_outputs(tmp_path, arguments):
     model = small_backbone(**arguments)
     model.save(tmp_path / "backbone.keras")
     loaded = keras.saving.load_model(tmp_path / "backbone.keras")
@@ -89,7 +89,7 @@ def test_a_config_is_json_and_gives_the_same_model_twice(kind):
     assert json.dumps(config) == text
 
 
-def test_a_config_holds_every_argument():
+def test_a_config_contains_every_argument():
     arguments = {
         "vocabulary_size": 33,
         "max_positions": 9,
@@ -123,7 +123,7 @@ for kind in ("classification", "span"):
 """
 
 
-def test_a_fresh_process_loads_what_another_saved(tmp_path):
+def test_a_new_process_loads_a_saved_model(tmp_path):
     models = {kind: small_task_model(kind, fit_size=10) for kind in ("classification", "span")}
     for kind, model in models.items():
         model.save(tmp_path / f"{kind}.keras")

@@ -25,7 +25,7 @@ def weights():
 
 
 def _renamed(weights, prefix="", scale="weight", offset="bias"):
-    """The same weights under the names of another version or another kind of BERT."""
+    """Renames weights as in another version or kind of BERT."""
     names = {".LayerNorm.weight": f".LayerNorm.{scale}", ".LayerNorm.bias": f".LayerNorm.{offset}"}
 
     def new(name):
@@ -41,7 +41,7 @@ def _renamed(weights, prefix="", scale="weight", offset="bias"):
     [{}, {"hidden_act": "gelu_new"}, {"layer_norm_eps": 1e-2}],
     ids=["as in Hugging Face's default", "tanh gelu", "large epsilon"],
 )
-def test_a_folder_computes_what_its_config_says(tmp_path, weights, changes):
+def test_a_loaded_folder_computes_as_its_config_specifies(tmp_path, weights, changes):
     config = {**CONFIG, **changes}
     backbone = load_teacher(write_folder(tmp_path, config, weights)).backbone
     outputs = backbone(_inputs())
@@ -52,20 +52,20 @@ def test_a_folder_computes_what_its_config_says(tmp_path, weights, changes):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-4)
 
 
-def test_a_wrong_gelu_or_epsilon_would_be_noticed(weights):
+def test_a_wrong_gelu_or_epsilon_changes_the_outputs(weights):
     states, _ = evaluate(CONFIG, weights, _inputs())
     for changes in ({"hidden_act": "gelu_new"}, {"layer_norm_eps": 1e-3}):
         other, _ = evaluate({**CONFIG, **changes}, weights, _inputs())
         assert np.abs(states[-1] - other[-1]).max() > 2e-4
 
 
-def test_the_pooler_comes_along(tmp_path, weights):
+def test_the_pooler_is_loaded(tmp_path, weights):
     teacher = load_teacher(write_folder(tmp_path, CONFIG, weights))
     np.testing.assert_array_equal(teacher.pooler_kernel, weights["pooler.dense.weight"].T)
     np.testing.assert_array_equal(teacher.pooler_bias, weights["pooler.dense.bias"])
 
 
-def test_what_a_config_leaves_out_is_as_in_hugging_face_s_bert(tmp_path):
+def test_missing_config_values_default_to_hugging_face_s(tmp_path):
     left_out = ("model_type", "hidden_act", "layer_norm_eps", "max_position_embeddings")
     given = {key: value for key, value in CONFIG.items() if key not in left_out}
     config = read_config(write_folder(tmp_path, given, None))
@@ -111,7 +111,7 @@ def test_a_folder_without_config_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"model_type": "bert"', "[]", "null"])
-def test_a_config_that_is_no_json_object_is_named(tmp_path, text):
+def test_a_config_that_is_not_a_json_object_is_named(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(UserError) as caught:
@@ -134,7 +134,7 @@ def test_a_config_that_is_no_json_object_is_named(tmp_path, text):
         ("layer_norm_eps", "tiny"),
     ],
 )
-def test_a_config_value_that_makes_no_bert_is_named(tmp_path, weights, key, value):
+def test_an_invalid_config_value_is_named(tmp_path, weights, key, value):
     folder = write_folder(tmp_path, {**CONFIG, key: value}, weights)
     with pytest.raises(UserError) as caught:
         load_teacher(folder)
@@ -156,13 +156,13 @@ def test_a_folder_without_weights_is_named(tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
-def test_the_config_is_read_as_it_stands(tmp_path):
+def test_the_config_is_read_unchanged(tmp_path):
     config = read_config(write_folder(tmp_path, {**CONFIG, "of_no_interest": [1]}, None))
     assert config == {**CONFIG, "of_no_interest": [1]}
     assert json.loads((tmp_path / "config.json").read_text()) == config
 
 
-def test_the_teacher_that_is_asked_for_is_found(tmp_path):
+def test_the_requested_teacher_is_found(tmp_path):
     assert find_teacher(tmp_path) == find_teacher(str(tmp_path)) == tmp_path
 
 

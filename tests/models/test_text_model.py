@@ -39,7 +39,7 @@ def saved(model, tmp_path_factory):
 
 @pytest.fixture
 def folder(saved, tmp_path):
-    """A copy of a saved model, to be damaged."""
+    """A copy of a saved model, for tests that change it."""
     return shutil.copytree(saved, tmp_path / "model")
 
 
@@ -48,7 +48,7 @@ def _logits(model, examples):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_a_model_that_is_saved_and_loaded_answers_the_same(tmp_path, kind):
+def test_a_saved_model_gives_the_same_outputs(tmp_path, kind):
     model = small_text_model(kind)
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -73,7 +73,7 @@ def test_a_supernet_is_saved_and_loaded_without_a_task(tmp_path):
         loaded.predict(["word1"])
 
 
-def test_a_model_computing_in_bfloat16_is_saved_as_one_in_float32(tmp_path):
+def test_a_bfloat16_model_is_saved_in_float32(tmp_path):
     model = small_text_model(dtype="mixed_bfloat16")
     model.save(tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -87,7 +87,7 @@ def test_a_model_computing_in_bfloat16_is_saved_as_one_in_float32(tmp_path):
     assert 0 < np.abs(coarse - fine).max() < 0.1
 
 
-def test_a_model_takes_the_place_of_the_one_saved_before(folder):
+def test_saving_replaces_an_earlier_model(folder):
     other = small_text_model("regression", seed=5)
     other.save(folder)
     examples = small_examples(other.task)
@@ -95,7 +95,7 @@ def test_a_model_takes_the_place_of_the_one_saved_before(folder):
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
-def test_where_saving_fails_the_earlier_model_stays(folder, model, monkeypatch):
+def test_the_earlier_model_stays_if_saving_fails(folder, model, monkeypatch):
     def fail(self, folder):
         raise RuntimeError("in the middle")
 
@@ -107,18 +107,18 @@ def test_where_saving_fails_the_earlier_model_stays(folder, model, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["model.keras", "text_model.json", "vocab.txt"])
-def test_a_folder_in_which_a_file_is_missing_is_named(folder, name):
+def test_a_missing_file_is_named_with_its_folder(folder, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=f"{folder} holds no saved model: there is no {name}"):
         load(folder)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(UserError, match="absent holds no saved model: there is no such folder"):
         load(tmp_path / "absent")
 
 
-def test_a_job_s_folder_points_to_the_model_in_it(folder):
+def test_the_error_for_a_job_s_folder_names_the_model_in_it(folder):
     with pytest.raises(UserError, match=f"{folder.parent} holds no .*; {folder} does"):
         load(folder.parent)
 
@@ -142,7 +142,7 @@ _DAMAGES = {
 
 
 @pytest.mark.parametrize(("name", "damage"), _DAMAGES.values(), ids=_DAMAGES)
-def test_a_damaged_file_is_an_error_of_the_user_s_that_names_the_folder(folder, name, damage):
+def test_a_damaged_file_is_a_user_error_that_names_the_folder(folder, name, damage):
     path = folder / name
     before = path.read_bytes()
     path.write_bytes(damage(before))
@@ -172,7 +172,7 @@ def test_a_prediction_is_the_most_probable_label_with_its_probability(model):
     assert len({p.label for p in predictions}) > 1
 
 
-def test_of_a_regression_a_prediction_is_the_figure_without_a_label():
+def test_a_regression_s_prediction_is_a_number_without_a_label():
     model = small_text_model("regression")
     examples = small_examples(model.task)
     predictions = model.predict(examples.texts)
@@ -180,7 +180,7 @@ def test_of_a_regression_a_prediction_is_the_figure_without_a_label():
     np.testing.assert_allclose([p.score for p in predictions], _logits(model, examples), rtol=1e-6)
 
 
-def test_logits_keep_the_order_of_the_examples_whatever_their_lengths(model):
+def test_logits_keep_the_order_of_examples_of_any_length(model):
     examples = small_examples(model.task, count=70)  # more than a batch
     alone = [_logits(model, Examples((text,), None, None))[0] for text in examples.texts[::7]]
     np.testing.assert_allclose(_logits(model, examples)[::7], alone, rtol=1e-5, atol=1e-5)
@@ -201,12 +201,12 @@ def test_texts_that_do_not_fit_the_task_are_refused(kind, texts, message):
         small_text_model(kind).predict(*texts)
 
 
-def test_no_texts_have_no_answers(model):
+def test_no_texts_give_no_predictions(model):
     assert model.predict([]) == []
     assert small_text_model("pair").predict([], []) == []
 
 
-def test_a_model_is_loaded_for_the_task_and_text_length_it_was_made_for(folder, model):
+def test_a_model_is_checked_for_its_task_and_text_length(folder, model):
     load(folder).require(model.task, MAX_POSITIONS, "it")
     with pytest.raises(
         UserError, match=r"trained for custom \(classification, single .*RTE \(.*pairs"
@@ -216,7 +216,7 @@ def test_a_model_is_loaded_for_the_task_and_text_length_it_was_made_for(folder, 
         load(folder).require(model.task, 12, f"--model={folder}")
 
 
-def test_what_a_model_was_trained_for_is_told_with_labels_and_kind():
+def test_task_errors_name_labels_and_kind():
     regression, supernet = small_text_model("regression"), small_supernet(layers=1)
     with pytest.raises(UserError, match=r"\(regression, .*\), the data is .*'so so', '.*😀'"):
         regression.require_task(TASKS["pair"], "--model=x")

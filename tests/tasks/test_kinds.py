@@ -23,7 +23,7 @@ _SCRIPTS = Classification("scripts", ("می‌خواهم", "👩‍🚀", "très
 _TOPICS = MultiLabel("topics", ("Sports, Outdoor", "Tech & Co", "\u6771\u4eac"), pair=False)
 
 
-def test_a_kind_has_metrics_of_its_own():
+def test_each_kind_has_its_own_metrics():
     assert _MOOD.metrics == ("accuracy",)
     assert Regression("likeness", (), pair=True).metrics == ("pearson", "spearman")
     assert _TOPICS.metrics == ("micro_f1", "macro_f1")
@@ -36,25 +36,25 @@ def test_tasks_are_hashable_and_compare_by_value_even_when_made_from_lists():
 
 @pytest.mark.parametrize("labels", [("only",), ("yes", "no", "yes")])
 @pytest.mark.parametrize("kind", [Classification, MultiLabel])
-def test_one_label_or_a_repeated_one_is_refused(kind, labels):
+def test_a_single_or_repeated_label_is_an_error(kind, labels):
     with pytest.raises(UserError, match=f"'mood'.*{labels[0]}"):
         kind("mood", labels, pair=False)
 
 
-def test_a_metric_that_does_not_go_with_the_kind_is_refused():
-    with pytest.raises(UserError, match="metric 'pearson' does not go with classification"):
+def test_a_metric_of_another_kind_is_an_error():
+    with pytest.raises(UserError, match="metric 'pearson' does not fit a classification task"):
         Classification("m", ("a", "b"), False, metrics=("pearson",))
-    with pytest.raises(UserError, match="'f1' is of the second of two classes, and there are 3"):
+    with pytest.raises(UserError, match="'f1' needs two classes, but there are 3"):
         Classification("m", ("a", "b", "c"), False, metrics=("f1",))
 
 
 @pytest.mark.parametrize("task", [*TASKS.values(), _TOPICS, Span("squad")], ids=lambda t: t.kind)
-def test_a_task_comes_back_from_json(task):
+def test_a_task_survives_a_json_round_trip(task):
     again = task_from_dict(json.loads(json.dumps(task.to_dict())))
     assert again == task and again.metrics == task.metrics
 
 
-def test_what_was_saved_before_there_were_kinds_is_known_by_its_labels():
+def test_the_kind_of_older_saved_tasks_follows_from_their_labels():
     old = {"name": "custom", "labels": ["a", "b"], "pair": False, "metrics": ["accuracy"]}
     assert task_from_dict(old) == Classification("custom", ("a", "b"), False)
     assert task_from_dict({**old, "labels": [], "metrics": []}) == Regression("custom", (), False)
@@ -76,18 +76,18 @@ def test_what_was_saved_before_there_were_kinds_is_known_by_its_labels():
     ],
     ids=repr,
 )
-def test_the_kind_is_recognized_by_the_labels(values, kind):
+def test_the_kind_is_detected_from_the_labels(values, kind):
     assert recognized_kind(values) is kind
 
 
-def test_labels_are_sorted_numbers_by_value():
+def test_labels_are_sorted_with_numbers_by_value():
     assert Classification.labels_of(["b", "a", "b"]) == ("a", "b")
     assert Classification.labels_of(["10", "9", "1"]) == ("1", "9", "10")
-    # Of equal value: not in the order that a set happens to have.
+    # Names of equal value are sorted too, not in the arbitrary order of a set.
     assert Classification.labels_of(["1", "01", "+1", "00", "0"]) == ("0", "00", "+1", "01", "1")
 
 
-def test_words_among_numbers_are_no_classes():
+def test_words_among_numbers_are_not_classes():
     assert Classification.labels_of(["0", "1"] * 10 + ["nan", "?"]) == ("0", "1")
     assert Classification.labels_of(["0", "1", "2"] + ["many"] * 2) == ("0", "1", "2", "many")
 
@@ -105,7 +105,7 @@ def test_words_among_numbers_are_no_classes():
     ],
     ids=repr,
 )
-def test_several_labels_are_read_from_lists_and_separated_text(value, names):
+def test_multiple_labels_are_read_from_lists_and_separated_text(value, names):
     assert MultiLabel.names_in(value, "|") == names
 
 
@@ -128,7 +128,7 @@ def test_several_labels_are_read_from_lists_and_separated_text(value, names):
     ],
     ids=repr,
 )
-def test_a_label_of_a_file_has_a_target(task, value, target):
+def test_a_label_in_a_file_has_a_target(task, value, target):
     assert task.target(value) == target
 
 
@@ -159,13 +159,13 @@ def test_a_label_of_a_file_has_a_target(task, value, target):
     ],
     ids=repr,
 )
-def test_a_label_that_is_none_of_the_tasks_is_named(task, value, problem):
+def test_an_invalid_label_is_named(task, value, problem):
     with pytest.raises(ValueError, match=problem):
         task.target(value)
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "multilabel"])
-def test_targets_are_shown_as_a_file_has_them(kind):
+def test_targets_are_shown_as_labels_in_a_file(kind):
     task = TASKS[kind]
     labels = random_labels(task, np.random.default_rng(0), 12)
     shown = [task.target(task.shown(target)) for target in labels]
@@ -173,7 +173,7 @@ def test_targets_are_shown_as_a_file_has_them(kind):
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression", "multilabel"])
-def test_the_label_loss_in_a_graph_is_the_held_out_loss(kind):
+def test_the_label_loss_equals_the_held_out_loss(kind):
     task, draws = TASKS[kind], np.random.default_rng(1)
     labels = random_labels(task, draws, 20)
     logits = draws.normal(size=(20, 3) if task.has_classes else 20).astype(np.float32)
@@ -181,7 +181,7 @@ def test_the_label_loss_in_a_graph_is_the_held_out_loss(kind):
     assert in_graph == pytest.approx(task.held_out_loss(logits, labels), rel=1e-5)
 
 
-def test_several_labels_are_independent_of_each_other():
+def test_multiple_labels_are_independent():
     task = MultiLabel("m", ("a", "b"), False)
     logits, labels = np.array([[2.0, -1.0]], np.float32), np.array([[1.0, 0.0]], np.float32)
     p = 1 / (1 + np.exp(-logits.astype(float)))
@@ -194,7 +194,7 @@ def test_several_labels_are_independent_of_each_other():
     assert float(summed) == pytest.approx(2 * entropy, rel=1e-6)
 
 
-def test_thresholds_are_those_of_the_highest_f1_on_dev():
+def test_thresholds_maximize_f1_on_dev():
     task = MultiLabel("m", ("a", "b"), False)
     logits = np.array([[-3.0, 1.0], [-2.0, 2.0], [-1.0, 3.0], [-0.5, -4.0]], np.float32)
     labels = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float32)
@@ -205,20 +205,20 @@ def test_thresholds_are_those_of_the_highest_f1_on_dev():
     assert task_from_dict(fitted.to_dict()).thresholds == fitted.thresholds
 
 
-def test_the_answer_of_a_multi_label_model_names_all_its_labels():
+def test_a_multi_label_prediction_names_all_labels():
     answers = _TOPICS.decode(np.array([[3.0, 1.0, -1.0], [-3.0, -2.0, -1.0]], np.float32))
     assert [answer.label for answer in answers] == ["Sports, Outdoor|Tech & Co", ""]
     assert answers[0].score == pytest.approx(1 / (1 + np.exp(-1)))
     assert answers[1].score == pytest.approx(1 - 1 / (1 + np.exp(1)))
 
 
-def test_answers_are_worded_as_a_line_of_text_has_them():
+def test_predictions_are_formatted_as_text():
     assert _MOOD.worded(Prediction("so so", 0.512)) == "so so (0.51)"
     assert _TOPICS.worded(Prediction("", 0.9)) == "no label (0.90)"
     assert TASKS["regression"].worded(Prediction("", 1.214)) == "1.21"
 
 
-def test_dev_scores_are_those_at_the_thresholds_that_dev_gives():
+def test_dev_scores_use_the_thresholds_fitted_on_dev():
     task = MultiLabel("m", ("a", "b"), False)
     logits = np.array([[-3.0, 1.0], [-2.0, 2.0], [-1.0, 3.0], [-0.5, -4.0]], np.float32)
     labels = np.array([[0, 0], [0, 1], [1, 1], [1, 0]], np.float32)
@@ -240,7 +240,7 @@ def test_no_other_threshold_has_a_higher_f1(rows):
     assert f1(threshold) == max(map(f1, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0))) or not labels.any()
 
 
-def test_class_weights_count_each_class_alike():
+def test_class_weights_balance_the_classes():
     weights = _MOOD.class_weights(np.array([0, 0, 0, 1]))
     assert weights.tolist() == pytest.approx([4 / 6, 2, 0])
     logits = np.zeros((4, 3), np.float32)
@@ -250,18 +250,18 @@ def test_class_weights_count_each_class_alike():
 
 
 @pytest.mark.parametrize("task", [_MOOD, _TOPICS], ids=lambda task: task.kind)
-def test_probabilities_come_back_from_teacher_logits(task):
+def test_teacher_logits_give_the_same_probabilities(task):
     logits = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
     probabilities = np.asarray(task.probabilities(logits))
     again = np.asarray(task.probabilities(task.teacher_logits(probabilities)))
     np.testing.assert_allclose(again, probabilities, atol=1e-6)
 
 
-def test_one_label_alone_teaches_nothing():
+def test_a_single_label_is_unlearnable():
     assert "'glad'" in _MOOD.unlearnable(np.array([2, 2, 2]))
     assert _MOOD.unlearnable(np.array([2, 1])) is None
     assert TASKS["regression"].unlearnable(np.array([1.5, 1.5]))
 
 
-def test_every_kind_that_files_can_have_is_listed_once():
+def test_every_labelled_kind_is_registered_once():
     assert set(LABELLED_KINDS) == {"classification", "multilabel", "regression"}

@@ -28,7 +28,7 @@ def test_a_regression_is_scored_by_its_correlations_without_an_error():
     assert _LIKENESS.score(logits, labels) == pytest.approx(expected)
 
 
-def test_a_task_s_own_metrics_are_taken():
+def test_the_task_s_metrics_are_used():
     draws = np.random.default_rng(1)
     logits, labels = draws.normal(size=(60, 2)), draws.integers(0, 2, 60)
     answers = logits.argmax(1)
@@ -41,7 +41,7 @@ def test_a_task_s_own_metrics_are_taken():
     assert scores["accuracy"] == pytest.approx(np.mean(answers == labels))
 
 
-def test_a_set_is_scored_whole_and_not_as_a_mean_over_parts():
+def test_scores_are_not_means_over_parts():
     logits = np.array([[0, 1], [0, 1], [0, 1], [1, 0]])
     labels = np.array([1, 1, 0, 1])
     whole = TASKS["MRPC"].score(logits, labels)["f1"]

@@ -1,4 +1,4 @@
-"""What a network is, without building it: formulas, cells, architectures and their costs."""
+"""Descriptions of networks as data: formulas, cells, architectures and their costs."""
 
 from tf_efficientbert.architecture.cell import CellSpec
 from tf_efficientbert.architecture.expression import Expression, FormulaError

@@ -26,12 +26,12 @@ class CellSpec:
     `str` gives the paper's text form (Dong et al. 2021, arXiv 2109.07222).
 
     Args:
-        formula: what each FFN computes, its linear maps under the neutral name `linear`.
+        formula: what each FFN computes, with linear maps under the neutral name `linear`.
         stack: number of stacked FFNs, 1 to 4.
-        ratio: inner width as a part of the network's ffn_width: 1, 1/2, 1/3 or 1/4.
+        ratio: inner width as a fraction of the network's ffn_width: 1, 1/2, 1/3 or 1/4.
 
     Raises:
-        FormulaError: the formula breaks a structural rule, or stack or ratio is not one of those.
+        FormulaError: the formula breaks a structural rule, or stack or ratio is invalid.
     """
 
     formula: Expression
@@ -43,7 +43,7 @@ class CellSpec:
             raise FormulaError(f"stack must be one of {STACKS}, got {self.stack!r}")
         if self.ratio not in _RATIOS:
             raise FormulaError(f"ratio must be 1, 1/2, 1/3 or 1/4, got {self.ratio!s}")
-        # 0.5 is as good as 1/2 above, but has no denominator.
+        # The check above also accepts 0.5, which has no denominator.
         object.__setattr__(self, "ratio", Fraction(self.ratio))
         problem = violation(self.formula)
         if problem:
@@ -59,7 +59,7 @@ class CellSpec:
         """Reads the paper's text form, such as linear4_2(gelu(linear4_2(x,wb1)),wb2).
 
         Raises:
-            FormulaError: text cannot be read or breaks a structural rule.
+            FormulaError: the text cannot be parsed or breaks a structural rule.
         """
         expression = parse(text)
         problem = violation(expression)
@@ -82,13 +82,13 @@ class CellSpec:
 
     @property
     def expression(self) -> Expression:
-        """The formula with stack and ratio written into its linear maps' names, linearS_R."""
+        """The formula with stack and ratio in its linear maps' names, linearS_R."""
         return with_linear_name(self.formula, f"linear{self.stack}_{self.ratio.denominator}")
 
     def inner_width(self, ffn_width: int) -> int:
-        """w, the columns of W1 and rows of W2: floor(ffn_width x ratio)."""
+        """Returns w, the columns of W1 and rows of W2: floor(ffn_width x ratio)."""
         return int(ffn_width * self.ratio)
 
     def canonical(self) -> "CellSpec":
-        """The same cell with the arguments of add, mul and max in their one canonical order."""
+        """Returns the cell with the arguments of add, mul and max in canonical order."""
         return replace(self, formula=canonical(self.formula))

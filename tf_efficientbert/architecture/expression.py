@@ -1,9 +1,9 @@
-"""Formula trees of the feed-forward cell: read, print, check and compare them.
+"""Formula trees of the feed-forward cell: parsing, printing, checking and comparing.
 
-A formula says what one feed-forward network computes, in the text form of Dong et al. 2021
+A formula defines what one feed-forward network computes, in the text form of Dong et al. 2021
 (EfficientBERT, arXiv 2109.07222): `linear4_2(gelu(linear4_2(x,wb1)),wb2)` is the ordinary one
-with 4 stacked FFNs at expansion ratio 1/2. `x` is the input, `wb1` and `wb2` stand for the two
-linear maps' weights and biases.
+with 4 stacked FFNs at expansion ratio 1/2. `x` is the input, `wb1` and `wb2` are the weights and
+biases of the two linear maps.
 """
 
 import ast
@@ -18,7 +18,7 @@ TERMINALS = ("x", *WEIGHTS)
 STACKS = RATIO_DENOMINATORS = (1, 2, 3, 4)
 # Name -> (stacked FFNs S, ratio denominator R).
 LINEAR_OPERATORS = {f"linear{s}_{r}": (s, r) for s in STACKS for r in RATIO_DENOMINATORS}
-# What a linear map is called where stack and ratio are stated elsewhere.
+# The name of a linear map if stack and ratio are stated elsewhere.
 NEUTRAL_LINEAR = "linear"
 MIN_HEIGHT, MAX_HEIGHT = 3, 7
 
@@ -27,7 +27,7 @@ _ARITY = (
     | dict.fromkeys(ACTIVATIONS, 1)
     | dict.fromkeys((*BINARY_OPERATORS, *LINEAR_OPERATORS, NEUTRAL_LINEAR), 2)
 )
-# A valid formula stays far below both; they keep hostile text from exhausting the parser.
+# A valid formula stays far below both limits; they keep hostile text from exhausting the parser.
 _MAX_CHARACTERS = 10_000
 _MAX_NESTING = 100
 
@@ -37,16 +37,16 @@ CHANNEL_MISMATCHES = tuple(_USUAL_WIDTHS)
 
 
 class FormulaError(ValueError):
-    """A formula that cannot be read, or that breaks a structural rule."""
+    """A formula cannot be parsed, or breaks a structural rule."""
 
 
 @dataclass(frozen=True)
 class Expression:
-    """A node of a formula tree with the trees below it; `str` gives the paper's text form.
+    """A node of a formula tree with its subtrees; `str` gives the paper's text form.
 
     Args:
         name: operator, activation or terminal; `linear` is a linear map without stack and ratio.
-        arguments: the trees below, as many as the operator takes.
+        arguments: the subtrees, as many as the operator takes.
 
     Raises:
         FormulaError: unknown name, or the wrong number of arguments for it.
@@ -89,12 +89,12 @@ class Expression:
 
 
 def parse(text: str) -> Expression:
-    """Reads a formula in the paper's text form; blanks between the pieces are ignored.
+    """Parses a formula in the paper's text form; ignores spaces between its parts.
 
-    Only the form is checked here, not the structural rules (see `violation`).
+    Checks only the syntax, not the structural rules (see `violation`).
 
     Raises:
-        FormulaError: names the piece that cannot be read, and the text.
+        FormulaError: the text cannot be parsed; the message names the part and the text.
     """
     if not isinstance(text, str):
         raise FormulaError(f"a formula is text, got {type(text).__name__} {text!r}")
@@ -117,7 +117,7 @@ def _shown(text: str) -> str:
 
 
 def _check_readable(line: str) -> None:
-    """Refuses what Python's parser must not see: foreign characters, too long or too deep."""
+    """Rejects text that Python's parser must not get: invalid characters, too long or too deep."""
     foreign = re.search(r"[^A-Za-z0-9_(), ]", line)
     if foreign:
         raise FormulaError(f"character {foreign[0]!r} at position {foreign.start()}")
@@ -145,12 +145,12 @@ def _from_syntax(node: ast.expr, line: str) -> Expression:
 
 
 def violation(expression: Expression) -> str | None:
-    """The first structural rule that a formula breaks, in words, or None where it breaks none.
+    """Returns the first structural rule that a formula breaks, in words, or None.
 
     The rules of the search space (Dong et al. 2021, arXiv 2109.07222): height 3 to 7; x appears;
     W1 and W2 are each used once, W1 first in reading order, as the weights of two linear maps of
     the same stack and ratio that are not directly nested; no activation of an activation; no
-    add, mul or max of two identical arguments. Widths are `width_error`'s matter.
+    add, mul or max of two identical arguments. For widths see `width_error`.
     """
     if not MIN_HEIGHT <= expression.height <= MAX_HEIGHT:
         return f"height is {expression.height}, must be {MIN_HEIGHT} to {MAX_HEIGHT}"
@@ -187,7 +187,7 @@ def _nesting_violation(nodes: list[Expression]) -> str | None:
 
 
 def is_valid(text: str) -> bool:
-    """Whether text is a formula that keeps every structural rule; unreadable text is not."""
+    """Whether text is a formula that follows every structural rule; False if it is unreadable."""
     try:
         return violation(parse(text)) is None
     except FormulaError:
@@ -200,11 +200,11 @@ def width_error(
     hidden_size: int | None = None,
     ffn_width: int | None = None,
 ) -> str | None:
-    """What does not fit together in a formula, in words and numbers, or None where all fits.
+    """Returns the first mismatch of widths in a formula, in words and numbers, or None.
 
-    x is d = hidden_size wide, W1 is [d, w] and W2 is [w, d] with w = floor(ffn_width / R); where
-    the sides of add, mul or max differ, the smaller width results under "slice" and the larger
-    under "pad" (Dong et al. 2021, arXiv 2109.07222).
+    x has width d = hidden_size, W1 is [d, w] and W2 is [w, d] with w = floor(ffn_width / R). If
+    the sides of add, mul or max differ, the result has the smaller width under "slice" and the
+    larger under "pad" (Dong et al. 2021, arXiv 2109.07222).
 
     Args:
         expression: a formula whose linear maps state their ratio (linearS_R).
@@ -271,7 +271,7 @@ def widths_fit(
     hidden_size: int | None = None,
     ffn_width: int | None = None,
 ) -> bool:
-    """Whether every width in a formula fits (see `width_error`); unreadable text does not.
+    """Whether all widths in a formula fit (see `width_error`); False if it is unreadable.
 
     Raises:
         ValueError: unknown channel_mismatch.
@@ -284,41 +284,41 @@ def widths_fit(
 
 
 def canonical(expression: Expression) -> Expression:
-    """The one form shared by all formulas that differ only in the order of add, mul and max.
+    """Returns one form for all formulas that differ only in the argument order of add, mul, max.
 
-    Only commutativity is used. Associativity does not hold exactly: where widths differ, slicing
-    depends on what is joined first. A valid formula has a valid canonical form.
+    Only commutativity is used. Associativity does not hold exactly: if widths differ, slicing
+    depends on the order of the operations. A valid formula has a valid canonical form.
     """
     parts = tuple(canonical(part) for part in expression.arguments)
     if expression.name not in BINARY_OPERATORS:
         return Expression(expression.name, parts)
     first, second = sorted(parts, key=_canonical_order)
     if first == second:
-        # Arguments such as mul(x,tanh(x)) and mul(tanh(x),x) are no textual twins and so valid;
-        # turning one around keeps them valid, and the result is still the same for all orders.
-        second = _turned_around(second)
+        # Arguments such as mul(x,tanh(x)) and mul(tanh(x),x) differ as text, so the formula is
+        # valid. Swapping inside one of them keeps it valid, with the same result for all orders.
+        second = _swapped(second)
     return Expression(expression.name, (first, second))
 
 
 def _canonical_order(expression: Expression) -> tuple[bool, str]:
-    # W1 must stay before W2 in reading order, so the side that holds it goes first.
+    # W1 must stay before W2 in reading order, so the side with W1 goes first.
     holds_first_weights = any(node.name == "wb1" for node in expression.walk())
     return not holds_first_weights, str(expression)
 
 
-def _turned_around(expression: Expression) -> Expression:
-    """Swaps the arguments of the first add, mul or max whose arguments differ, if there is one."""
+def _swapped(expression: Expression) -> Expression:
+    """Swaps the arguments of the first add, mul or max whose arguments differ, if any."""
     parts = expression.arguments
     if expression.name in BINARY_OPERATORS and parts[0] != parts[1]:
         return Expression(expression.name, parts[::-1])
     for index, part in enumerate(parts):
-        turned = _turned_around(part)
-        if turned != part:
-            return Expression(expression.name, (*parts[:index], turned, *parts[index + 1 :]))
+        swapped = _swapped(part)
+        if swapped != part:
+            return Expression(expression.name, (*parts[:index], swapped, *parts[index + 1 :]))
     return expression
 
 
 def with_linear_name(expression: Expression, name: str) -> Expression:
-    """The same formula with both linear maps called `name`: linearS_R, or the neutral linear."""
+    """Returns the formula with both linear maps named `name`: linearS_R, or neutral `linear`."""
     parts = tuple(with_linear_name(part, name) for part in expression.arguments)
     return Expression(name if expression.is_linear else expression.name, parts)

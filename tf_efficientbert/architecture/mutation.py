@@ -1,6 +1,6 @@
-"""Random variation of formulas by genetic programming, as the search draws its candidates.
+"""Random mutation of formulas by genetic programming, for the search's candidates.
 
-Dong et al. 2021 (EfficientBERT, arXiv 2109.07222) mutate the trees with DEAP; so does this.
+As in Dong et al. 2021 (EfficientBERT, arXiv 2109.07222), DEAP mutates the trees.
 """
 
 import random
@@ -32,18 +32,18 @@ def mutate(
     hidden_size: int | None = None,
     ffn_width: int | None = None,
 ) -> Expression:
-    """A random variation of a formula that is valid and whose widths fit.
+    """Returns a random mutation of a formula that is valid and whose widths fit.
 
     Each try starts from `expression` and applies subtree replacement (full trees of depth 0 to
-    3), node replacement and insertion, in sequence. Where no try in `max_tries` gives a formula
-    that may stand, `expression` itself is returned. The result may also happen to equal it.
+    3), node replacement and insertion, in this order. If no try out of `max_tries` gives a valid
+    formula, returns `expression` itself. A mutation may also equal it by chance.
 
     The same arguments give the same result in every process. DEAP draws from Python's global
-    `random`, whose state is put back afterwards; another thread must not draw from it meanwhile.
+    `random`, whose state is restored afterwards; other threads must not use it meanwhile.
 
     Args:
         expression: the formula to vary, with linear maps named linearS_R; they keep that name.
-        seed: all randomness comes from it.
+        seed: the seed of all random draws.
         max_tries: the paper's code uses 1,000, and 400 in the second search stage.
         channel_mismatch, hidden_size, ffn_width: the widths to fit, as in `width_error`.
 
@@ -52,7 +52,7 @@ def mutate(
         ValueError: unknown channel_mismatch.
     """
     widths = (channel_mismatch, hidden_size, ffn_width)
-    # Widths need the ratio, so this also refuses neutral linear maps.
+    # Widths need the ratio, so this also rejects neutral linear maps.
     linear_names = {node.name for node in expression.walk() if node.name in LINEAR_OPERATORS}
     if len(linear_names) != 1:
         raise FormulaError(f"cannot mutate {expression}: it needs linear maps of one linearS_R")

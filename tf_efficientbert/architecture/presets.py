@@ -1,6 +1,6 @@
 """The five published architectures, as arguments of `Architecture.from_formulas`.
 
-Dong et al. 2021 (EfficientBERT, arXiv 2109.07222); every one stacks the same six formulas.
+Dong et al. 2021 (EfficientBERT, arXiv 2109.07222); all stack the same six formulas.
 """
 
 from typing import Any
@@ -29,15 +29,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         **_TRIGRAM,
     },
     "efficientbert": _EFFICIENTBERT,
-    # The same network; what sets it apart is that its training starts from the multi-task
-    # supernet of the third search stage.
+    # The same network; only its training differs: it starts from the multi-task supernet of the
+    # third search stage.
     "efficientbert_plus": _EFFICIENTBERT,
     "efficientbert_plus_plus": {
         # Layers 2i and 2i+1 both have formula i.
         "formulas": tuple(formula for formula in _FORMULAS for _ in range(2)),
         "hidden_size": 360,
-        # The authors' class says 360 here, which makes 14.24 M parameters; their parameter table
-        # and the paper's 16 M both follow from 540, so 540 it is.
+        # The authors' class has 360 here, which gives 14.24 M parameters. Their parameter table
+        # and the paper's 16 M both follow from 540.
         "ffn_width": 540,
         **_TRIGRAM,
     },

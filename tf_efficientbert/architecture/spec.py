@@ -1,6 +1,6 @@
 """A whole network as data.
 
-Everything that builds, counts, slices, searches or exports a network reads an `Architecture`.
+All code that builds, counts, slices, searches or exports a network reads an `Architecture`.
 """
 
 import json
@@ -27,23 +27,21 @@ class ArchitectureError(ValueError):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A BERT-like encoder: embedding, then a layer of self-attention and an FFN cell per cell.
+    """A BERT-like encoder: an embedding, then layers of self-attention and a feed-forward cell.
 
-    Describes students, the supernet and teachers alike (Dong et al. 2021, arXiv 2109.07222).
+    Describes students, supernets and teachers (Dong et al. 2021, arXiv 2109.07222).
 
     Args:
         hidden_size: d, the width between layers.
         ffn_width: the inner width of an FFN at ratio 1.
         num_heads: attention heads; divides hidden_size.
-        embedding_size: width of the token table. With embedding="bert" it is always hidden_size,
-            whatever is given.
+        embedding_size: width of the token table; replaced by hidden_size for embedding="bert".
         embedding: "trigram" (next, current and previous token through a Dense layer) or "bert".
-        channel_mismatch: what add, mul and max do with sides of different width, "slice" or
-            "pad".
+        channel_mismatch: how add, mul and max treat sides of different width, "slice" or "pad".
         cells: one per layer, first to last.
 
     Raises:
-        ArchitectureError: a size, name or cell that makes no network; says which layer.
+        ArchitectureError: a size, name or cell is invalid; the message names the layer.
     """
 
     hidden_size: int
@@ -97,10 +95,10 @@ class Architecture:
 
     @classmethod
     def from_preset(cls, name: str) -> "Architecture":
-        """One of the published architectures, by name.
+        """Returns one of the published architectures by name.
 
         Raises:
-            ArchitectureError: unknown name; lists the known ones.
+            ArchitectureError: the name is unknown; the message lists the known ones.
         """
         if name not in PRESETS:
             raise ArchitectureError(f"unknown preset {name!r}; known are {', '.join(PRESETS)}")
@@ -117,10 +115,10 @@ class Architecture:
         embedding: str = "trigram",
         channel_mismatch: str = "slice",
     ) -> "Architecture":
-        """A network from formulas in the paper's text form, one per layer, first to last.
+        """Makes an architecture from formulas in the paper's text form, one per layer in order.
 
         Raises:
-            ArchitectureError: a formula is not valid (says which layer), or as the class.
+            ArchitectureError: a formula (the message names its layer) or another value is invalid.
         """
         if isinstance(formulas, str) or not isinstance(formulas, Sequence):
             raise ArchitectureError(f"formulas must be a list, one per layer, got {formulas!r}")
@@ -142,10 +140,11 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
-        """Reads what `to_json` wrote.
+        """Reads the text of `to_json`.
 
         Raises:
-            ArchitectureError: not a JSON object, a key is missing or unknown, or a value is wrong.
+            ArchitectureError: the text is not a JSON object, a key is missing or unknown, or a
+                value is invalid.
         """
         try:
             given = json.loads(text)
@@ -165,14 +164,14 @@ class Architecture:
         return cls.from_formulas(**given)
 
     def to_json(self) -> str:
-        """Indented JSON with the formulas in the paper's text form; `from_json` reads it back."""
+        """Returns indented JSON with formulas in the paper's text form, for `from_json`."""
         described = {field.name: getattr(self, field.name) for field in fields(self)}
         del described["cells"]
         return json.dumps({**described, "formulas": self.formulas}, indent=2)
 
     @property
     def num_layers(self) -> int:
-        """Layers, each of one self-attention and one FFN cell."""
+        """Number of layers, each of one self-attention and one FFN cell."""
         return len(self.cells)
 
     @property
@@ -181,17 +180,17 @@ class Architecture:
         return tuple(map(str, self.cells))
 
     def canonical(self) -> "Architecture":
-        """The same network with each cell in canonical form: equal for equal networks."""
+        """Returns the network with cells in canonical form; equal networks give equal results."""
         return replace(self, cells=tuple(cell.canonical() for cell in self.cells))
 
     def with_ordinary_cells(self) -> "Architecture":
-        """The same sizes with the ordinary formula in each cell; stacks and ratios stay."""
+        """Returns the network with the ordinary formula in each cell; stacks and ratios stay."""
         return replace(
             self, cells=tuple(CellSpec.ordinary(cell.stack, cell.ratio) for cell in self.cells)
         )
 
     def supernet(self) -> "Architecture":
-        """The supernet from which this network inherits: 4 ordinary FFNs at ratio 1 per layer."""
+        """Returns the supernet for this network: 4 ordinary FFNs at ratio 1 per layer."""
         return replace(self, cells=(CellSpec.ordinary(stack=max(STACKS)),) * self.num_layers)
 
     def count_parameters(

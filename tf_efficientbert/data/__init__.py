@@ -1,1 +1,1 @@
-"""Readers of task files and text, the tokenizer, and batching."""
+"""Reading task files and text, the tokenizer, and batching."""

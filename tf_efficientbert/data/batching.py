@@ -1,4 +1,4 @@
-"""Batches of like length, each a function of the seed, the epoch and its number."""
+"""Batches of examples of similar length, determined by seed, epoch and batch number."""
 
 import dataclasses
 import functools
@@ -6,20 +6,20 @@ import functools
 import numpy as np
 
 MODEL_INPUTS = ("token_ids", "segment_ids", "padding_mask")
-_POOL = 64  # batches among which examples are sorted by length
-_LENGTH_STEP = 8  # padded lengths are multiples of it, so that few shapes occur
+_POOL = 64  # number of batches within which examples are sorted by length
+_LENGTH_STEP = 8  # padded lengths are multiples of it, to keep the number of shapes small
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodedExamples:
-    """Token ids of many examples, end to end.
+    """Token ids of many examples, concatenated.
 
     Attributes:
         token_ids, segment_ids: int32 [all tokens].
-        offsets: int64 [examples + 1], where each example starts, and the end.
+        offsets: int64 [examples + 1], the start of each example, and the end of the last.
         labels: the targets [examples, ...], see `LabelledTask.targets`, or None.
-        max_tokens: the most tokens an example may have, where that is known: a network need not
-            have positions beyond it.
+        max_tokens: the most tokens an example may have, if known: a network needs no positions
+            beyond it.
     """
 
     token_ids: np.ndarray
@@ -36,10 +36,10 @@ class EncodedExamples:
         return np.diff(self.offsets)
 
     def take(self, indices: np.ndarray) -> "EncodedExamples":
-        """The named examples alone, in that order."""
+        """Returns the examples at `indices`, in that order."""
         lengths = self.lengths[indices]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        # Where each kept token stands: its place in its example, moved to where that one starts.
+        # Index of each kept token: its position in its example plus the example's old start.
         tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
         return EncodedExamples(
             self.token_ids[tokens],
@@ -50,12 +50,13 @@ class EncodedExamples:
         )
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
-        """The named examples as one batch, padded to `tokens`.
+        """Returns the examples at `indices` as one batch, padded to `tokens`.
 
-        Without `tokens` it is the next multiple of 8 that holds them, but never above `max_tokens`.
+        By default `tokens` is the longest length rounded up to a multiple of 8, at most
+        `max_tokens`.
 
         Returns: int32 [len(indices), tokens] arrays "token_ids", "segment_ids", "padding_mask",
-        and "labels" [len(indices), ...] where there are any.
+        and "labels" [len(indices), ...] if there are labels.
         """
         longest = int(self.lengths[indices].max())
         rounded = -(-longest // _LENGTH_STEP) * _LENGTH_STEP
@@ -74,7 +75,7 @@ class EncodedExamples:
 
 
 def encode(tokenizer, texts, second_texts=None, labels=None, max_tokens: int = 128):
-    """Tokenizes everything at once into `EncodedExamples`."""
+    """Tokenizes all texts into `EncodedExamples`."""
     token_ids, segment_ids = tokenizer.encode(
         list(texts), list(second_texts) if second_texts else None, max_tokens
     )
@@ -90,12 +91,12 @@ def encode(tokenizer, texts, second_texts=None, labels=None, max_tokens: int = 1
 class TrainingBatches:
     """An endless, indexable sequence of training batches.
 
-    Batch k is a function of (examples, batch_size, seed, k) alone, so a resumed run sees what an
-    uninterrupted one would. In an epoch each example comes once, in random order among batches of
-    like length; the epoch's last batch is filled up from the epoch's start.
+    Batch k depends only on (examples, batch_size, seed, k), so a resumed run sees the same batches
+    as an uninterrupted one. Each epoch contains each example once, in random order, in batches of
+    similar length. The epoch's last batch is filled up with examples from the epoch's start.
 
     Args:
-        examples: EncodedExamples or what is used like them, not empty.
+        examples: EncodedExamples or an object with the same interface, not empty.
         batch_size: int, the global batch.
         seed: int.
     """

@@ -1,4 +1,4 @@
-"""The data card: what the labelled data of a task are, counted before anything is trained."""
+"""The data card: statistics of a task's labelled data."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,39 +33,39 @@ def describe(
     tokenizer: Tokenizer,
     max_tokens: int,
 ) -> dict:
-    """The data card of a task's splits, ready for JSON.
+    """Returns the data card of a task's splits, ready for JSON.
 
-    A text here is an example's text or pair of texts. Two texts are the same when their
-    `text_key` is.
+    A text here means an example's text or pair of texts. Two texts are equal if their `text_key`
+    is.
 
     Args:
-        task: what the labels are of.
+        task: the task of the labels.
         splits: name -> examples, at least one of them with labelled examples.
         columns: role -> the name of the column in the user's files.
         left_out: {"file", "line", "reason"} of each row that was skipped, with "unit": "record"
             where "line" counts records.
-        notes: sentences about how the files were understood.
-        is_drawn: whether the rows are only some of those that there are.
+        notes: sentences on how the files were read.
+        is_drawn: whether the rows are a sample of all rows.
         tokenizer: counts the tokens.
-        max_tokens: where training cuts a text, [CLS] and [SEP] included.
+        max_tokens: the length at which training cuts a text, [CLS] and [SEP] included.
 
     Returns: {
         "task", "kind": str;
         "splits": {name: rows};
         "labels": {name: count over all splits}, {} without classes;
-        "labels_by_split": {split: {name: count}}, of the splits with labels;
+        "labels_by_split": {split: {name: count}} for the splits with labels;
         "targets": {"min", "mean", "max"} over all splits, only without classes;
         "columns": as given;
         "tokens": {"p50", "p95", "p99", "max": lengths of uncut texts; "cut": the share of texts
             that are longer than "max_tokens", "cut_count": how many};
         "lengths": {"edges": bars + 1, "counts": bars}, a histogram of the lengths whose last bar
             counts longer texts too;
-        "duplicates": {"rows": rows whose text an earlier row of their split has,
-            "contradicting": texts that have different labels, in any splits};
-        "overlap": {"first/second": rows of the second split whose text the first has};
+        "duplicates": {"rows": rows that repeat the text of an earlier row of their split,
+            "contradicting": texts with different labels, over all splits};
+        "overlap": {"first/second": rows of the second split whose text is in the first};
         "left_out", "notes": as given;
         "unknown_token_share": the share of word pieces that are [UNK];
-        "hints": a sentence for each thing to mend}.
+        "hints": a sentence for each problem found}.
     """
     keys = {name: _keys(examples) for name, examples in splits.items()}
     lengths, unknown_share = _token_counts(splits.values(), tokenizer)
@@ -98,7 +98,7 @@ def describe(
 
 
 def card_text(card: dict) -> str:
-    """The card as a few lines of text, however many classes and skipped rows there are.
+    """Returns the card as a few lines of text; long lists of classes and rows are shortened.
 
     Args:
         card: see `describe`.
@@ -113,7 +113,7 @@ def card_text(card: dict) -> str:
         roles = (f"{role} from {shown(column)}" for role, column in card["columns"].items())
         lines.append(f"Columns: {', '.join(roles)}")
     lines += [
-        _answers_line(card),
+        _labels_line(card),
         f"Tokens in a text: median {tokens['p50']}, 95 % have up to {tokens['p95']}, 99 % up to "
         f"{tokens['p99']}, longest {tokens['max']:,}; --max_tokens={tokens['max_tokens']} cuts "
         f"{tokens['cut_count']:,} ({100 * tokens['cut']:.1f} %)",
@@ -123,7 +123,7 @@ def card_text(card: dict) -> str:
     ]
     if card["overlap"]:
         shared = (f"{pair} {count:,}" for pair, count in card["overlap"].items())
-        lines.append(f"Rows whose text stands in two splits: {', '.join(shared)}")
+        lines.append(f"Rows whose text is in two splits: {', '.join(shared)}")
     lines.append(f"Rows left out: {len(left_out):,}")
     lines += [
         f"  {row['file']}, {row.get('unit', 'line')} {row['line']}: {row['reason']}"
@@ -141,7 +141,7 @@ def _keys(examples: Examples) -> list[str]:
 
 
 def _token_counts(splits: Iterable[Examples], tokenizer: Tokenizer) -> tuple[np.ndarray, float]:
-    """The uncut length of each text, [CLS] and [SEP] included, and the share of [UNK]."""
+    """Returns the uncut length of each text, with [CLS] and [SEP], and the share of [UNK]."""
     unknown_id = tokenizer.vocabulary.index("[UNK]")
     lengths, unknown, pieces = [], 0, 0
     for examples in splits:
@@ -156,7 +156,7 @@ def _token_counts(splits: Iterable[Examples], tokenizer: Tokenizer) -> tuple[np.
 
 
 def _labels(task: LabelledTask, splits: Mapping[str, Examples]) -> dict:
-    """The card's "labels" and "labels_by_split", and "targets" of a task without classes."""
+    """Returns the card's "labels" and "labels_by_split", and "targets" of a regression."""
     labels = {name: each.labels for name, each in splits.items() if each.labels is not None}
     if not task.has_classes:
         values = np.concatenate(list(labels.values())).astype(float)
@@ -195,7 +195,7 @@ def _overlap(keys: Mapping[str, Sequence[str]]) -> dict[str, int]:
 
 
 def _histogram(lengths: np.ndarray) -> dict:
-    # A few texts of enormous length would leave all others one bar.
+    # Capped: otherwise a few very long texts put all others into one bar.
     last = min(int(lengths.max()), 3 * int(np.percentile(lengths, 95)))
     width = -(-(last + 1) // _BARS)
     edges = np.arange(0, last + width + 1, width)
@@ -203,7 +203,7 @@ def _histogram(lengths: np.ndarray) -> dict:
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 
-def _answers_line(card: dict) -> str:
+def _labels_line(card: dict) -> str:
     if not card["labels"]:
         targets = card["targets"]
         return f"Targets: {targets['min']:g} to {targets['max']:g}, mean {targets['mean']:.4g}"

@@ -1,4 +1,4 @@
-"""What a data card shows that is worth mending, a sentence each."""
+"""The hints of a data card, one sentence for each problem in the data."""
 
 import collections
 import itertools
@@ -21,12 +21,12 @@ _SEPARATOR = "|"
 
 
 def hints(card: dict, lengths: np.ndarray, is_drawn: bool) -> list[str]:
-    """A sentence for each thing to mend.
+    """Returns a sentence for each problem in the data.
 
     Args:
-        card: see `card.describe`, but for the hints.
+        card: see `card.describe`, without "hints".
         lengths: shape [texts]; the tokens of each uncut text.
-        is_drawn: whether there are more rows than these.
+        is_drawn: whether the rows are a sample of all rows.
     """
     found = [
         None if is_drawn else _few_rows(card["splits"]),
@@ -50,7 +50,7 @@ def _few_rows(splits: dict[str, int]) -> str | None:
     rows = splits.get("train", _FEW_ROWS)
     if rows >= _FEW_ROWS:
         return None
-    return f"{_counted(rows, 'training row')}: fewer than {_FEW_ROWS} seldom teach much"
+    return f"{_counted(rows, 'training row')}: fewer than {_FEW_ROWS} are rarely enough"
 
 
 def _missing_classes(split: str, counts: dict[str, int]) -> str | None:
@@ -59,8 +59,8 @@ def _missing_classes(split: str, counts: dict[str, int]) -> str | None:
         return None
     text = f"No row of {_listed(missing)} in {split}"
     if split == "train":
-        return f"{text}: a model cannot learn a class that it never sees; add rows"
-    return f"{text}: scores on {split} say nothing of it; add rows"
+        return f"{text}: a model cannot learn a class without examples; add rows"
+    return f"{text}: scores on {split} do not cover it; add rows"
 
 
 def _of_training_classes(counts: dict[str, int]) -> list[str]:
@@ -86,26 +86,26 @@ def _of_training_classes(counts: dict[str, int]) -> list[str]:
 
 
 def _alike(names: Collection[str]) -> list[str]:
-    """Class names that people would take for one."""
+    """Hints on class names that look the same."""
     groups = collections.defaultdict(list)
     for name in names:
         groups[" ".join(unicodedata.normalize("NFKC", name).casefold().split())].append(name)
     return [
-        f"{' and '.join(map(shown, group))} are classes of their own, and differ in no more than "
-        "capitals, spaces or the form of their characters: write them alike"
+        f"{' and '.join(map(shown, group))} are different classes, but differ only in case, "
+        "spaces or Unicode form: use one spelling"
         for group in groups.values()
         if len(group) > 1
     ]
 
 
 def _separated(card: dict) -> str | None:
-    """Class names that may be several labels each."""
+    """A hint on class names that may each be several labels."""
     several = [name for name in card["labels"] if _SEPARATOR in name]
     if not several:
         return None
     return (
-        f"{_listed(list(map(shown, several)))} hold {_SEPARATOR!r}: if these are several labels of "
-        "a text, give --task_kind=multilabel"
+        f"{_listed(list(map(shown, several)))} contain {_SEPARATOR!r}: if a text can have several "
+        "labels, set --task_kind=multilabel"
     )
 
 
@@ -117,7 +117,7 @@ def _cut(tokens: dict, lengths: np.ndarray) -> str | None:
     text = f"{cut:,} of {_counted(len(lengths), 'text')} {verbs.format(limit)} cut there"
     longer = [length for length in _LONGER if length > limit]
     if not longer:
-        return f"{text}; put what matters first, or shorten them"
+        return f"{text}; put the important part first, or shorten them"
     enough = next((n for n in longer if (lengths > n).mean() <= _SHARE), longer[-1])
     left = int((lengths > enough).sum())
     kept = f"cuts only {left:,}" if left else "keeps all of them whole"
@@ -128,8 +128,8 @@ def _contradicting(count: int) -> str | None:
     if not count:
         return None
     return (
-        f"{_counted(count, 'text')} with different labels, equal but for case, spaces and "
-        "punctuation: unless these decide, at most one label can be right; mend them"
+        f"{_counted(count, 'text')} with different labels, ignoring case, spaces and punctuation: "
+        "unless these matter, at most one label can be right; correct the labels"
     )
 
 
@@ -139,8 +139,8 @@ def _overlap(pair: str, count: int) -> str | None:
         return None
     rows = _counted(count, "row")
     return (
-        f"{rows} of {second} repeat a text of {first}, so that scores on {second} are too good: "
-        f"take the text out of one of the two"
+        f"{rows} of {second} repeat a text of {first}, so scores on {second} are too high: "
+        f"remove the text from one of the two"
     )
 
 
@@ -148,13 +148,13 @@ def _unknown(share: float) -> str | None:
     if share <= _SHARE:
         return None
     return (
-        f"{100 * share:.1f} % of the word pieces are [UNK], which the model cannot read: take a "
-        "--teacher_dir whose vocabulary has the language and signs of these texts"
+        f"{100 * share:.1f} % of the word pieces are [UNK], which the model cannot read: use a "
+        "--teacher_dir whose vocabulary covers the language and characters of these texts"
     )
 
 
 def _listed(names: Sequence[str]) -> str:
-    """`'a'`, or `7 classes ('a', 'b', 'c', 'd', 'e' and 2 more)`."""
+    """Returns `'a'`, or `7 classes ('a', 'b', 'c', 'd', 'e' and 2 more)`."""
     if len(names) == 1:
         return names[0]
     more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""

@@ -1,4 +1,4 @@
-"""Which column of a file is the text, which the label."""
+"""Finds the text, label and id columns of a file."""
 
 import re
 from collections.abc import Sequence
@@ -47,9 +47,9 @@ class Columns:
     """The columns of a file by their role.
 
     Attributes:
-        texts: one or, of pairs, two.
-        labels: one; several where each is a label that an example has (1) or has not (0); none.
-        id: the examples' names, or None.
+        texts: one column, or two for pairs.
+        labels: one column, or several columns of 0 and 1, one per label, or none.
+        id: the column of the examples' ids, or None.
     """
 
     texts: tuple[str, ...]
@@ -57,7 +57,7 @@ class Columns:
     id: str | None
 
     def by_role(self) -> dict[str, str]:
-        """{"text", "second_text", "label", "id"}, as far as there are such."""
+        """Returns {"text", "second_text", "label", "id"} -> column, for the roles that exist."""
         roles = dict(zip(("text", "second_text"), self.texts, strict=False))
         if self.labels:
             roles["label"] = ", ".join(self.labels)
@@ -73,17 +73,16 @@ def find_columns(
     id_: str = "",
     label_required: bool = True,
 ) -> Columns:
-    """The columns of those names or, where none is given, those whose names leave no doubt.
+    """Returns the named columns; detects those that are not named if the choice is unambiguous.
 
     Args:
-        text, second_text, label, id_: names in any case, or "". `label` may be several, separated
-            by commas.
-        label_required: whether the label is looked for where it is not named.
+        text, second_text, label, id_: names in any case, or "". `label` may be several names,
+            separated by commas.
+        label_required: whether to detect the label if it is not named.
 
     Raises:
-        UserError: a name is not there or stands for two things, or there is none or more than one
-            that it could be. The
-            message lists the columns with samples, and the flag to type.
+        UserError: a named column is missing or named twice, or no column or several columns fit a
+            role. The message lists the columns with sample values, and the flag to set.
     """
     named = {
         "text_column": _named(table, text, "text_column"),
@@ -94,7 +93,7 @@ def find_columns(
     given = [*filter(None, named.values()), *labels]
     for column in given:
         if given.count(column) > 1:
-            raise UserError(f"{table.path}: column {column!r} is named for two things at once")
+            raise UserError(f"{table.path}: the flags name column {column!r} twice")
     texts = _texts(table, named["text_column"], named["second_text_column"], given)
     if label_required and not labels:
         labels = _label(table, texts, given)
@@ -108,7 +107,7 @@ def _named(table: Table, name: str, flag: str) -> str:
 
 
 def _column(table: Table, name: str, flag: str) -> str:
-    """The column of that name; its case counts only where two differ in nothing else."""
+    """Returns the column of that name; case matters only if two names differ in nothing else."""
     for column in table.columns:
         if column == name:
             return column
@@ -119,7 +118,7 @@ def _column(table: Table, name: str, flag: str) -> str:
 
 
 def _texts(table: Table, text: str, second: str, given: Sequence[str]) -> tuple[str, ...]:
-    """`given` are the columns that flags name, for whatever they name them."""
+    """Returns the text columns; `given` are the columns that flags name for any role."""
     if text:
         return (text, second) if second else (text,)
     singles = [column for column in _matching(table, _SINGLES) if column not in given]
@@ -138,15 +137,15 @@ def _texts(table: Table, text: str, second: str, given: Sequence[str]) -> tuple[
             return pairs[0]
         if not pairs and len(singles) == 1:
             return (singles[0],)
-    problem = "more than one column may be the text" if singles else "no column is named as a text"
+    problem = "several columns may be the text" if singles else "no column has a name for texts"
     raise UserError(
-        f"{table.path}: {problem}. {_listed(table)} Name it by --text_column=NAME, and of pairs "
-        "the second one by --second_text_column=NAME"
+        f"{table.path}: {problem}. {_listed(table)} Set --text_column=NAME, and for pairs also "
+        "--second_text_column=NAME"
     )
 
 
 def _named_labels(table: Table, label: str) -> tuple[str, ...]:
-    if label.lower() in (column.lower() for column in table.columns):  # it may hold a comma
+    if label.lower() in (column.lower() for column in table.columns):  # a name may contain a comma
         return (_column(table, label, "--label_column"),)
     names = [name.strip() for name in label.split(",") if name.strip()]
     return tuple(_column(table, name, "--label_column") for name in names)
@@ -156,12 +155,12 @@ def _label(table: Table, texts: Sequence[str], given: Sequence[str]) -> tuple[st
     found = [column for column in _matching(table, _LABELS) if column not in (*texts, *given)]
     if len(found) == 1:
         return (found[0],)
-    problem = "more than one column may be the label" if found else "no column is named as a label"
-    raise UserError(f"{table.path}: {problem}. {_listed(table)} Name it by --label_column=NAME")
+    problem = "several columns may be the label" if found else "no column has a name for labels"
+    raise UserError(f"{table.path}: {problem}. {_listed(table)} Set --label_column=NAME")
 
 
 def _matching(table: Table, names: Sequence[str]) -> list[str]:
-    """The columns that are called so, whatever their case, blanks and hyphens."""
+    """Returns the columns with one of these names, ignoring case, spaces and hyphens."""
     return [c for c in table.columns if re.sub(r"[\s\-]+", "_", c.strip().lower()) in names]
 
 

@@ -10,10 +10,10 @@ from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 
-# Between two sentences; a quote or bracket that closes stays with the first.
+# Between two sentences; a closing quote or bracket stays with the first.
 _BETWEEN = re.compile(r"((?<=[.!?])[\"')]*)\s+(?=[\"'(]*[A-Z])")
 _LEAST_CHARACTERS = 20
-# Texts of `trainers.fetch_data`, by the name that stands for a file.
+# Texts of `trainers.fetch_data`, by the name given in place of a path.
 _FETCHED = {"speeches": speeches.paragraphs, "snippets": snippets.unlabelled}
 
 
@@ -42,19 +42,19 @@ def encoded_corpus(
 
 
 def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> list[str]:
-    """Sentences of plain text files (UTF-8, one paragraph a line), in reading order.
+    """Reads the sentences of plain text files (UTF-8, one paragraph per line), in order.
 
-    "speeches" and "snippets" stand for the texts that the default run reads.
+    "speeches" and "snippets", in place of a path, are the texts of the default run.
 
     Paragraphs are cut after ., ! and ? before a capital; pieces under 20 characters are joined to
     the next one. With a `limit`, that many sentences at even distances over the whole text.
 
     Raises:
-        UserError: a file cannot be read as UTF-8, or there is no sentence in any.
+        UserError: a file cannot be read as UTF-8, or no file contains a sentence.
     """
     sentences = [s for path in paths for line in _paragraphs(path) for s in split_sentences(line)]
     if not sentences:
-        raise UserError(f"{', '.join(map(str, paths))}: no text in it")
+        raise UserError(f"{', '.join(map(str, paths))}: no text found")
     if limit and limit < len(sentences):
         sentences = [sentences[i * len(sentences) // limit] for i in range(limit)]
     return sentences
@@ -66,7 +66,7 @@ def _paragraphs(path: str | Path) -> Iterable[str]:
 
 
 def split_sentences(paragraph: str) -> Iterable[str]:
-    """The sentences of one paragraph."""
+    """Yields the sentences of one paragraph."""
     short = ""
     for piece in _BETWEEN.sub(r"\1\n", " ".join(paragraph.split())).split("\n"):
         piece = f"{short} {piece}".strip()

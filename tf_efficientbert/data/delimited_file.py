@@ -1,4 +1,4 @@
-"""Reading delimited text files: CSV and TSV, with quotes as syntax or as literal characters."""
+"""Reads delimited text files: CSV and TSV, with quotes as syntax or as literal characters."""
 
 import re
 from collections.abc import Sequence
@@ -16,19 +16,18 @@ __all__ = ["read_delimited"]
 def read_delimited(path: str, text: str, usual: str, delimiter: str = "") -> Table:
     r"""Reads a delimited text whose first line has the column names.
 
-    Quotes are syntax where that reads the file without a fault; where it does not, the reading
-    with fewer faulty lines is taken. Blank lines at the end are dropped, and so is a column
-    without a name and without values.
+    Quotes are syntax if the file has no faulty lines then; otherwise the reading with fewer faulty
+    lines is used. Drops trailing blank lines, and columns without a name and values.
 
     Args:
         path: the file, for messages.
         text: its text, lines ended by `\n`.
-        usual: the delimiter that the file's extension stands for.
-        delimiter: what `--delimiter` says; "" finds it among tab, comma and semicolon.
+        usual: the usual delimiter for the file's extension.
+        delimiter: the value of `--delimiter`; "" detects tab, comma or semicolon.
 
     Raises:
-        UserError: the delimiter is none; the file is empty; the header is blank, or has a column
-            name twice or a NUL character.
+        UserError: the delimiter is invalid; the file is empty; the header is blank, repeats a
+            column name or contains a NUL character.
     """
     if delimiter:
         delimiter = named_delimiter(delimiter)
@@ -45,16 +44,16 @@ def read_delimited(path: str, text: str, usual: str, delimiter: str = "") -> Tab
     notes = ["one column"] if len(used) == 1 else [f"{delimiter_name(delimiter)}-separated"]
     notes += [f"a column without a name is called {columns[i]!r}" for i in _unnamed(names, used)]
     _refuse_repeated(path, columns)
-    good, bad = _sorted_out(reading, text.split("\n"), columns, used)
+    good, bad = _good_and_bad_rows(reading, text.split("\n"), columns, used)
     return Table(path, tuple(columns), tuple(good), tuple(bad), (*notes, *quotes))
 
 
-_ALL_ENCLOSED = 0.9  # share of fields in quotes: whoever wrote them quotes each field
+_ALL_ENCLOSED = 0.9  # share of quoted fields from which the writer quotes every field
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The records of a file by one way to read its quotes, without blank ones at the end."""
+    """The records of a file under one reading of its quotes, without trailing blank ones."""
 
     records: Sequence[Record]
 
@@ -63,7 +62,7 @@ class _Reading:
         return len(self.records[0].fields)
 
     def fits(self, record: Record) -> bool:
-        # An empty line is an empty field where there is one column.
+        # An empty line is an empty field if there is only one column.
         fields = len(record.fields) or int(self.width == 1)
         return fields == self.width and not record.problem
 
@@ -73,13 +72,13 @@ class _Reading:
         return [row for row in self.records[1:] if not self.fits(row) and not row.is_blank]
 
     def share_enclosed(self) -> float:
-        """The share of the fields that a quote begins and ends."""
+        """Returns the share of the fields that start and end with a quote."""
         fields = [field.strip(" ") for record in self.records for field in record.fields]
         enclosed = sum(len(f) > 1 and f[0] == f[-1] == '"' for f in fields)
         return enclosed / max(len(fields), 1)
 
     def faulty_lines(self) -> int:
-        """Lines, not records: a quote that is never closed makes one record of many lines."""
+        """Counts lines, not records: an unclosed quote makes one record of many lines."""
         return sum(record.last - record.first + 1 for record in self.faults())
 
 
@@ -91,10 +90,10 @@ def _read(text: str, delimiter: str, quoted: bool) -> _Reading:
 
 
 def _better_reading(text: str, delimiter: str) -> tuple[_Reading, list[str]]:
-    """The reading with fewer faulty lines, and the note on its quotes.
+    """Returns the reading with fewer faulty lines, and the note on its quotes.
 
-    Where both have as many, quotes are literal if there is a doubt: a stray quote, or a field of
-    several lines, as two literal quotes that stand lines apart can look like one.
+    On a tie, quotes are literal if there is a stray quote or a field over several lines: two
+    literal quotes on different lines can look like such a field.
     """
     if '"' not in text:
         return _read(text, delimiter, quoted=False), []
@@ -113,19 +112,19 @@ def _better_reading(text: str, delimiter: str) -> tuple[_Reading, list[str]]:
 
 
 def _stray_quotes(text: str, delimiter: str) -> list[int]:
-    """The first line with a quote that is next to no delimiter, line end or other quote, if any.
+    """Returns the first line with a quote next to no delimiter, line end or other quote, if any.
 
-    No writer for which quotes are syntax leaves one like that; the csv module takes it as it is.
+    Writers that use quotes as syntax produce no such quote; the csv module accepts it as text.
     """
     inside = f'[^"\n{re.escape(delimiter)}]'
-    # A blank after the delimiter is no text.
+    # A space after the delimiter does not count as text.
     match = re.search(f'(?<={inside})(?<!{re.escape(delimiter)} )"(?={inside})', text)
     return [text.count("\n", 0, match.start()) + 1] if match else []
 
 
 def _column_names(path: str, header: Record) -> list[str]:
     if header.problem:
-        raise line_error(path, header.first, f"{header.problem}; mend the line of column names")
+        raise line_error(path, header.first, f"{header.problem}; fix the line of column names")
     names = [name.strip() for name in header.fields]
     if not any(names):
         raise line_error(path, header.first, "blank; expected a line of column names")
@@ -150,11 +149,11 @@ def _unnamed(names: Sequence[str], used: Sequence[int]) -> list[int]:
 def _refuse_repeated(path: str, columns: Sequence[str]) -> None:
     for place, name in enumerate(columns):
         if name in columns[:place]:
-            problem = f"the column name {name!r} stands twice; give each column its own"
+            problem = f"the column name {name!r} is repeated; give each column its own"
             raise line_error(path, 1, problem)
 
 
-def _sorted_out(
+def _good_and_bad_rows(
     reading: _Reading, lines: Sequence[str], columns: Sequence[str], used: Sequence[int]
 ) -> tuple[list[Row], list[BadRow]]:
     good, bad = [], []

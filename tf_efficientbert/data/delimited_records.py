@@ -1,4 +1,4 @@
-"""Cutting the text of a delimited file into records of fields."""
+"""Splits the text of a delimited file into records of fields."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ class Record:
         first: the line where it starts, from 1.
         last: the line where it ends.
         fields: its fields, none for an empty line.
-        problem: why quotes could not be read as syntax here, or "".
+        problem: why quotes could not be parsed as syntax here, or "".
     """
 
     first: int
@@ -29,32 +29,32 @@ class Record:
 
     @property
     def is_blank(self) -> bool:
-        """Whether the line is empty or has spaces alone; a quoted empty field is not blank."""
+        """Whether the line is empty or has only spaces; a quoted empty field is not blank."""
         if self.problem or len(self.fields) > 1:
             return False
         return not self.fields or (self.fields[0] != "" and not self.fields[0].strip(" "))
 
 
 def records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
-    r"""Cuts a text into records, as they are asked for.
+    r"""Splits a text into records, lazily.
 
     Args:
         text: lines that end in `\n`.
         delimiter: the character between fields.
         quoted: whether quotes are syntax: a quoted field may hold delimiters, line breaks, and
-            quotes that are doubled. Otherwise quotes are characters like others.
+            quotes that are doubled. Otherwise quotes are ordinary characters.
 
     Yields:
-        The records. One whose quotes break the syntax has a problem and no fields; reading goes
-        on at the next line.
+        The records. A record with invalid quotes has a problem and no fields; reading continues
+        at the next line.
     """
     csv.field_size_limit(sys.maxsize)
-    text, restored = _without_carriage_returns(text)
+    text, placeholder = _without_carriage_returns(text)
     reader = csv.reader(
         io.StringIO(text, newline="\n"),
         delimiter=delimiter,
         quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        skipinitialspace=quoted,  # people write a blank after the comma, and then the quote
+        skipinitialspace=quoted,  # allows a space between a comma and an opening quote
         strict=True,
     )
     while True:
@@ -66,17 +66,17 @@ def records(text: str, delimiter: str, quoted: bool) -> Iterator[Record]:
         except csv.Error as error:
             yield Record(first, reader.line_num, [], _quoting_problem(str(error)))
         else:
-            if restored:
-                fields = [field.replace(restored, "\r") for field in fields]
+            if placeholder:
+                fields = [field.replace(placeholder, "\r") for field in fields]
             yield Record(first, reader.line_num, fields)
 
 
 def _without_carriage_returns(text: str) -> tuple[str, str]:
-    """(text, what stands for a carriage return in it): the csv module refuses one in a line."""
+    """Returns (text, its placeholder for carriage returns), which csv rejects within a line."""
     if "\r" not in text:
         return text, ""
-    stand_in = next(sign for sign in map(chr, _PRIVATE_USE) if sign not in text)
-    return text.replace("\r", stand_in), stand_in
+    placeholder = next(sign for sign in map(chr, _PRIVATE_USE) if sign not in text)
+    return text.replace("\r", placeholder), placeholder
 
 
 def _quoting_problem(error: str) -> str:

@@ -1,4 +1,4 @@
-"""Which character separates the fields of a table file."""
+"""Detects the delimiter of a table file."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -14,10 +14,10 @@ _SAMPLE = 100
 
 
 def named_delimiter(name: str) -> str:
-    r"""The character that `--delimiter` means: tab, comma, semicolon, \t or the character itself.
+    r"""Returns the character that `--delimiter` names: tab, comma, semicolon, \t or itself.
 
     Raises:
-        UserError: it is none of these.
+        UserError: the name is none of these.
     """
     delimiter = _NAMES.get(name, name)
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
@@ -29,21 +29,21 @@ def named_delimiter(name: str) -> str:
 
 
 def delimiter_name(delimiter: str) -> str:
-    """How messages name a delimiter."""
+    """Returns a delimiter's name, for messages."""
     return next((name for name, sign in _NAMES.items() if sign == delimiter), repr(delimiter))
 
 
 def find_delimiter(text: str, usual: str) -> str:
-    """Finds the delimiter among tab, comma and semicolon, by the first 100 records.
+    """Detects the delimiter among tab, comma and semicolon, by the first 100 records.
 
     Args:
         text: the file's text, not empty.
-        usual: the delimiter that the file's extension stands for.
+        usual: the usual delimiter for the file's extension.
 
     Returns:
-        The one that gives the header most fields, two or more, and as many to at least half of
-        the records. If none does: `usual` where it separates the header, else the one by which
-        most records are a single column.
+        The delimiter with the most header fields, among those that split the header into two or
+        more fields and at least half of the records into as many. If there is none: `usual` if it
+        splits the header, else the delimiter with which most records are a single column.
     """
     samples = {sign: _widths(text, sign) for sign in _CANDIDATES}
     tables = [
@@ -59,7 +59,7 @@ def find_delimiter(text: str, usual: str) -> str:
 
 
 def _widths(text: str, delimiter: str) -> tuple[int, float]:
-    """(fields in the header, share of the first records that have as many), quoted or not."""
+    """Returns (header fields, share of the first records with as many), quoted or not."""
     return max(
         (_fitting(records(text, delimiter, quoted)) for quoted in (True, False)),
         key=lambda fitting: fitting[1],

@@ -1,4 +1,4 @@
-"""Reading whole files, compressed or not and in any encoding, with errors that say what to do."""
+"""Reads whole files, compressed or not, in any encoding."""
 
 import codecs
 import gzip
@@ -14,10 +14,10 @@ _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Reads a whole file; one whose name ends in .gz is decompressed.
+    """Reads a whole file; decompresses it if its name ends in .gz.
 
     Raises:
-        UserError: the file cannot be opened, or is not a whole gzip file.
+        UserError: the file cannot be opened, or is not a complete gzip file.
     """
     with open_file(path) as file:
         content = file.read()
@@ -26,18 +26,18 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        problem = f"not a whole gzip file: {error}"
+        problem = f"not a complete gzip file: {error}"
         raise UserError(f"{path}: {problem}; fetch or compress it again") from None
 
 
 def decoded(path: str | Path, content: bytes, encoding: str) -> str:
-    r"""The text of a file, without a byte order mark and with each line ended by `\n`.
+    r"""Decodes a file's content; removes a byte order mark and ends each line with `\n`.
 
-    A carriage return that ends no line stays, unless the file has no other line ends.
+    Carriage returns within lines stay, unless the file has no other line ends.
 
     Args:
         path: the file, for messages.
-        content: what it holds.
+        content: its bytes.
         encoding: a name that Python knows, such as "utf-8", "cp1252" or "utf-16".
 
     Raises:

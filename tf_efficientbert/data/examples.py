@@ -1,4 +1,4 @@
-"""The examples of one set: texts and what is known of them."""
+"""The examples of one set: texts, labels and ids."""
 
 from dataclasses import dataclass
 
@@ -14,9 +14,9 @@ class Examples:
     Args:
         texts: the (first) texts.
         second_texts: the second texts of a pair task, else None.
-        labels: shape [examples, ...]; the targets, see `LabelledTask.targets`; None where the set
+        labels: shape [examples, ...]; the targets, see `LabelledTask.targets`; None if the set
             has no labels.
-        ids: the examples' names in their file; None where they have none.
+        ids: the examples' ids in their file, or None.
 
     Raises:
         ValueError: the parts differ in length.
@@ -38,11 +38,11 @@ class Examples:
 
     @property
     def columns(self) -> tuple[tuple[str, ...], ...]:
-        """The texts and, of pairs, the second texts."""
+        """The texts and, for pairs, the second texts."""
         return tuple(part for part in (self.texts, self.second_texts) if part is not None)
 
     def take(self, indices: np.ndarray) -> "Examples":
-        """The named examples alone, in that order."""
+        """Returns the examples at `indices`, in that order."""
         return Examples(
             tuple(self.texts[i] for i in indices),
             None if self.second_texts is None else tuple(self.second_texts[i] for i in indices),
@@ -51,5 +51,5 @@ class Examples:
         )
 
     def first(self, count: int) -> "Examples":
-        """The first `count` examples, or all where there are fewer."""
+        """Returns the first `count` examples, or all if there are fewer."""
         return self.take(np.arange(min(count, len(self))))

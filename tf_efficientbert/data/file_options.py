@@ -1,4 +1,4 @@
-"""The flags that say how a file of examples is to be read."""
+"""Flags for reading files of examples."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ _BAD_ROWS = ("error", "skip")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileOptions:
-    """How the user's own files are read; what is left empty is found out from the file."""
+    """Options for reading the user's files; empty ones are detected from the file."""
 
     text_column: str = option("", "column of the text; empty: detected by name")
     second_text_column: str = option("", "column of the second text, if examples are pairs")

@@ -1,6 +1,6 @@
-"""The GLUE tasks (Wang et al., 2018) and their files, in the layout GLUE ships them in.
+"""Reads the GLUE tasks (Wang et al., 2018) from files in GLUE's own layout.
 
-A task is one entry of the table below; the reader knows no task by name. Files are
+Each task is one entry of the table below; the reader has no task-specific code. Files are
 tab-separated with literal quotes, and columns are found by their name in the header.
 """
 
@@ -27,18 +27,18 @@ _BINARY = ("0", "1")
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where a task's texts and labels stand.
+    """The files and columns of a task.
 
     Args:
         task: the task.
         texts: the columns of the texts.
         label: the column of the label, absent in unlabelled files.
-        files: split -> file name; labels are required in every split but those of "test".
+        files: split -> file name; labels are required except in test splits.
         columns: split -> column names, for files without a header.
-        folder: the task's folder in the GLUE root, where it is not called as the task is.
-        alias: what the layout is called, where that is not the task's name.
-        has_broken_rows: whether the published files hold rows torn in two by a line break,
-            which every reader of this task leaves out, and empty texts.
+        folder: the task's folder in the GLUE root, if its name is not the task's.
+        alias: the layout's name, if it is not the task's.
+        has_broken_rows: whether the published files contain empty texts, and rows split in two by
+            a line break, which every reader of this task skips.
     """
 
     task: LabelledTask
@@ -121,7 +121,7 @@ TASKS: dict[str, LabelledTask] = {layout.name: layout.task for layout in _LAYOUT
 
 
 def find_task(name: str) -> LabelledTask:
-    """The GLUE task of that name, in upper or lower case.
+    """Returns the GLUE task of that name, in upper or lower case.
 
     Raises:
         UserError: there is no such task; the message lists them.
@@ -130,7 +130,7 @@ def find_task(name: str) -> LabelledTask:
 
 
 def splits(task_name: str) -> tuple[str, ...]:
-    """The splits a task has, as `load` takes them.
+    """Returns the splits of a task, as `load` takes them.
 
     Raises:
         UserError: there is no such task.
@@ -139,8 +139,7 @@ def splits(task_name: str) -> tuple[str, ...]:
 
 
 def task_files(folder: str | Path, task_name: str) -> list[str]:
-    """The paths of the files that `load` would read for all splits; of one that is not there the
-    name.
+    """Returns the paths of the files that `load` reads; for a missing file only its name.
 
     Raises:
         UserError: there is no such task.
@@ -157,14 +156,14 @@ def load(folder: str | Path, task_name: str, split: str) -> Examples:
     Args:
         folder: the GLUE root, or the task's own folder in it.
         task_name: for instance "SST-2" or "sst-2".
-        split: "train", "dev" or "test"; MNLI also has "dev_matched" (which its "dev" stands
-            for), "dev_mismatched" and the same for test; AX has "test" only.
+        split: "train", "dev" or "test"; MNLI also has "dev_matched" (the same as "dev"),
+            "dev_mismatched" and both for test; AX has "test" only.
 
     Returns:
-        The examples. Test sets have no labels, unless the file holds a label column.
+        The examples. Test sets have no labels, unless the file has a label column.
 
     Raises:
-        UserError: no such task, split or file, or a line of the file is wrong.
+        UserError: there is no such task, split or file, or a line of the file is invalid.
     """
     layout = _layout_of(task_name)
     if split not in layout.files:
@@ -201,7 +200,7 @@ def _find_file(folder: Path, layout: _Layout, split: str) -> Path:
 
 
 def _places(folder: Path, layout: _Layout, split: str) -> tuple[Path, Path]:
-    """Where a split's file is, given the GLUE root or the task's own folder."""
+    """Returns a split's path if `folder` is the GLUE root, and if it is the task's own folder."""
     name = layout.files[split]
     return folder / (layout.folder or layout.task.name) / name, folder / name
 

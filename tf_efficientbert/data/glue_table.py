@@ -1,4 +1,4 @@
-"""Reading GLUE's tables: tab-separated, with quotes as characters like others."""
+"""Reads GLUE's tables: tab-separated, with literal quotes."""
 
 import logging
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ def read_glue_table(
     columns: tuple[str, ...] | None = None,
     leave_out_broken_rows: bool = False,
 ) -> tuple[tuple[str, ...], Iterator[tuple[int, list[str]]]]:
-    """Opens a table; blank lines at its end are dropped.
+    """Opens a table; drops trailing blank lines.
 
     Args:
         path: the file.
         columns: the column names of a file without a header; None reads them from line 1.
-        leave_out_broken_rows: leave out rows with a wrong number of fields, with one warning
-            that counts them, instead of raising.
+        leave_out_broken_rows: skip rows with a wrong number of fields and log one warning with
+            their count, instead of raising.
 
     Returns:
-        (column names, iterator of (line number, fields)); rows are checked as they are asked for.
+        (column names, iterator of (line number, fields)); rows are checked during iteration.
 
     Raises:
         UserError: the file cannot be read or is empty; or, while iterating, a row has a wrong

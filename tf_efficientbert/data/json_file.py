@@ -1,4 +1,4 @@
-"""Reading JSON files of records: one object a line, or an array of objects."""
+"""Reads JSON files of records: one object per line, or an array of objects."""
 
 from tf_efficientbert.data.tabular import BadRow, Table, table_of_objects
 from tf_efficientbert.data.text_file import parse_json, shown
@@ -8,7 +8,7 @@ __all__ = ["read_json_array", "read_json_lines"]
 
 
 def read_json_lines(path: str, text: str) -> Table:
-    r"""Reads a text of one JSON object a line; blank lines at its end are dropped.
+    r"""Reads a text of one JSON object per line; drops trailing blank lines.
 
     Args:
         path: the file, for messages.
@@ -34,7 +34,7 @@ def read_json_lines(path: str, text: str) -> Table:
             bad_rows.append(BadRow(number, f"{reason}: {shown(line)}"))
             continue
         _sort_in(number, value, objects, bad_rows)
-    return table_of_objects(path, objects, bad_rows, ("one JSON object a line",), "line")
+    return table_of_objects(path, objects, bad_rows, ("one JSON object per line",), "line")
 
 
 def read_json_array(path: str, text: str) -> Table:
@@ -45,8 +45,8 @@ def read_json_array(path: str, text: str) -> Table:
         text: its text.
 
     Returns:
-        The table, its lines the numbers of the elements from 1. An element that is no object is a
-        bad row.
+        The table; its line numbers count the elements from 1. An element that is not an object is
+        a bad row.
 
     Raises:
         UserError: the text is empty, not JSON or not an array.
@@ -58,7 +58,7 @@ def read_json_array(path: str, text: str) -> Table:
     except UserError as error:
         if "Extra data" not in str(error):
             raise
-        raise UserError(f"{error}; name a file of one object a line .jsonl") from None
+        raise UserError(f"{error}; a file of one object per line must be named .jsonl") from None
     if not isinstance(array, list):
         raise UserError(
             f"{path}: expected a JSON array of objects, found {_described(array)}; "

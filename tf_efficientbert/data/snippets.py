@@ -2,7 +2,7 @@
 
 10,605 snippets, each with the mean of at least 15 people's ratings from -4 to 4 (C. J. Hutto and
 E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
-ICWSM 2014). A rating beyond 1 or -1 makes a label; what lies between has none.
+ICWSM 2014). A rating above 1 or below -1 gives a label; snippets between have none.
 """
 
 import functools
@@ -29,7 +29,7 @@ _SIZES = {"train": 2_400, "dev": 600, "test": 3_000}
 
 @dataclass(frozen=True)
 class Snippet:
-    """A text, and the index of its label; None where its rating makes none."""
+    """A text and the index of its label, or None if its rating gives none."""
 
     text: str
     label: int | None
@@ -37,11 +37,11 @@ class Snippet:
 
 @dataclass(frozen=True)
 class Split:
-    """The snippets by what they are for; each in a stable order that mixes the labels.
+    """The snippets by use, each in a stable order that mixes the labels.
 
     Attributes:
         labelled: split -> its snippets.
-        unlabelled: texts of the rest.
+        unlabelled: the texts of all other snippets.
     """
 
     labelled: Mapping[str, tuple[Snippet, ...]]
@@ -49,30 +49,30 @@ class Split:
 
 
 def load(split: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The texts and label indices of "train" (2,400), "dev" (600) or "test" (3,000).
+    """Returns the texts and label indices of "train" (2,400), "dev" (600) or "test" (3,000).
 
-    Each split has as many texts of one label as of the other.
+    In each split, both labels have the same number of texts.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` brings it.
+        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
     """
     snippets = _split().labelled[split]
     return tuple(s.text for s in snippets), tuple(s.label for s in snippets)
 
 
 def unlabelled() -> tuple[str, ...]:
-    """The texts of all other snippets, 4,603.
+    """Returns the texts of all other snippets, 4,603.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` brings it.
+        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
     """
     return _split().unlabelled
 
 
 def parse(content: bytes) -> list[Snippet]:
-    """Reads "id, mean rating, text", tab-separated, where quotes are characters like others.
+    """Reads "id, mean rating, text", tab-separated, with literal quotes.
 
-    HTML entities become characters, and runs of white space one space.
+    HTML entities become characters; a run of white space becomes one space.
     """
     snippets = []
     for record in records(content.decode("utf-8"), "\t", quoted=False):
@@ -83,14 +83,14 @@ def parse(content: bytes) -> list[Snippet]:
 
 
 def split_snippets(snippets: Sequence[Snippet], sizes: Mapping[str, int]) -> Split:
-    """Splits by the hash of the normalized text: the same whatever the order of the snippets.
+    """Splits by the hash of the normalized text, independent of the order of the snippets.
 
-    Of texts that are equal but for case, spaces and punctuation one stays, the first in
-    alphabetical order; none stays if their labels differ.
+    Of texts that are equal except for case, spaces and punctuation, only the first in
+    alphabetical order stays; none stays if their labels differ.
 
     Args:
-        snippets: with at least half the sum of `sizes` of each label, equal ones left out.
-        sizes: split -> how many snippets, an even number: half of them of each label.
+        snippets: at least half the sum of `sizes` for each label, not counting equal ones.
+        sizes: split -> number of snippets, even: half of them for each label.
 
     Returns:
         The splits of these sizes, and all other texts.

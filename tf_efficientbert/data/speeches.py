@@ -25,10 +25,10 @@ _SENTENCE_END = re.compile(r"""[.!?:;]["')\]]*$""")
 
 
 def paragraphs() -> list[str]:
-    """The paragraphs of all messages, in the order of years.
+    """Returns the paragraphs of all messages, in the order of years.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` brings it.
+        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
     """
     with zipfile.ZipFile(io.BytesIO(read_archive(SPEECHES))) as archive:
         names = (PurePosixPath(name) for name in sorted(archive.namelist()))
@@ -42,10 +42,10 @@ def paragraphs() -> list[str]:
 
 
 def spoken(message: str) -> Iterator[str]:
-    """What a president said or wrote, of a message with one paragraph a line.
+    """Yields the president's own paragraphs of a message with one paragraph per line.
 
-    Left out are lines that do not end like a sentence (headings, rows of tables, signatures), what
-    others called out, and the transcriber's remarks; so are bullets and the speaker's name.
+    Drops lines that do not end like a sentence (headings, table rows, signatures), interjections
+    of the audience, the transcriber's remarks, bullets and the speaker's name.
     """
     for line in message.split("\n"):
         text = " ".join(_NOISE.sub("", line).split())

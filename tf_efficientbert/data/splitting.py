@@ -1,4 +1,4 @@
-"""Splitting rows into parts by the hash of their text, and drawing some of them."""
+"""Splits rows into parts by the hash of their text, and draws samples."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -17,10 +17,10 @@ def cut_off(
     """Cuts splits off a training set, see `split_by_text`.
 
     Args:
-        shares: split -> its share in per cent; "train" keeps the rest.
+        shares: split -> its percentage; "train" keeps the rest.
 
     Returns:
-        "train" and the others, without those for which there are too few different texts.
+        "train" and the other splits, except those for which there are too few different texts.
     """
     if not shares:
         return {"train": train}
@@ -33,23 +33,24 @@ def cut_off(
 def split_by_text(
     keys: Sequence[str], strata: Sequence[Hashable], shares: Mapping[str, float]
 ) -> dict[str, np.ndarray]:
-    """Splits rows into parts of given shares, the same whatever the order of the rows.
+    """Splits rows into parts of given shares, independent of the order of the rows.
 
-    Rows with the same key form a group, which is never cut. A group whose rows differ in stratum
-    belongs to the one whose `repr` sorts first. The groups of a stratum are sorted by the hash of
-    their key and cut in the order of the parts. How many groups a part gets of a stratum follows
-    from its share of all groups up to this stratum: each part has its share of the whole, of the
-    small strata together, and of each large one. A group with more rows than the smallest share of
-    all goes to the first part: one text, often repeated, is not to be most of a split.
+    Rows with the same key form a group, which is never divided. A group whose rows differ in
+    stratum belongs to the stratum whose `repr` sorts first. The groups of a stratum are sorted by
+    the hash of their key and divided in the order of the parts. The number of groups that a part
+    gets from a stratum follows from its share of all groups up to this stratum: each part has its
+    share of the whole, of the small strata together, and of each large one. A group with more rows
+    than the smallest share of all rows goes to the first part, so that one text that is often
+    repeated does not dominate a split.
 
     Args:
-        keys: for each row the key of its text, see `text_key`.
-        strata: for each row what shall be spread evenly, such as its label.
-        shares: part -> its share, that of the first above 0; they need not sum to 1 or 100.
+        keys: for each row, the key of its text, see `text_key`.
+        strata: for each row, the value to spread evenly, such as its label.
+        shares: part -> its share, above 0 for the first; they need not sum to 1 or 100.
 
     Returns:
         part -> row indices, int64, ascending; none for a share of 0. The first part is empty only
-        where there are no rows.
+        if there are no rows.
     """
     groups: dict[str, list[int]] = {}
     group_strata: dict[str, str] = {}
@@ -77,12 +78,12 @@ def split_by_text(
 
 
 def stratified_draw(strata: Sequence[Hashable], count: int, seed: int) -> np.ndarray:
-    """Draws rows at random, each stratum in proportion to its rows.
+    """Draws rows at random, from each stratum in proportion to its size.
 
     Args:
-        strata: for each row its stratum, such as its label.
-        count: how many rows to draw; all are taken where there are no more.
-        seed: of the draw; the same seed draws the same rows.
+        strata: for each row, its stratum, such as its label.
+        count: number of rows to draw; all are taken if there are no more.
+        seed: the same seed draws the same rows.
 
     Returns:
         Row indices, int64, ascending. Each stratum has at least one where `count` allows that.
@@ -103,13 +104,14 @@ def stratified_draw(strata: Sequence[Hashable], count: int, seed: int) -> np.nda
 
 
 def _quotas(count: int, shares: Mapping[str, float], dealt: Mapping[str, int]) -> dict[str, int]:
-    """How many of the next `count` groups each part gets, one after the other to whom most is due.
+    """Returns how many of the next `count` groups each part gets.
 
-    The first of all goes to the first part, whatever its share: it must not be empty.
+    Each group goes to the part that is furthest below its share. The very first group goes to the
+    first part, which must not be empty.
 
     Args:
         shares: part -> its share, 1 in sum.
-        dealt: part -> how many it has already.
+        dealt: part -> the number of groups that it has.
     """
     quotas, total = dict.fromkeys(shares, 0), sum(dealt.values())
     for number in range(total + 1, total + count + 1):
@@ -119,11 +121,11 @@ def _quotas(count: int, shares: Mapping[str, float], dealt: Mapping[str, int]) -
 
 
 def _apportioned(count: int, weights: Sequence[float], at_least: int) -> np.ndarray:
-    """Whole numbers that sum to `count` in proportion to weights, by the largest remainder."""
+    """Returns integers that sum to `count`, in proportion to weights, by largest remainder."""
     exact = count * np.array(weights, float) / np.sum(weights)
     quotas = np.maximum(np.floor(exact).astype(np.int64), at_least)
     while quotas.sum() < count:
         quotas[np.argmax(exact - quotas)] += 1
-    while quotas.sum() > count:  # what `at_least` added comes off those with more than that
+    while quotas.sum() > count:  # `at_least` added too many: take from larger ones
         quotas[np.argmax(np.where(quotas > at_least, quotas - exact, -np.inf))] -= 1
     return quotas

@@ -1,4 +1,4 @@
-"""The questions of a file in SQuAD's JSON structure (Rajpurkar et al., 2016)."""
+"""Reads the questions of a file in SQuAD's JSON structure (Rajpurkar et al., 2016)."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,9 +16,9 @@ class Question:
     """A question about a text.
 
     Attributes:
-        id: the set's name for it.
+        id: its id in the set.
         question, context: the texts.
-        answers: the reference answers; none where there is no answer (2.0).
+        answers: the reference answers; none if the question is unanswerable (2.0).
     """
 
     id: str
@@ -28,7 +28,7 @@ class Question:
 
 
 def load(path: str | Path) -> list[Question]:
-    """The questions of a file in its order, at least one.
+    """Returns the questions of a file in order, at least one.
 
     Raises:
         UserError: the file cannot be read, is not in SQuAD's structure, or has no question.
@@ -51,10 +51,10 @@ def load(path: str | Path) -> list[Question]:
 def read_questions(
     dataset: object, source: str, read: Callable[[dict, dict], _Read]
 ) -> list[_Read]:
-    """What `read` makes of each (paragraph, question) of a set.
+    """Returns `read(paragraph, question)` for each question of a set.
 
     Raises:
-        UserError: the set is not in SQuAD's structure; `source` is named.
+        UserError: the set is not in SQuAD's structure; the message names `source`.
     """
     try:
         return [

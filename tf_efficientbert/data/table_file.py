@@ -1,4 +1,4 @@
-"""Reading table files as people have them: CSV, TSV, JSON lines, JSON arrays and Parquet."""
+"""Reads table files: CSV, TSV, JSON lines, JSON arrays and Parquet."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ _EXTENSIONS = (*_USUAL_DELIMITERS, *_JSON_READERS, ".parquet")
 
 
 def read_table(path: str | Path, *, delimiter: str = "", encoding: str = "utf-8") -> Table:
-    """Reads a table file in the format that its extension names, compressed where .gz follows.
+    """Reads a table file in the format of its extension, which .gz may follow.
 
     Args:
         path: the file: .csv, .tsv, .tab or .txt (delimited, column names in the first line);
-            .jsonl or .ndjson (one object a line); .json (an array of objects); or .parquet.
-        delimiter: of delimited files: tab, comma, semicolon or a character; "" finds it.
+            .jsonl or .ndjson (one object per line); .json (an array of objects); or .parquet.
+        delimiter: of delimited files: tab, comma, semicolon or a character; "" detects it.
         encoding: of text files.
 
     Returns:
@@ -30,7 +30,7 @@ def read_table(path: str | Path, *, delimiter: str = "", encoding: str = "utf-8"
 
     Raises:
         UserError: the extension is unknown; the file cannot be read or decoded, is damaged, is
-            empty, or has no rows; its columns are unclear.
+            empty, or has no rows; its column names are invalid.
     """
     extension = Path(str(path).lower().removesuffix(".gz")).suffix
     if extension not in _EXTENSIONS:

@@ -1,4 +1,4 @@
-"""What a reader of table files hands on: rows, bad rows and what was understood of the file."""
+"""The result of reading a table file: rows, bad rows and notes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Row:
     Attributes:
         line: the line of the file where the record starts, from 1; in JSON arrays, Parquet files
             and tensorflow_datasets the number of the record, from 1.
-        values: column name -> value, for every column of the table. Delimited files have text
-            alone; other formats have their own types, and None where a value is absent or null.
+        values: column name -> value, for every column of the table. Delimited files have only
+            text; other formats have their own types, and None if a value is absent or null.
     """
 
     line: int
@@ -23,7 +23,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A record that cannot be used: where it starts, counted as for `Row`, and why."""
+    """A record that cannot be used: its line, counted as for `Row`, and the reason."""
 
     line: int
     reason: str
@@ -38,7 +38,7 @@ class Table:
         columns: the column names, in the file's order.
         rows: the records that could be read.
         bad_rows: those that could not.
-        notes: for the user, how the file was understood.
+        notes: for the user, how the file was read.
         unit: what `Row.line` counts, "line" or "record".
     """
 
@@ -51,18 +51,18 @@ class Table:
 
 
 def character_problem(value: object) -> str:
-    """Names a character that no text may have: NUL, or half of a surrogate pair.
+    """Finds a character that is invalid in text: NUL, or half of a surrogate pair.
 
     Args:
-        value: text, or lists and dicts that hold texts at any depth.
+        value: text, or lists and dicts with texts at any depth.
 
     Returns:
-        What is wrong, or "" where nothing is.
+        The problem, or "" if there is none.
     """
     if isinstance(value, str):
         if "\0" in value:
             return "a NUL character"
-        # Only half a pair is left unpaired in a str, and only that has no UTF-8 form.
+        # Of all characters of a str, only unpaired surrogates have no UTF-8 form.
         return "" if value.isascii() or _has_utf8_form(value) else "an unpaired surrogate"
     if isinstance(value, dict):
         return character_problem([*value.keys(), *value.values()])
@@ -78,18 +78,18 @@ def table_of_objects(
     notes: tuple[str, ...],
     unit: str = "record",
 ) -> Table:
-    """Makes a table of records that name their own columns.
+    """Makes a table of records with their own column names.
 
     Args:
         path: the file, as messages name it.
         objects: (line, column name -> value); columns may be absent.
-        bad_rows: records that were refused before.
-        notes: for the user, how the file was understood.
+        bad_rows: records that were already rejected.
+        notes: for the user, how the file was read.
         unit: see `Table`.
 
     Returns:
         The table. Its columns are the union of the names, by first appearance; records with
-        characters that no text may have are bad rows.
+        invalid characters are bad rows.
     """
     good, bad, columns = [], list(bad_rows), {}
     for line, values in objects:

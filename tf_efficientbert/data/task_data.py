@@ -30,20 +30,20 @@ _DRAW_SEED = 0  # of --limit
 class TaskData:
     """The task and its splits.
 
-    Files are read once in a process, however many jobs ask for them.
+    Files are read once per process, even if several jobs use them.
 
     Args:
         options: TaskOptions.
-        known: the task, where a model has it: its own files need no training file then.
+        known: the task of an existing model; no training file is then needed.
 
     Raises:
-        UserError: something is wrong with the files.
+        UserError: a file is missing or invalid.
     """
 
     def __init__(self, options: TaskOptions, known: Task | None = None):
         if known is not None and not isinstance(known, LabelledTask):
             raise UserError(
-                f"the model's task {known.name} is a {known.kind}, which has no label a text"
+                f"the model's task {known.name} is a {known.kind}, which has no label per text"
             )
         fields = dataclasses.fields(TaskOptions)
         self._options = TaskOptions(**{f.name: getattr(options, f.name) for f in fields})
@@ -58,10 +58,10 @@ class TaskData:
         return tuple(self._read.sets.readers)
 
     def load(self, split: str) -> Examples:
-        """The examples of a split.
+        """Returns the examples of a split.
 
         Raises:
-            UserError: there is no such split, or its file is wrong.
+            UserError: there is no such split, or its file is invalid.
         """
         if split not in self._read.sets.readers:
             if self._options.is_own and split in SPLITS:
@@ -70,19 +70,19 @@ class TaskData:
                     share, given = self._options.shares[split], self._options.split
                     few = "--train_file has too few different texts to cut it off"
                     why = few if share else f"--split={given} gives it no share"
-                raise UserError(f"there is no {split} split: name one by --{split}_file ({why})")
+                raise UserError(f"there is no {split} split; give --{split}_file ({why})")
             raise UserError(f"{self.task.name} has no split {split!r}: {', '.join(self.splits)}")
         return self._read.load(split)
 
     @property
     def score_split(self) -> str:
-        """The split results are read on: a labelled "test" where there is one, else "dev"."""
+        """The split for the reported scores: a labelled "test" if there is one, else "dev"."""
         return "test" if self._read.sets.has_own_test else "dev"
 
     def card(self, tokenizer: Tokenizer) -> dict:
         """See `card.describe`."""
         sets = self._read.sets
-        # A test set without labels tells nothing, and may not be there.
+        # A test set without labels is of no use here, and its file may be missing.
         names = SPLITS if sets.has_own_test else SPLITS[:2]
         return describe(
             self.task,
@@ -96,12 +96,12 @@ class TaskData:
         )
 
     def show_card(self, tokenizer: Tokenizer) -> None:
-        """Logs the card, the first time in a process."""
+        """Logs the card, once per process."""
         self._read.once(lambda: _log.info("%s", card_text(self.card(tokenizer))))
 
 
 class _Read:
-    """What the flags name, read; a split that is asked for again is not read again."""
+    """The data that the flags name; each split is read once."""
 
     def __init__(self, options: TaskOptions, sets: TaskSets):
         self.sets = sets
@@ -113,7 +113,7 @@ class _Read:
         self._done = False
 
     def once(self, action: Callable[[], None]) -> None:
-        """Does it the first time alone."""
+        """Runs `action` on the first call only."""
         if not self._done:
             self._done = True
             action()
@@ -130,7 +130,7 @@ def _load(sets: TaskSets, limit: int, split: str) -> Examples:
 
 @functools.lru_cache(maxsize=2)
 def _read_once(options: TaskOptions, known: LabelledTask | None, *_) -> _Read:
-    """What follows changes with the files, so that changed ones are read again."""
+    """Caches the data; the other arguments change with the files, so changed files are read."""
     return _Read(options, _sets(options, known))
 
 

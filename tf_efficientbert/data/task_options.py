@@ -13,13 +13,17 @@ __all__ = ["CUSTOM", "SPLITS", "TaskOptions"]
 CUSTOM = "custom"
 SPLITS = ("train", "dev", "test")
 _FILES = ("train_file", "dev_file", "test_file")
-# Flags that go with the user's own data alone, besides those of `FileOptions` and the files.
+# Flags that need the user's own data, besides those of `FileOptions` and the files.
 _OWN = ("tfds", "tfds_dir", "labels", "labels_file", "label_separator", "task_kind", "split")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskOptions(FileOptions):
-    """Raises UserError where flags are missing or contradict each other."""
+    """Options for the labelled data of a job.
+
+    Raises:
+        UserError: flags are missing or contradict each other.
+    """
 
     task: str = option(
         "",
@@ -38,7 +42,7 @@ class TaskOptions(FileOptions):
     dev_file: str = input_option("", "your validation set; empty: split off --train_file")
     test_file: str = input_option("", "your test set; empty: split off --train_file")
     tfds: str = option("", "a set of tensorflow_datasets, such as ag_news_subset or glue/qnli")
-    tfds_dir: str = option("", "where that set is or will be; empty for the library's own place")
+    tfds_dir: str = option("", "where that set is or will be; empty: the library's default folder")
     labels: str = option("", "classes to keep, in this order: a,b,c; empty: all, sorted")
     labels_file: str = input_option("", "the same as a file, one name per line")
     label_separator: str = option(SEPARATOR, "separator between several labels in one cell")
@@ -94,7 +98,7 @@ class TaskOptions(FileOptions):
 
     @property
     def shares(self) -> dict[str, float]:
-        """Per cent of the training file for each split."""
+        """Percentage of the training file for each split."""
         parts = self.split.split("/")
         try:
             numbers = [float(part) for part in parts]
@@ -107,7 +111,7 @@ class TaskOptions(FileOptions):
             or not numbers[0]
         ):
             raise UserError(
-                f"--split={self.split}: expected three per cents that add up to 100, as 80/10/10"
+                f"--split={self.split}: expected three percentages that sum to 100, as in 80/10/10"
             )
         return dict(zip(SPLITS, numbers, strict=True))
 

@@ -1,4 +1,4 @@
-"""A task with its sets of examples, wherever they come from."""
+"""A task with its sets of examples, from any source."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ __all__ = ["TaskSets"]
 
 @dataclass(frozen=True, eq=False)
 class TaskSets:
-    """A task and what its examples are read by.
+    """A task and the functions that read its examples.
 
     Attributes:
         readers: split -> function that reads it.
-        columns: role -> column, of what comes from the user's files.
-        left_out: of each row that was skipped, see `card.describe`.
-        notes: sentences for the user about what was understood.
+        columns: role -> column, for the user's files.
+        left_out: the skipped rows, see `card.describe`.
+        notes: sentences for the user on how the data was read.
         has_own_test: whether "test" has labels.
     """
 

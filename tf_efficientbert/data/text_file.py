@@ -1,4 +1,4 @@
-"""Reading text files with errors that name the file and the line."""
+"""Reads text files; errors name the file and the line."""
 
 import json
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
 
 
 def open_file(path: str | Path) -> BinaryIO:
-    """Opens a file to read its bytes; raises UserError where that is not possible."""
+    """Opens a file to read its bytes; raises UserError if that fails."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
@@ -56,7 +56,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def without_trailing_blanks(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Drops the blank lines at the end of a file; blank lines before that are passed on."""
+    """Drops the blank lines at the end of a file; keeps other blank lines."""
     blanks = []
     for number, line in lines:
         if not line.strip(" "):
@@ -77,10 +77,10 @@ def read_json(path: str | Path) -> object:
 
 
 def parse_json(path: str | Path, text: str, first_line: int = 1) -> object:
-    """Parses JSON text that begins at a line of a file.
+    """Parses JSON text that starts at line `first_line` of a file.
 
     Raises:
-        UserError: the text is not JSON, or has numbers or nesting beyond what can be read.
+        UserError: the text is not JSON, or its numbers or nesting exceed the parser's limits.
     """
     try:
         return json.loads(text)
@@ -93,12 +93,12 @@ def parse_json(path: str | Path, text: str, first_line: int = 1) -> object:
 
 
 def line_error(path: str | Path, line: int, problem: str) -> UserError:
-    """The error for a problem in one line of a file."""
+    """Returns the error for a problem in one line of a file."""
     return UserError(f"{path}, line {line}: {problem}")
 
 
 def shown(value: object) -> str:
-    """The value as it stands in a message: quoted, on one line, cut when long."""
+    """Returns a value for a message: quoted, on one line, cut if long."""
     text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 

@@ -1,4 +1,4 @@
-"""By what two texts count as the same, whatever their case, spaces and punctuation."""
+"""Keys that compare texts regardless of case, spaces and punctuation."""
 
 import hashlib
 import re
@@ -11,34 +11,33 @@ _BETWEEN_LETTERS = re.compile(r"[\W_]+")
 
 
 def text_key(*texts: str) -> str:
-    """The normalized form of a text, or of a pair.
+    """Returns the normalized form of a text, or of a pair.
 
-    Compatibility forms and case are folded (NFKC, then casefold), and letters and digits alone
-    are kept, with the combining marks that follow them: vowels, in Thai or Hindi; and pictures,
-    such as emoji. A text that has none, such as ":-)", keeps its folded form without blanks around
-    it.
+    Compatibility forms and case are folded (NFKC, then casefold). Only letters and digits are
+    kept, with the combining marks that follow them (vowels in Thai or Hindi), and pictures such as
+    emoji. A text without any of these, such as ":-)", keeps its folded form, stripped.
 
     Args:
         *texts: one text, or the texts of a pair in their order.
 
     Returns:
-        The key. Pairs have the same key when their first texts have and their second texts have;
-        no single text has the key of a pair.
+        The key. Two pairs have the same key if their first texts and their second texts do; a
+        single text never has the key of a pair.
     """
     keys = [_normalized(text) for text in texts]
     if len(keys) == 1:
         return keys[0]
-    # Digits and a colon never stand in one key together, and lengths tell where each text ends.
+    # The key of a single text never has both digits and a colon; the lengths delimit the texts.
     return "".join(f"{len(key)}:{key}" for key in keys)
 
 
 def key_hash(key: str) -> int:
-    """A 64-bit hash of a key, the same in every process and on every machine."""
+    """Returns a 64-bit hash of a key, the same in every process and on every machine."""
     return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:8], "big")
 
 
 def _normalized(text: str) -> str:
-    # Case folding can undo the normal form, so that comes again.
+    # Case folding can undo the normal form, so it is applied again.
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return _BETWEEN_LETTERS.sub(_marks_and_symbols, folded) or folded.strip()
 

@@ -1,4 +1,4 @@
-"""Reading the text, labels and numbers of tensorflow_datasets' data sets as tables."""
+"""Reads the texts, labels and numbers of tensorflow_datasets' data sets as tables."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from tf_efficientbert.errors import UserError, first_line
 
 __all__ = ["read_tfds"]
 
-# The names that data sets give to each split, those that come first are preferred.
+# The names that data sets use for each split, in order of preference.
 _SPLIT_NAMES = {
     "train": ("train",),
     "dev": ("validation", "validation_matched", "dev"),
@@ -25,14 +25,14 @@ def read_tfds(name: str, data_dir: str | Path) -> dict[str, Table]:
     """Reads a data set that is prepared under a folder, or downloads and prepares it there.
 
     Args:
-        name: as tensorflow_datasets has it, such as "ag_news_subset" or "glue/qnli".
+        name: a name of tensorflow_datasets' catalog, such as "ag_news_subset" or "glue/qnli".
         data_dir: the folder under which sets are prepared.
 
     Returns:
         The tables of "train", "dev" (the set's validation split) and "test" that the set has.
-        Examples stand in the set's order, numbered from 1. Texts are str, classes their names, an
-        absent class (-1) None, a list of classes a list of names, numbers as they are. Features of
-        other kinds are left out, which the notes say.
+        Examples are in the set's order, numbered from 1. Texts are str, classes their names, an
+        absent class (-1) None, a list of classes a list of names, numbers unchanged. Other
+        features are left out and named in the notes.
 
     Raises:
         UserError: the set is unknown, cannot be prepared, or has none of the splits.
@@ -63,7 +63,7 @@ def _builder(name: str, data_dir: str | Path):
     import tensorflow_datasets as tfds
 
     try:
-        return tfds.builder(name, data_dir=data_dir or None)  # None is the library's own place
+        return tfds.builder(name, data_dir=data_dir or None)  # None: the default folder
     except Exception as error:  # the package raises many kinds, AssertionError among them
         raise UserError(
             f"--tfds={name}: tensorflow_datasets has no such set, and none is prepared under "
@@ -73,18 +73,18 @@ def _builder(name: str, data_dir: str | Path):
 
 
 def _place(data_dir: str | Path) -> str:
-    return f"--tfds_dir={data_dir}" if data_dir else "the library's own folder"
+    return f"--tfds_dir={data_dir}" if data_dir else "the library's default folder"
 
 
 def _is_prepared(builder) -> bool:
-    # The package warns where it is asked for a folder that does not exist.
+    # The package warns if the folder does not exist.
     return builder.data_path.exists() and builder.is_prepared()
 
 
 def _prepare(builder, name: str, data_dir: str | Path) -> None:
     try:
         builder.download_and_prepare()
-    except Exception as error:  # what a download can raise is of many kinds
+    except Exception as error:  # a download can raise many kinds
         raise UserError(
             f"--tfds={name}: not prepared under {_place(data_dir)}, and downloading it failed: "
             f"{first_line(error)}; connect to the network, or name the folder that has "
@@ -93,7 +93,7 @@ def _prepare(builder, name: str, data_dir: str | Path) -> None:
 
 
 def _parts(present: Sequence[str]) -> dict[str, str]:
-    """train, dev, test -> the split that stands for it, of those present."""
+    """Returns train, dev, test -> the matching split, of those present."""
     found = {
         part: next((split for split in names if split in present), None)
         for part, names in _SPLIT_NAMES.items()
@@ -123,7 +123,7 @@ def _read_split(
 
 
 def _examples(dataset) -> Iterator[dict[str, object]]:
-    """The examples as Python's own values; lists may differ in length."""
+    """Yields the examples as Python values; lists may differ in length."""
     for batch in dataset.ragged_batch(_BATCH):
         columns = [_as_list(tensor) for tensor in batch.values()]
         for values in zip(*columns, strict=True):
@@ -137,8 +137,8 @@ def _as_list(tensor) -> list:
 
 
 def _decoders(features) -> dict[str, _Decode]:
-    """Feature name -> what makes its value plain, for features that a table can have."""
-    # Sorted, as a prepared set gives its features in another order in each process.
+    """Returns feature name -> conversion to a plain value, for features that fit a table."""
+    # Sorted, because a prepared set orders its features differently in each process.
     decoders = {name: _decoder(feature) for name, feature in sorted(features.items())}
     return {name: decode for name, decode in decoders.items() if decode}
 

@@ -14,11 +14,11 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 
 
 class Tokenizer:
-    """Text to token ids: [CLS] first [SEP] and, for pairs, second [SEP].
+    """Converts text to token ids: [CLS] first [SEP] and, for pairs, second [SEP].
 
     Args:
         vocabulary: the word pieces in the order of their ids; [PAD] must be the first.
-        lower_case: bool, lower-case and strip accents, as uncased BERTs want it.
+        lower_case: bool, lower-case and strip accents, as for uncased BERTs.
 
     Raises:
         UserError: a special token is missing, [PAD] is not the first or an entry is repeated.
@@ -45,10 +45,10 @@ class Tokenizer:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "Tokenizer":
-        """Reads vocab.txt and, if there, do_lower_case of tokenizer_config.json.
+        """Reads vocab.txt and, if present, do_lower_case of tokenizer_config.json.
 
         Raises:
-            UserError: one of the two cannot be read, or as the class.
+            UserError: one of the two cannot be read, or the vocabulary is invalid.
         """
         path = Path(folder) / "vocab.txt"
         vocabulary = [line for _, line in read_lines(path)]
@@ -62,10 +62,10 @@ class Tokenizer:
             raise UserError(f"{path}: {error}") from error
 
     def save(self, folder: str | Path, **config) -> None:
-        """Writes what `from_folder` reads.
+        """Writes the files that `from_folder` reads.
 
         Args:
-            config: more for tokenizer_config.json, which other programs read.
+            config: further entries of tokenizer_config.json, for other programs.
         """
         text = "".join(f"{token}\n" for token in self.vocabulary)
         (Path(folder) / "vocab.txt").write_text(text, "utf-8")
@@ -73,11 +73,11 @@ class Tokenizer:
         (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
     def encode(self, texts, second_texts=None, max_tokens: int = 128):
-        """Token and segment ids of a batch, in graph or eagerly.
+        """Returns token and segment ids of a batch, in a graph or eagerly.
 
         Args:
             texts, second_texts: string tensors [batch], or lists.
-            max_tokens: int; longer input is cut, of a pair the longer side first.
+            max_tokens: int; longer input is cut, for pairs the longer side first.
 
         Returns: (token_ids, segment_ids), int32 ragged [batch, (tokens)].
         """
@@ -90,15 +90,15 @@ class Tokenizer:
         return tensorflow_text.combine_segments(parts, self.cls_id, self.sep_id)
 
     def encode_questions(self, questions, contexts, max_tokens: int):
-        """Token ids of [CLS] question [SEP] context [SEP], and where the context's tokens stand.
+        """Returns token ids of [CLS] question [SEP] context [SEP], and the context's byte offsets.
 
         Args:
             questions, contexts: string tensors [batch], or lists.
-            max_tokens: int; a question is cut at 64 word pieces, or at half of the room where that
-                is less, and a context at what is left.
+            max_tokens: int; a question is cut to 64 word pieces, or to half of the room if that is
+                less, and a context to the rest.
 
         Returns: (token_ids, segment_ids, starts, ends), int32 ragged [batch, (tokens)]; the last
-            two are byte offsets in the context, -1 for what is not of it.
+            two are byte offsets in the context, -1 for tokens outside it.
         """
         room = max_tokens - 3
         question = _flat(self._word_pieces.tokenize(questions))[:, : min(64, room // 2)]
@@ -116,7 +116,7 @@ class Tokenizer:
         return token_ids, segment_ids, starts, ends
 
     def cut(self, text: str, pieces: int) -> str:
-        """The start of `text` that has `pieces` word pieces, or all of it where it has fewer."""
+        """Returns the first `pieces` word pieces of `text` as text, or all if it has fewer."""
         _, _, ends = self._word_pieces.tokenize_with_offsets([text])
         ends = ends.flat_values.numpy()
         if len(ends) <= pieces:
@@ -124,7 +124,7 @@ class Tokenizer:
         return text.encode("utf-8")[: ends[pieces - 1] if pieces else 0].decode("utf-8")
 
     def encode_padded(self, *texts, max_tokens: int = 128):
-        """The same of one text, or pair, padded: for graphs that must not slice ragged tensors.
+        """Encodes one text or pair, padded, for graphs that must not slice ragged tensors.
 
         Args:
             texts: string tensors [1], one or two.
@@ -136,7 +136,7 @@ class Tokenizer:
         room = max_tokens - 1 - len(parts)
         if len(parts) == 1:
             kept = [parts[0][:room]]
-        else:  # in turns, so that the first has the odd one
+        else:  # round-robin: the first part gets the odd token
             first, second = parts
             left = tf.maximum(room - tf.size(second), (room + 1) // 2)
             first = first[:left]
@@ -157,5 +157,5 @@ class Tokenizer:
 
 
 def _flat(pieces: tf.RaggedTensor) -> tf.RaggedTensor:
-    """[batch, (tokens)], where the pieces may come word by word."""
+    """Returns [batch, (tokens)]; the pieces may be grouped by word."""
     return pieces.merge_dims(1, 2) if pieces.ragged_rank > 1 else pieces

@@ -1,4 +1,4 @@
-"""The Keras layers of the networks, on keras.ops alone."""
+"""The Keras layers of the networks, built only on keras.ops."""
 
 from tf_efficientbert.layers.bert_embedding import BertEmbedding
 from tf_efficientbert.layers.dropout import Dropout

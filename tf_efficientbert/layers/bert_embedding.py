@@ -58,7 +58,7 @@ class BertEmbedding(keras.layers.Layer):
         self.layer_norm.build((None, None, self.hidden_size))
 
     def embed_tokens(self, token_ids):
-        """[batch, tokens] ids to [batch, tokens, hidden_size], before segments and positions."""
+        """Maps ids [batch, tokens] to token embeddings [batch, tokens, hidden_size]."""
         return ops.take(self.token_table, token_ids, axis=0)
 
     def call(self, token_ids, segment_ids, dropout_seed=None, training=False):

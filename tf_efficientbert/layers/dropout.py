@@ -1,15 +1,15 @@
-"""Dropout whose mask is a function of a seed given with the call."""
+"""Dropout with a seed given at each call."""
 
 import keras
 
-# What each backend's random functions take without a detour.
+# The seed dtype that each backend's random functions take without a conversion.
 _SEED_DTYPE = "uint32" if keras.backend.backend() == "jax" else "int32"
 
 
 class _GivenSeed(keras.random.SeedGenerator):
-    """Presents an already drawn seed tensor to `keras.random` as a generator."""
+    """Wraps a given seed tensor as a generator for `keras.random`."""
 
-    def __init__(self, seed):  # no variable, so nothing to track, save or advance
+    def __init__(self, seed):  # creates no variable, so there is no state to track or save
         self._seed = seed
 
     def next(self, ordered: bool = True):
@@ -18,10 +18,10 @@ class _GivenSeed(keras.random.SeedGenerator):
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
 class Dropout(keras.layers.Layer):
-    """Dropout that can be replayed: the same `dropout_seed` gives the same mask.
+    """Reproducible dropout: the same `dropout_seed` gives the same mask.
 
-    Keras' own layer draws from a generator whose state runs along with the training; a mask that
-    depends on nothing but the step's number can be drawn again by a resumed run.
+    Keras' own layer uses a generator whose state advances during training. Masks that depend only
+    on the step's number can be drawn again by a resumed run.
 
     Args:
         rate: float in [0, 1), the share of elements set to zero.
@@ -35,7 +35,7 @@ class Dropout(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, dropout_seed=None, training=False):
-        """Drops elements of `inputs` (any shape) when `training` and a seed is given.
+        """Drops elements of `inputs` (any shape) if `training`.
 
         `dropout_seed` is an int32 tensor of shape [2], different for each layer and step; without
         one, masks come from Keras' global generator.
@@ -55,7 +55,7 @@ class Dropout(keras.layers.Layer):
 
 
 def fold_in(dropout_seed, index: int):
-    """The seed of the `index`-th dropout under a given one; None stays None."""
+    """Derives the seed of the `index`-th dropout from a given one; None stays None."""
     if dropout_seed is None:
         return None
     # Odd multiplier: distinct indices stay distinct modulo 2**32.

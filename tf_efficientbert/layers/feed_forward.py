@@ -73,8 +73,8 @@ class FeedForward(keras.layers.Layer):
         `x` and the result are [batch, tokens, hidden_size].
 
         Args:
-            choice: int32 scalar, with several widths the index of the one to use; it need not be
-                known before the graph runs.
+            choice: int32 scalar, the index of the width to use, if `width` is a tuple; it may be a
+                tensor that is known only when the graph runs.
         """
         width = self.inner_width if width is None else width
         if choice is None:

@@ -19,11 +19,11 @@ def _unchanged(x):
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
 class FeedForwardCell(keras.layers.Layer):
-    """A layer's stack of feed-forward networks, as its `CellSpec` says.
+    """A layer's stack of feed-forward networks, described by a `CellSpec`.
 
-    The weights are sliceable: a call may name another cell, which then uses the first networks of
-    the stack and the first channels of each (a candidate inherits by slicing). With a `choice` the
-    slice is not known before the graph runs: one graph serves all stacks and ratios.
+    The weights are sliceable: a call may give another cell, which uses the first networks of the
+    stack and the first channels of each (a candidate inherits by slicing). With `choice`, the
+    slice is a tensor, so one graph covers all stacks and ratios.
 
     Args:
         cell: CellSpec, or its text form.
@@ -75,12 +75,13 @@ class FeedForwardCell(keras.layers.Layer):
         """Applies the stack, or a slice of it, to `x` [batch, tokens, hidden_size].
 
         Args:
-            cell: CellSpec or None, the formula, stack and ratio to use instead of the own ones.
-            choice: int32 [2] or None, the stack and the ratio's denominator to use under the own
-                formula. A ratio that the weights don't hold, or under which the formula's widths
-                don't fit, must not be chosen: the next smaller or, last, larger one is taken.
+            cell: CellSpec or None, the formula, stack and ratio to use instead of the layer's own.
+            choice: int32 [2] or None, the stack and the ratio's denominator to use with the
+                layer's own formula. The ratio must not exceed that of the weights, and the
+                formula's widths must fit it; otherwise the next smaller ratio that does is used
+                or, if there is none, the smallest one.
 
-        Raises ValueError where `cell` is deeper or wider than the weights.
+        Raises ValueError if `cell` is deeper or wider than the weights.
         """
         if choice is not None:
             return self._chosen(x, choice, dropout_seed, training)

@@ -10,7 +10,7 @@ from tf_efficientbert.layers.linear import linear_input
 
 
 def _swish(x):
-    # Not the backend's own: TensorFlow's has a custom gradient, which fails inside nested switches.
+    # Not the backend's: TensorFlow's swish has a custom gradient, which fails in nested switches.
     return x * keras.activations.sigmoid(x)
 
 
@@ -25,19 +25,19 @@ _ACTIVATIONS = {
 }
 _EXACT_GELU = functools.partial(keras.activations.gelu, approximate=False)
 _BINARY = {"add": ops.add, "mul": ops.multiply, "max": ops.maximum}
-# What the narrower side is filled up with; for max this is the reference's figure, not -infinity.
+# Padding for the narrower side; for max this is the reference's value, not -infinity.
 _PADDING = {"add": 0.0, "mul": 1.0, "max": -1e-10}
 
 
 def evaluate(expression: Expression, x, linear_maps, channel_mismatch: str, exact_gelu: bool):
-    """The value of `expression` at `x` (Dong et al. 2021, section 3.1).
+    """Evaluates `expression` at `x` (Dong et al. 2021, section 3.1).
 
     Args:
         expression: formula over `x` with linear maps written `linear(operand,wb1)`.
         x: tensor [..., d].
         linear_maps: {"wb1": (kernel [d, w], bias [w]), "wb2": (kernel [w, d], bias [d])}.
         channel_mismatch: "slice" cuts both sides of a binary operator to the smaller width, "pad"
-            fills the smaller one up.
+            pads the narrower side.
         exact_gelu: bool, gelu by the error function instead of the tanh approximation.
 
     Returns: tensor [..., d].
@@ -55,7 +55,7 @@ def evaluate(expression: Expression, x, linear_maps, channel_mismatch: str, exac
         return _BINARY[name](*_same_width(*values, channel_mismatch, _PADDING[name]))
     (value,) = values
     activation = _EXACT_GELU if name == "gelu" and exact_gelu else _ACTIVATIONS[name]
-    # In 16 bits a CPU computes them at half the speed, and less exactly.
+    # In float32: 16-bit activations run at half the speed on a CPU, and less exactly.
     return ops.cast(activation(ops.cast(value, "float32")), value.dtype)
 
 

@@ -1,4 +1,4 @@
-"""The network's linear maps, whose inputs a training may round."""
+"""Linear maps whose inputs can be rounded during training."""
 
 import contextlib
 import contextvars
@@ -13,7 +13,7 @@ _rounding: contextvars.ContextVar[Callable | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def rounded_inputs(rounding: Callable) -> Iterator[None]:
-    """Within it every linear map computes with `rounding(x)` instead of its input x [..., d]."""
+    """Within the block, every linear map uses `rounding(x)` in place of its input x [..., d]."""
     token = _rounding.set(rounding)
     try:
         yield
@@ -22,14 +22,14 @@ def rounded_inputs(rounding: Callable) -> Iterator[None]:
 
 
 def linear_input(x):
-    """What a linear map takes for its input `x`."""
+    """Returns the input `x` of a linear map, rounded within `rounded_inputs`."""
     rounding = _rounding.get()
     return x if rounding is None else rounding(x)
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
 class Linear(keras.layers.Dense):
-    """x @ kernel + bias on the last axis; arguments as Keras' Dense, without an activation."""
+    """x @ kernel + bias on the last axis; takes the arguments of Keras' Dense."""
 
     def call(self, inputs, training=None):
         return super().call(linear_input(inputs), training=training)

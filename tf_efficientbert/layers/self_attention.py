@@ -11,7 +11,7 @@ MASKED_SCORE = -10000.0
 
 
 def attention_bias(padding_mask, dtype: str = "float32"):
-    """[batch, tokens] mask (1 for real tokens) to the [batch, 1, 1, tokens] bias of the scores."""
+    """Maps a mask [batch, tokens], 1 for tokens, to the scores' bias [batch, 1, 1, tokens]."""
     return (1 - ops.cast(padding_mask, dtype))[:, None, None, :] * MASKED_SCORE
 
 
@@ -71,8 +71,8 @@ class SelfAttention(keras.layers.Layer):
     def call(self, x, bias, dropout_seed=None, training=False):
         """Attends within `x` under `bias` (see `attention_bias`).
 
-        `x` is [batch, tokens, hidden_size], or [batch * tokens, hidden_size]: so a projection is
-        one matrix product, without the shape arithmetic that flattens and restores.
+        `x` is [batch, tokens, hidden_size], or [batch * tokens, hidden_size]: a projection is then
+        one matrix product, without reshapes.
 
         Returns the block's output, shaped like `x`, and the biased scores before softmax,
         [batch, num_heads, tokens, tokens], which distillation reads.

@@ -1,4 +1,4 @@
-"""The trigram embedding of MobileBERT, which EfficientBERT takes over."""
+"""The trigram embedding of MobileBERT, as used in EfficientBERT."""
 
 import keras
 from keras import ops
@@ -17,8 +17,8 @@ class TrigramEmbedding(BertEmbedding):
     are concatenated and mapped to `hidden_size`; segments, positions, LayerNorm and dropout follow
     as in BERT. Sun et al., MobileBERT (ACL 2020), section 3.4; Dong et al., EfficientBERT (2021).
 
-    The row of `[PAD]` starts at zero and gets no gradient, so the number of padded positions never
-    changes an answer: the last real token's right neighbour is zero either way.
+    The row of `[PAD]` starts at zero and gets no gradient. So padding does not change the output:
+    the right neighbour of the last token is zero with and without it.
 
     Args:
         embedding_size: int, width E of the token table. The others: see `BertEmbedding`.

@@ -1,7 +1,7 @@
 """The GLUE metrics, each computed over a whole set at once.
 
-F1 and the correlations are not means over examples, so a mean over batches is not their value:
-collect all predictions first. All scores are fractions, not per cent.
+F1 and the correlations are not means over examples and cannot be averaged over batches: collect
+all predictions first. All scores are fractions, not percentages.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from tf_efficientbert.tasks import METRICS, Classification, Regression
 
 __all__ = ["compute"]
 
-# The number of classes plays no part in the scores.
+# The scores do not depend on the number of classes.
 _ANY_TASK = {
     "classification": Classification("classification", ("0", "1"), pair=False),
     "regression": Regression("regression", (), pair=False),
@@ -29,12 +29,12 @@ def compute(task: str, predictions: ArrayLike, labels: ArrayLike) -> dict[str, f
 
     Returns:
         Metric name -> value: accuracy, f1 (of class 1) in [0, 1]; matthews, pearson, spearman
-        in [-1, 1]. A correlation with constant predictions or labels, which is undefined, is
-        0.0, as nothing was told apart; f1 without true positives is 0.0.
+        in [-1, 1]. An undefined correlation, with constant predictions or labels, is 0.0; so is
+        f1 without true positives.
 
     Raises:
-        ValueError: the arrays are empty, differ in length, or hold what is no class index or
-            no finite score.
+        ValueError: the arrays are empty, differ in length, or contain an invalid class index or
+            score.
         UserError: there is no task of that name.
     """
     found = _ANY_TASK.get(task.lower()) or find_task(task)
@@ -43,7 +43,7 @@ def compute(task: str, predictions: ArrayLike, labels: ArrayLike) -> dict[str, f
     if len(predictions) != len(labels) or len(labels) == 0:
         raise ValueError(
             f"there are {len(predictions)} predictions and {len(labels)} labels; "
-            "expected as many of both, and at least one"
+            "expected the same number of both, and at least one"
         )
     return {name: METRICS[name](predictions, labels) for name in found.metrics}
 
@@ -53,7 +53,7 @@ def _class_indices(values: ArrayLike, name: str) -> np.ndarray:
     wrong = (indices < 0) | (indices != np.floor(indices))
     if wrong.any():
         position = int(np.argmax(wrong))
-        raise ValueError(f"{name}[{position}] is {indices[position]}, which is no class index")
+        raise ValueError(f"{name}[{position}] is {indices[position]}, expected a class index")
     return indices.astype(np.int64)
 
 

@@ -1,4 +1,4 @@
-"""The difference of two models' scores on the same examples, with its error."""
+"""The difference of two models' scores on the same examples, with its standard error."""
 
 import math
 from collections.abc import Callable
@@ -22,25 +22,25 @@ def paired_difference(
     *,
     their_task: LabelledTask | None = None,
 ) -> dict:
-    """By how much one model's first metric is above another's on the same examples.
+    """Compares two models by the task's first metric on the same examples.
 
-    Accuracies differ by the examples that just one model has right: b that are ours, c that are
+    Accuracies differ by the examples that only one model predicts correctly: b only ours, c only
     theirs, of n. The standard error of (b - c) / n is sqrt(b + c - (b - c)^2 / n) / n, and the
-    p-value that of the exact two-sided test of b against c (McNemar 1947, "Note on the sampling
-    error of the difference between correlated proportions or percentages"). Other metrics are
-    resampled with the examples, the same ones for both models; the p-value is the share of
-    resamples whose difference is as far from the observed one as that is from 0 (Efron and
+    p-value is that of the exact two-sided test of b against c (McNemar 1947, "Note on the sampling
+    error of the difference between correlated proportions or percentages"). Other metrics use a
+    bootstrap over the examples, with the same resamples for both models; the p-value is the share
+    of resamples whose difference is as far from the observed one as that is from 0 (Efron and
     Tibshirani 1993, "An Introduction to the Bootstrap", chapters 6 and 16).
 
     Args:
-        task: says the metric, and how answers come from logits.
+        task: defines the metric and the predictions from logits.
         ours, theirs: the logits of both models, [examples, ...].
         labels: the targets, see `LabelledTask.targets`.
-        their_task: how answers come from `theirs`, where not as from `ours`: a multi-label model
-            has thresholds of its own.
+        their_task: the task for `theirs`, if different: multi-label models have their own
+            thresholds.
 
     Returns: {"metric", "difference" (ours less theirs, a fraction), "standard_error", "p_value"}.
-        Where both models answer all examples alike they are 0, 0 and 1.
+        If both models' predictions are equal, they are 0, 0 and 1.
     """
     metric = task.metrics[0]
     answered = task.answers(ours), (their_task or task).answers(theirs), labels
@@ -60,7 +60,7 @@ def _mcnemar(
     ours: np.ndarray, theirs: np.ndarray, labels: np.ndarray
 ) -> tuple[float, float, float]:
     count = len(labels)
-    # Of several labels all must be right, as accuracy has it.
+    # For multi-label tasks all labels must be correct, as for accuracy.
     right = [(answers == labels).reshape(count, -1).all(axis=1) for answers in (ours, theirs)]
     gained, lost = int((right[0] & ~right[1]).sum()), int((right[1] & ~right[0]).sum())
     variance = gained + lost - (gained - lost) ** 2 / count
@@ -68,9 +68,9 @@ def _mcnemar(
 
 
 def _sign_test(gained: int, lost: int) -> float:
-    """Two-sided: how likely as uneven a division is where both sides are equally likely."""
+    """Returns the p-value of the exact two-sided sign test."""
     total = gained + lost
-    # Whole numbers of any size: binomial coefficients of a large set overflow a float.
+    # Python integers: binomial coefficients of a large set overflow a float.
     ways, term = 0, 1
     for smaller in range(min(gained, lost) + 1):
         ways += term
@@ -90,8 +90,8 @@ def _bootstrap(
     draws, count = np.random.default_rng(_SEED), len(labels)
     observed = difference(slice(None))
     resampled = np.array([difference(draws.integers(count, size=count)) for _ in range(_RESAMPLES)])
-    # As if there were no difference: what the resamples add to the observed one. Rounding must not
-    # tell two equal distances apart.
+    # Centred on the observed difference, as under the null hypothesis. The tolerance keeps
+    # rounding from separating equal distances.
     as_far = np.abs(resampled - observed) >= abs(observed) - 1e-12
     p_value = (1 + int(as_far.sum())) / (1 + _RESAMPLES)
     return observed, float(resampled.std(ddof=1)), p_value

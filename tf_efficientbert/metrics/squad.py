@@ -21,13 +21,13 @@ def compute(
 ) -> dict[str, float]:
     """Scores answers with the normalisation and word F1 of the official evaluation.
 
-    A question's score is the best over its reference answers. In 2.0 the right answer to an
+    A question's score is the best over its reference answers. In 2.0 the correct answer to an
     unanswerable question is the empty text. A question without a prediction scores 0; a
-    prediction for a question that is not in the set is left out of account.
+    prediction for a question that is not in the set is ignored.
 
-    Two differences to the official script for 2.0: it leaves questions without a prediction
-    out of the mean, and it drops reference answers that normalise to nothing (a stray ".",
-    in 3 of the 11,873 dev questions), for which the empty text is right here.
+    This differs from the official script for 2.0 in two points: the script leaves questions
+    without a prediction out of the mean, and it drops reference answers that normalise to nothing
+    (a stray ".", in 3 of the 11,873 dev questions). Here the empty text is correct for them.
 
     Args:
         dataset_json: the set in SQuAD's own JSON structure, or the path of the file.
@@ -35,7 +35,7 @@ def compute(
         version: "1.1" or "2.0"; "v1.1" and the number 1.1 are the same.
 
     Returns:
-        {"exact_match", "f1"}: means over all questions, in per cent.
+        {"exact_match", "f1"}: means over all questions, as percentages.
 
     Raises:
         ValueError: the version is unknown or a prediction is not a text.
@@ -58,7 +58,7 @@ def compute(
 
 
 def normalize_answer(text: str) -> str:
-    """Lower case, without punctuation (ASCII) and articles, words one space apart."""
+    """Lower-cases, removes ASCII punctuation and articles, and separates words by one space."""
     without_punctuation = text.lower().translate(_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", without_punctuation).split())
 
@@ -66,7 +66,7 @@ def normalize_answer(text: str) -> str:
 def _score(
     answer: str, references: Sequence[str], token_f1: Callable[[list[str], list[str]], float]
 ) -> tuple[float, float]:
-    """(exact match, F1) in [0, 1]; the references are normalised."""
+    """Returns (exact match, F1) in [0, 1]; the references are already normalised."""
     answer = normalize_answer(answer)
     exact_match = float(answer in references)
     f1 = max(token_f1(answer.split(), reference.split()) for reference in references)
@@ -74,7 +74,7 @@ def _score(
 
 
 def _overlap_f1(answer: list[str], reference: list[str]) -> float:
-    """The harmonic mean of precision and recall over the words, counting repeats."""
+    """Returns the harmonic mean of precision and recall over the words, counting repeats."""
     overlap = (Counter(answer) & Counter(reference)).total()
     return 2.0 * overlap / (len(answer) + len(reference)) if overlap else 0.0
 

@@ -1,4 +1,4 @@
-"""The networks: backbone, heads, teachers, and how they are saved and loaded."""
+"""The networks: backbone, heads and teachers; saving and loading them."""
 
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.reference_weights import load_reference_weights

@@ -1,4 +1,4 @@
-"""The backbone: EfficientBERT students, supernets and BERT teachers alike."""
+"""The backbone of EfficientBERT students, supernets and BERT teachers."""
 
 import keras
 from keras import ops
@@ -14,16 +14,16 @@ class EfficientBert(keras.Model):
     """A BERT-like encoder whose feed-forward cells are given by an `Architecture`.
 
     Dong et al., EfficientBERT (Findings of EMNLP 2021, arXiv 2109.07222), section 3. Ordinary BERT
-    is the architecture with the BERT embedding and ordinary cells; a supernet is the one that
-    `architecture.supernet()` gives.
+    is the architecture with the BERT embedding and ordinary cells; `architecture.supernet()`
+    returns a supernet's.
 
     Args:
         architecture: Architecture, or its JSON text.
         vocabulary_size: int, rows of the token table.
         max_positions: int, the longest sequence.
-        fit_size: int or None. With it every hidden state that is returned has gone through one
-            shared Dense(fit_size), the fit projection of distillation.
-        layer_norm_epsilon: float; 1e-5 in the paper's models, config.json's figure for others.
+        fit_size: int or None. If set, one shared Dense(fit_size), the fit projection of
+            distillation, is applied to every returned hidden state.
+        layer_norm_epsilon: float; 1e-5 in the paper's models, config.json's value for others.
         exact_gelu: bool, gelu by the error function instead of the tanh approximation.
         dropout: float, rate everywhere.
 
@@ -125,9 +125,10 @@ class EfficientBert(keras.Model):
                 mask is 1 for real tokens.
             training: bool, whether dropout is on.
             dropout_seed: int32 [2] or None, see `layers.Dropout`.
-            cells: for a supernet, the cell to use in each layer, sliced from its own.
+            cells: for a supernet, the cell to use in each layer, sliced from the layer's own.
             choices: the same as a tensor, int32 [layers, 2] of stacks and ratios' denominators
-                under the own formulas: one graph for all slices, see `layers.FeedForwardCell`.
+                with the layers' own formulas: one graph covers all slices, see
+                `layers.FeedForwardCell`.
 
         Returns: {"sequence_output": [batch, tokens, d], "hidden_states": a list of the embedding's
         output and each layer's, [batch, tokens, fit_size or d], "attention_scores": a list of each
@@ -170,12 +171,12 @@ class EfficientBert(keras.Model):
         }
 
     def rebuilt(self, **changes) -> "EfficientBert":
-        """The same network with the same weights, some constructor arguments changed.
+        """Returns a copy with the same weights and some constructor arguments changed.
 
-        For `dtype`, `fit_size` (dropped or, with fresh weights, added), `dropout`: what leaves the
-        weights' shapes alone.
+        For arguments that keep the weights' shapes: `dtype`, `dropout` and `fit_size`, whose
+        projection is removed or added with new weights.
         """
-        # A name of its own, or files would depend on how many models the process made before.
+        # A fixed name: Keras numbers default names per process, which would change the files.
         named = {**self.get_config(), "name": "efficient_bert"}
         copy = EfficientBert.from_config({**named, **changes})
         theirs = {layer.name: layer for layer in self.layers}

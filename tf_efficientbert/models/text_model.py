@@ -1,4 +1,4 @@
-"""A saved model as its users meet it: network, tokenizer and labels in one folder."""
+"""A model that takes text: network, tokenizer and labels, saved in one folder."""
 
 import dataclasses
 import json
@@ -29,16 +29,16 @@ _NETWORK, _DESCRIPTION = "model.keras", "text_model.json"
 
 
 class TextModel:
-    """A network with what it takes to ask it in words.
+    """A network with its tokenizer and task, for predictions from text.
 
     Args:
         model: TaskModel; or a bare EfficientBert, such as a supernet, with `task` None.
         tokenizer: Tokenizer of the network's vocabulary.
         task: Task or None.
-        max_tokens: int, where text is cut.
+        max_tokens: int, the length at which text is cut.
 
     Raises:
-        UserError: the vocabulary's size is not the network's, or `max_tokens` more than its
+        UserError: the vocabulary's size is not the network's, or `max_tokens` exceeds its
             positions.
     """
 
@@ -54,7 +54,7 @@ class TextModel:
         if len(tokenizer.vocabulary) != rows:
             raise UserError(
                 f"the vocabulary has {len(tokenizer.vocabulary)} entries, "
-                f"but the model's token table {rows} rows: they do not belong together"
+                f"but the model's token table {rows} rows: they are from different models"
             )
         if max_tokens > self.backbone.max_positions:
             raise UserError(
@@ -87,12 +87,12 @@ class TextModel:
         )
 
     def logits(self, encoded: EncodedExamples) -> np.ndarray:
-        """Logits of all examples in their order: [examples, classes], or [examples]."""
+        """Returns the logits of all examples in order: [examples, classes], or [examples]."""
         results = None
         batches = tqdm(
             evaluation_batches(encoded, _EVALUATION_BATCH),
             total=-(-len(encoded) // _EVALUATION_BATCH),
-            desc="answer",
+            desc="predict",
             delay=10,
             leave=False,
         )
@@ -107,16 +107,16 @@ class TextModel:
     def predict(
         self, texts: Sequence[str], second_texts: Sequence[str] | None = None
     ) -> list[Prediction]:
-        """Label and probability of each text; of a regression the figure.
+        """Returns the label and probability of each text; for a regression the value.
 
-        Raises ValueError where a pair task gets no second texts, or another task gets some;
-        where there is no task, or one without a label a text; where a bare string is given for
-        the list.
+        Raises:
+            ValueError: second texts are missing or not expected; the model has no task, or one
+                without labels; a single string is given instead of a list.
         """
         if self.task is None:
-            raise ValueError("the model has no task head: it cannot answer")
+            raise ValueError("the model has no task head, so it cannot predict labels")
         if not isinstance(self.task, LabelledTask):
-            raise ValueError(f"the model's task is a {self.task.kind}: its answers are no labels")
+            raise ValueError(f"the model's task is a {self.task.kind}, which has no labels")
         if isinstance(texts, str) or isinstance(second_texts, str):
             raise ValueError("expected lists of texts, got a single string")
         if (second_texts is not None) != self.task.pair:
@@ -130,19 +130,19 @@ class TextModel:
         return self.task.decode(self.logits(self.encode(examples)))
 
     def score_by(self, metrics: Sequence[str]) -> None:
-        """Has the task scored by these from now on, the first of which selects."""
+        """Sets the task's metrics; the first one selects models."""
         self.task = dataclasses.replace(self.task, metrics=tuple(metrics))
 
     def require_task(self, task: Task, origin: str) -> None:
-        """Raises UserError where this is no model for `task`; `origin` is what the user gave."""
+        """Raises UserError if the model is not for `task`; `origin` is the flag with its value."""
         if self.task != task:
             raise UserError(
                 f"{origin} was trained for {_described(self.task)}, the data is {_described(task)}"
-                "; name the data that it was trained on, as by --train_file or --task"
+                "; give the data that it was trained on, with --train_file or --task"
             )
 
     def require(self, task: Task, max_tokens: int, origin: str) -> None:
-        """Raises UserError where it was made for another task or text length."""
+        """Raises UserError if the model is for another task or text length."""
         self.require_task(task, origin)
         if self.max_tokens != max_tokens:
             raise UserError(
@@ -151,9 +151,10 @@ class TextModel:
             )
 
     def save(self, folder: str | Path) -> None:
-        """Writes the folder that `load` reads, in float32 and all at once.
+        """Writes the folder that `load` reads, in float32 and atomically.
 
-        Raises UserError on a full disk; what was there before is then unchanged.
+        Raises:
+            UserError: the disk is full; the previous content is unchanged.
         """
         with replaced_directory(folder) as new:
             self.model.rebuilt(dtype="float32").save(new / _NETWORK)
@@ -164,12 +165,13 @@ class TextModel:
 
 
 def load(folder: str | Path) -> TextModel:
-    """Brings a model back, student or teacher, with tokenizer and labels.
+    """Loads a student or teacher with its tokenizer and labels.
 
-    `folder` is one that `TextModel.save` or `export.export_huggingface` wrote.
+    Args:
+        folder: one that `TextModel.save` or `export.export_huggingface` wrote.
 
     Raises:
-        UserError: there is none in `folder`, or a file of it is damaged.
+        UserError: `folder` contains no model, or a file is damaged.
     """
     folder = Path(folder)
     recover_directory(folder)

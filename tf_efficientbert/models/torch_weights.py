@@ -1,4 +1,4 @@
-"""A model's weights under names, as PyTorch keeps them."""
+"""A model's weights by name, in PyTorch's layout."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from tf_efficientbert.models.task_model import TaskModel
 
 
 class Slot(NamedTuple):
-    """Where a named array goes; PyTorch keeps the matrix of a linear map as [out, in]."""
+    """The variable for a named array; PyTorch stores the matrix of a linear map as [out, in]."""
 
     variable: keras.Variable
     is_matrix: bool = False
@@ -23,9 +23,9 @@ class Slot(NamedTuple):
 
 
 def state_dict(slots: Mapping[str, Slot]) -> dict[str, np.ndarray]:
-    """The arrays that `assign_weights` takes back."""
+    """Returns the arrays in the form that `assign_weights` takes."""
     values = {name: keras.ops.convert_to_numpy(slot.variable) for name, slot in slots.items()}
-    # Contiguous, because safetensors writes the buffer and not the view.
+    # Contiguous, because safetensors writes the buffer, not the view.
     return {
         name: np.ascontiguousarray(value.T if slots[name].is_matrix else value)
         for name, value in values.items()
@@ -36,8 +36,8 @@ def assign_weights(slots: Mapping[str, Slot], arrays: Mapping[str, np.ndarray]) 
     """Sets the variables behind `slots` from arrays of the same names.
 
     Raises:
-        ValueError: naming every unknown, missing or mis-shaped entry. Nothing has been assigned
-            then.
+        ValueError: entries are unknown, missing or have a wrong shape; the message names all of
+            them. No weight has been changed.
     """
     problems = []
     for name, array in arrays.items():
@@ -54,7 +54,7 @@ def assign_weights(slots: Mapping[str, Slot], arrays: Mapping[str, np.ndarray]) 
 
 
 def reference_slots(model) -> dict[str, Slot]:
-    """Every weight of an EfficientBert or TaskModel by the names of the reference's code."""
+    """Returns every weight of an EfficientBert or TaskModel by the reference's names."""
     backbone = model.backbone if isinstance(model, TaskModel) else model
     embedding = backbone.embedding
     slots = {

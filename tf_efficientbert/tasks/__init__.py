@@ -1,4 +1,4 @@
-"""Kinds of task: what depends on the kind of answer that a model gives, one kind a file."""
+"""The kinds of task, one per file: everything that depends on a model's kind of output."""
 
 from tf_efficientbert.tasks.classification import Classification
 from tf_efficientbert.tasks.kinds import KINDS, LABELLED_KINDS, recognized_kind, task_from_dict

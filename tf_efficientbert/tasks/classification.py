@@ -1,4 +1,4 @@
-"""Tasks with one class an example."""
+"""Tasks with one class per example."""
 
 import unicodedata
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -20,14 +20,14 @@ from tf_efficientbert.tasks.scores import per_class_counts, precision_recall_f1
 
 __all__ = ["Classification", "prediction_loss"]
 
-MOST_NUMBERED_CLASSES = 100  # whole numbers of more kinds are figures, not names of classes
-# Control characters, line and paragraph separators, halves of surrogate pairs: lists of labels have
-# one a line. Joiners, which Persian words and emoji need, are none of them.
+MOST_NUMBERED_CLASSES = 100  # more distinct whole numbers are values, not class names
+# Control characters, line and paragraph separators, unpaired surrogates: files of labels have one
+# label per line. Joiners, which Persian words and emoji need, are allowed.
 _UNWRITABLE = {"Cc", "Zl", "Zp", "Cs"}
-_MOST = 0.9  # of the rows: then the others are faults
-_LIKELY_TEXT = 0.5  # share of distinct labels from which a column is no column of labels
+_MOST = 0.9  # share of the rows from which the others count as faulty
+_LIKELY_TEXT = 0.5  # share of distinct values above which a column does not look like labels
 _FEW_ROWS = 20
-_LEAST_PROBABILITY = 1e-8  # log(0) is no logit
+_LEAST_PROBABILITY = 1e-8  # avoids log(0)
 
 
 def prediction_loss(
@@ -45,10 +45,10 @@ def prediction_loss(
 
 
 def label_name(value: object) -> str:
-    """The class name that a label in a file stands for: numbers as integers, text trimmed.
+    """Returns the class name for a label in a file: numbers as integers, text trimmed.
 
     Raises:
-        ValueError: it is missing, or can't be a name.
+        ValueError: the label is missing or invalid as a name.
     """
     if value is None or (isinstance(value, float) and value != value):
         raise ValueError("the label is missing")
@@ -69,7 +69,7 @@ def label_name(value: object) -> str:
 
 
 def check_class_names(task: LabelledTask) -> None:
-    """Raises UserError where the task's labels are fewer than two, or one stands there twice."""
+    """Raises UserError if the task has fewer than two labels or a label is repeated."""
     if len(task.labels) < 2 or len(set(task.labels)) < len(task.labels):
         raise UserError(
             f"labels of task {task.name!r} are {list(task.labels)}: "
@@ -91,13 +91,12 @@ class Classification(LabelledTask):
         check_class_names(self)
         if "f1" in self.metrics and len(self.labels) > 2:
             raise UserError(
-                f"metric 'f1' is of the second of two classes, and there are {len(self.labels)}: "
-                "take macro_f1"
+                f"metric 'f1' needs two classes, but there are {len(self.labels)}; use macro_f1"
             )
 
     @classmethod
     def recognizes(cls, values: Sequence[object]) -> bool:
-        return True  # whatever is not of another kind
+        return True  # the fallback, after all other kinds
 
     @classmethod
     def implausible(cls, values: Sequence[object]) -> str | None:
@@ -113,13 +112,13 @@ class Classification(LabelledTask):
     @classmethod
     def labels_of(cls, names: Collection[str]) -> tuple[str, ...]:
         numbers = [name for name in names if WHOLE_NUMBER.fullmatch(name)]
-        # Among numbers a word, such as "nan", is a fault and no class.
+        # A word among numbers, such as "nan", is an error, not a class.
         return sorted_labels(numbers if len(numbers) >= _MOST * len(names) else names)
 
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
         try:
             return None if label_name(value) in left_out else value
-        except ValueError:  # which `target` says in words
+        except ValueError:  # `target` raises it with a message
             return value
 
     def target(self, value: object) -> int:
@@ -191,7 +190,7 @@ class Classification(LabelledTask):
         return np.log(np.maximum(probabilities, _LEAST_PROBABILITY)).astype(np.float32)
 
     def served_outputs(self, logits) -> dict:
-        import tensorflow as tf  # strings exist in its graphs alone
+        import tensorflow as tf  # keras.ops has no strings
 
         labels = tf.gather(tf.constant(self.labels), tf.argmax(logits, axis=-1))
         return {"logits": logits, "probabilities": self.probabilities(logits), "label": labels}

@@ -1,4 +1,4 @@
-"""The kinds of task there are."""
+"""The registry of task kinds."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from tf_efficientbert.tasks.task import Task
 
 __all__ = ["KINDS", "LABELLED_KINDS", "recognized_kind", "task_from_dict"]
 
-# Labels of a file are of the first of them that recognizes them.
+# In order of precedence: a file's labels belong to the first kind that recognizes them.
 LABELLED_KINDS: dict[str, type[LabelledTask]] = {
     kind.kind: kind for kind in (MultiLabel, Regression, Classification)
 }
@@ -19,23 +19,23 @@ KINDS: dict[str, type[Task]] = {**LABELLED_KINDS, Span.kind: Span}
 
 
 def recognized_kind(values: Sequence[object], with_classes: bool = False) -> type[LabelledTask]:
-    """The kind of task that these labels are most likely of.
+    """Returns the most likely kind of task for these labels.
 
     Args:
-        with_classes: whether it must be one that has classes.
+        with_classes: whether the kind must have classes.
     """
     kinds = [kind for kind in LABELLED_KINDS.values() if kind.has_classes or not with_classes]
     return next(kind for kind in kinds if kind.recognizes(values))
 
 
 def task_from_dict(described: dict) -> Task:
-    """The task that `Task.to_dict` described.
+    """Returns the task that `Task.to_dict` described.
 
     Raises:
-        KeyError, TypeError, UserError: it describes none.
+        KeyError, TypeError, UserError: the description is invalid.
     """
     values = dict(described)
-    # Models of before there were kinds say none.
+    # Older models have no "kind".
     by_labels = Classification.kind if values.get("labels") else Regression.kind
     kind = KINDS[values.pop("kind", by_labels)]
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

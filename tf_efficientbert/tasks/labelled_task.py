@@ -1,4 +1,4 @@
-"""Tasks with a label a text, from files to scores."""
+"""Tasks with a label per text, from files to scores."""
 
 import re
 from abc import abstractmethod
@@ -17,7 +17,7 @@ WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 def sorted_labels(names: Collection[str]) -> tuple[str, ...]:
-    """Each name once: numbers by value, other names by their characters' code points."""
+    """Returns the distinct names, sorted: all numbers by value, otherwise by code points."""
     distinct = set(names)
     if all(WHOLE_NUMBER.fullmatch(name) for name in distinct):
         return tuple(sorted(distinct, key=lambda name: (int(name), name)))
@@ -25,13 +25,13 @@ def sorted_labels(names: Collection[str]) -> tuple[str, ...]:
 
 
 class Prediction(NamedTuple):
-    """The answer to one text.
+    """The prediction for one text.
 
     Attributes:
-        label: the class; of several labels all of them, with the task's separator between them;
-            empty for a regression.
-        score: its probability; of several labels that of the least certain one; of a regression
-            the figure.
+        label: the class; for multi-label tasks all predicted labels, joined by the task's
+            separator; empty for a regression.
+        score: its probability; for multi-label tasks that of the least certain label; for a
+            regression the predicted value.
     """
 
     label: str
@@ -40,119 +40,119 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class LabelledTask(Task):
-    """A task whose examples are rows of a file, with a label each."""
+    """A task whose examples are rows of a file, with one label each."""
 
-    takes_columns: ClassVar[bool] = False  # columns of 0 and 1, a label each
+    takes_columns: ClassVar[bool] = False  # columns of 0 and 1, one per label
 
-    # Labels as people write them, and targets as losses and metrics read them.
+    # Labels as written in files, and targets as losses and metrics use them.
 
     @classmethod
     @abstractmethod
     def recognizes(cls, values: Sequence[object]) -> bool:
-        """Whether these labels, as a file has them, are most likely of this kind."""
+        """Whether these labels of a file are most likely of this kind."""
 
     @classmethod
     def implausible(cls, values: Sequence[object]) -> str | None:
-        """Why these look like no labels, where the kind is only a guess; or None."""
+        """Returns why these do not look like labels of a guessed kind, or None."""
         return None
 
     @classmethod
     @abstractmethod
     def names_in(cls, value: object, separator: str) -> list[str]:
-        """The class names in a label of a file.
+        """Returns the class names in a label of a file.
 
         Raises:
-            ValueError: it holds none that can be read.
+            ValueError: the label is missing or invalid.
         """
 
     @classmethod
     def labels_of(cls, names: Collection[str]) -> tuple[str, ...]:
-        """The task's class names, sorted, from all names in a training file."""
+        """Returns the task's class names, sorted, from all names in a training file."""
         return sorted_labels(names)
 
     @classmethod
     def file_arguments(cls, separator: str) -> dict:
-        """What a task of this kind takes from the flags about labels in files."""
+        """Returns the constructor arguments that come from flags on labels in files."""
         return {}
 
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
-        """A label of a file without the names in `left_out`; None where the row goes too."""
+        """Returns a label without the names in `left_out`; None if the row is left out."""
         return value
 
     @abstractmethod
     def target(self, value: object) -> Any:
-        """The target of one example from its label in a file.
+        """Returns the target of one example for its label in a file.
 
         Raises:
-            ValueError: the label is none of the task's; the message says what is wrong.
+            ValueError: the label is not valid for the task; the message says why.
         """
 
     @abstractmethod
     def targets(self, targets: Sequence) -> np.ndarray:
-        """The targets of many examples, [examples, ...]."""
+        """Returns the targets of many examples as one array [examples, ...]."""
 
     @abstractmethod
     def shown(self, target: Any) -> str | float:
-        """A target as a file would have it."""
+        """Returns a target as its label in a file."""
 
     def strata(self, targets: np.ndarray) -> Sequence[Hashable]:
-        """Of each example what splits keep in proportion; the same where there is nothing."""
+        """Returns each example's stratum, which splits keep in proportion; all equal by default."""
         return [None] * len(targets)
 
     def unlearnable(self, targets: np.ndarray) -> str | None:
-        """Why a training set of these targets teaches nothing, or None."""
+        """Returns why nothing can be learned from these training targets, or None."""
         return None
 
     def class_weights(self, targets: np.ndarray) -> np.ndarray | None:
-        """A weight a class, inversely proportional to its count; None without classes."""
+        """Returns a weight per class, inversely proportional to its count; None without classes."""
         return None
 
     @abstractmethod
     def label_loss(self, labels, outputs: Mapping, class_weights: np.ndarray | None = None):
-        """The loss of the head's outputs against the labels, one float32 scalar."""
+        """Returns the loss of the head's outputs against the labels, one float32 scalar."""
 
-    # Answers; `logits` are the outputs named "logits".
+    # Predictions; `logits` are the outputs named "logits".
 
     @abstractmethod
     def held_out_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
-        """`label_loss` in float64, which decides between candidates of equal score."""
+        """Returns `label_loss` in float64; it decides between candidates of equal score."""
 
     @abstractmethod
     def answers(self, logits: np.ndarray) -> np.ndarray:
-        """What metrics compare with the targets, shaped as they are."""
+        """Returns predictions in the form and shape of the targets, for metrics."""
 
     def same_answers(self, logits: np.ndarray, others: np.ndarray) -> np.ndarray | None:
-        """bool [examples], where both answer alike; None where answers are numbers."""
+        """Returns bool [examples], true if both predictions agree; None for a regression."""
         return None
 
     @abstractmethod
     def decode(self, logits: np.ndarray) -> list[Prediction]:
-        """The answers for people."""
+        """Returns predictions with label names and scores."""
 
     def worded(self, prediction: Prediction) -> str:
-        """An answer as a line of text has it: `good (0.93)`."""
+        """Formats a prediction as text: `good (0.93)`."""
         return f"{prediction.label} ({prediction.score:.2f})"
 
     def probabilities(self, logits):
-        """A probability a class, of arrays and in graphs alike; None without classes."""
+        """Returns a probability per class, for arrays and in graphs; None without classes."""
         return None
 
     def teacher_logits(self, probabilities: np.ndarray) -> np.ndarray | None:
-        """Logits that give these `probabilities` [examples, classes]; None without classes."""
+        """Returns logits for these `probabilities` [examples, classes]; None without classes."""
         return None
 
     @abstractmethod
     def served_outputs(self, logits) -> dict:
-        """The outputs of a served signature, in a TensorFlow graph."""
+        """Returns the outputs of a served signature, in a TensorFlow graph."""
 
     def fitted(self, logits: np.ndarray, labels: np.ndarray) -> "LabelledTask":
-        """The task with all that it takes from a dev set's answers."""
+        """Returns the task with all that is fitted on a dev set's logits, such as thresholds."""
         return self
 
     # Scores.
 
     def score(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """The task's metrics over a whole set; an accuracy comes with its standard error."""
+        """Returns the task's metrics over a whole set; accuracy comes with its standard error."""
         answers = self.answers(logits)
         scores = {}
         for name in self.metrics:
@@ -163,21 +163,21 @@ class LabelledTask(Task):
         return scores
 
     def report(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """`score`, with macro F1 where there are classes: accuracy hides the rare ones."""
+        """Returns `score`, plus macro F1 for classes, because accuracy hides rare classes."""
         scores = self.score(logits, labels)
         if self.has_classes:
             scores.setdefault("macro_f1", METRICS["macro_f1"](self.answers(logits), labels))
         return scores
 
     def dev_scores(self, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """{"dev_…": score} of the set that the task is `fitted` to."""
+        """Returns {"dev_…": score} of the set that the task is `fitted` to."""
         scores = self.fitted(logits, labels).score(logits, labels)
         return {f"dev_{name}": value for name, value in scores.items()}
 
     def per_class(self, logits: np.ndarray, labels: np.ndarray) -> list[dict]:
-        """[{"label", "precision", "recall", "f1", "support"}] of each class; none without."""
+        """Returns [{"label", "precision", "recall", "f1", "support"}], one per class, if any."""
         return []
 
     def confusion(self, logits: np.ndarray, labels: np.ndarray) -> dict | None:
-        """{"labels", "counts" [true][answered]} where an example has one class."""
+        """Returns {"labels", "counts" [true][predicted]} if each example has one class."""
         return None

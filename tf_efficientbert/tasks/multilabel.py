@@ -1,4 +1,4 @@
-"""Tasks with any number of labels an example."""
+"""Tasks with any number of labels per example."""
 
 import ast
 import contextlib
@@ -23,19 +23,19 @@ __all__ = ["SEPARATOR", "MultiLabel"]
 
 SEPARATOR = "|"
 _LEAST_PROBABILITY = 1e-6
-_DECIMALS = 6  # of probabilities that a threshold tells apart
-_MOST = 0.9  # of the rows: then the others are faults
+_DECIMALS = 6  # of probabilities, when thresholds are fitted
+_MOST = 0.9  # share of the rows from which the others count as faulty
 
 
 @dataclass(frozen=True)
 class MultiLabel(LabelledTask):
     """Each example has none, some or all of the labels; a target is a tuple of 0 and 1.
 
-    The outputs are independent: a sigmoid each, and binary cross-entropy.
+    The outputs are independent: each has a sigmoid and binary cross-entropy.
 
     Args:
-        separator: what stands between the labels of an example in a file.
-        thresholds: the least probability of each label that is answered; 0.5 for all by default.
+        separator: separates the labels of an example in a file.
+        thresholds: the probability from which each label is predicted; 0.5 for all by default.
     """
 
     kind: ClassVar[str] = "multilabel"
@@ -53,8 +53,8 @@ class MultiLabel(LabelledTask):
         found = next((label for label in self.labels if self.separator in label), None)
         if found is not None:
             raise UserError(
-                f"label {found!r} holds {self.separator!r}, which separates the labels of an "
-                "example: choose another --label_separator"
+                f"label {found!r} contains {self.separator!r}, which separates the labels of an "
+                "example; choose another --label_separator"
             )
         thresholds = tuple(self.thresholds) or (0.5,) * len(self.labels)
         if len(thresholds) != len(self.labels):
@@ -79,7 +79,7 @@ class MultiLabel(LabelledTask):
     def kept_label(self, value: object, left_out: Collection[str]) -> object | None:
         try:
             return [name for name in _names(value, self.separator) if name not in left_out]
-        except ValueError:  # which `target` says in words
+        except ValueError:  # `target` raises it with a message
             return value
 
     def target(self, value: object) -> tuple[int, ...]:
@@ -98,8 +98,8 @@ class MultiLabel(LabelledTask):
         )
 
     def strata(self, targets: np.ndarray) -> Sequence[Hashable]:
-        # The rarest label of each: as many different sets of labels as examples could be in no
-        # proportion at all.
+        # Each example's rarest label. Whole label sets are no use as strata: every example may
+        # have a different one.
         counts = targets.sum(axis=0)
         order = np.lexsort((np.arange(len(self.labels)), counts))
         rarest = targets[:, order].astype(bool).argmax(axis=1)
@@ -117,7 +117,7 @@ class MultiLabel(LabelledTask):
         return {"logits": ops.zeros((ops.shape(token_ids)[0], len(self.labels)))}
 
     def class_weights(self, targets: np.ndarray) -> np.ndarray | None:
-        """The weight of a label where it is true: examples without it for each one with it."""
+        """Returns each label's weight where it is true: examples without it per one with it."""
         positive = targets.sum(axis=0)
         return ((len(targets) - positive) / np.maximum(positive, 1)).astype(np.float32)
 
@@ -147,7 +147,7 @@ class MultiLabel(LabelledTask):
         probabilities = _sigmoid(logits)
         decoded = []
         for row, answered in zip(probabilities, self._is_answered(probabilities), strict=True):
-            # Where none is answered, how sure that is: the complement of the likeliest one.
+            # If no label is predicted, the score is 1 less the highest probability.
             score = row[answered].min() if answered.any() else 1 - row.max()
             decoded.append(Prediction(self.shown(answered), float(score)))
         return decoded
@@ -163,7 +163,7 @@ class MultiLabel(LabelledTask):
         return np.log(p / (1 - p)).astype(np.float32)
 
     def served_outputs(self, logits) -> dict:
-        import tensorflow as tf  # strings exist in its graphs alone
+        import tensorflow as tf  # keras.ops has no strings
 
         probabilities = self.probabilities(logits)
         answered = probabilities >= tf.constant(self.thresholds, tf.float32)
@@ -180,7 +180,7 @@ class MultiLabel(LabelledTask):
         return f"any of {len(self.labels)} labels"
 
     def fitted(self, logits: np.ndarray, labels: np.ndarray) -> "MultiLabel":
-        """With the threshold of each label that gives it the highest F1."""
+        """Returns the task with the threshold for each label that maximizes its F1."""
         probabilities = _sigmoid(logits)
         thresholds = [_best_threshold(p, y) for p, y in zip(probabilities.T, labels.T, strict=True)]
         return replace(self, thresholds=tuple(thresholds))
@@ -193,10 +193,10 @@ class MultiLabel(LabelledTask):
 
 
 def _names(value: object, separator: str) -> list[str]:
-    """The labels of one example: a list, or text with a separator between them; [] for none.
+    """Returns the labels of one example, given as a list or separated text; [] for none.
 
     Raises:
-        ValueError: the label is missing, which is not the same as none, or is not to be read.
+        ValueError: the value is null, which is not the same as no labels, or is invalid.
     """
     if value is None:
         raise ValueError("the label is missing")
@@ -207,7 +207,7 @@ def _names(value: object, separator: str) -> list[str]:
 
 
 def _list_in(value: object) -> list | None:
-    """The list that a label is, or is written as in CSV: by JSON, or by pandas as in Python."""
+    """Returns a label that is a list, or text of a list in JSON or (pandas) Python; or None."""
     if isinstance(value, list | tuple):
         return list(value)
     if not isinstance(value, str) or not value.strip().startswith("["):
@@ -220,21 +220,21 @@ def _list_in(value: object) -> list | None:
 
 
 def _binary_cross_entropy(targets, logits):
-    """-y log p - (1 - y) log(1 - p) of each output, from logits."""
+    """Returns -y log p - (1 - y) log(1 - p) for each output, from logits."""
     return ops.softplus(logits) - ops.cast(targets, "float32") * logits
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    # As the graph computes it, so that both stand on the same side of a threshold.
+    # Computed as in the graph, so that both are on the same side of a threshold.
     return ops.convert_to_numpy(ops.sigmoid(logits))
 
 
 def _best_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The one of the highest F1, of equal ones that nearest to 0.5; 0.5 for a label never seen."""
+    """Returns the threshold with the highest F1, on ties nearest to 0.5; 0.5 without examples."""
     if not labels.any():
         return 0.5
-    # Half-way between two neighbouring probabilities, or 0.5, and never between two that differ in
-    # a last digit alone, as those of one text in two batches do.
+    # Candidates are 0.5 and the midpoints of neighbouring probabilities. Rounding merges those that
+    # differ only in the last digits, as the same text does in two batches.
     probabilities = probabilities.astype(np.float64).round(_DECIMALS)
     order = np.argsort(probabilities, kind="stable")
     ascending = probabilities[order]

@@ -1,4 +1,4 @@
-"""The head of the tasks that give one answer to a whole text."""
+"""The head for tasks with one output for a whole text."""
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ __all__ = ["ClassificationHead", "dense"]
 
 
 def dense(units: int, name: str, dtype) -> Linear:
-    """A dense layer of a head, initialized as BERT initializes its own."""
+    """Returns a dense layer for a head, initialized as in BERT."""
     initializer = keras.initializers.TruncatedNormal(stddev=0.02)
     return Linear(units, kernel_initializer=initializer, dtype=dtype, name=name)
 
@@ -19,7 +19,7 @@ def dense(units: int, name: str, dtype) -> Linear:
 class ClassificationHead(keras.layers.Layer):
     """Dense(d) + tanh on [CLS], dropout, Dense(num_outputs).
 
-    Classification and multi-label tasks have an output a class, a regression has one.
+    Classification and multi-label tasks have one output per class, a regression has one.
 
     Args:
         hidden_size: int, d.
@@ -27,12 +27,12 @@ class ClassificationHead(keras.layers.Layer):
         dropout: float.
     """
 
-    reads_first_token = True  # and no other, so that a graph for inference may skip the rest
+    reads_first_token = True  # only: an inference graph may skip the other tokens
 
     def __init__(self, hidden_size: int, num_outputs: int, dropout: float = 0.1, **kwargs):
         super().__init__(**kwargs)
         self.pooler = dense(hidden_size, "pooler", self.dtype_policy)
-        # Logits in float32: losses and arg-max need the bits.
+        # Logits in float32: losses and arg-max need the precision.
         self.classifier = dense(num_outputs, "classifier", "float32")
         self.dropout_layer = Dropout(dropout, dtype=self.dtype_policy, name="dropout")
         self.hidden_size = hidden_size
@@ -44,13 +44,13 @@ class ClassificationHead(keras.layers.Layer):
         self.classifier.build((None, self.hidden_size))
 
     def call(self, sequence_output, dropout_seed=None, training=False):
-        """[batch, tokens, d] to {"logits": [batch, num_outputs], or [batch] for one output}."""
+        """Maps [batch, tokens, d] to {"logits": [batch, num_outputs], or [batch] for one}."""
         pooled = ops.tanh(self.pooler(sequence_output[:, 0]))
         pooled = self.dropout_layer(pooled, dropout_seed, training=training)
         return {"logits": self.squeezed(self.classifier(pooled))}
 
     def squeezed(self, logits):
-        """[batch, num_outputs] as it is, or [batch] for one output."""
+        """Returns [batch, num_outputs] unchanged, or [batch] for one output."""
         return ops.squeeze(logits, -1) if self.num_outputs == 1 else logits
 
     def get_config(self):

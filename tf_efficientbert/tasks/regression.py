@@ -1,4 +1,4 @@
-"""Tasks with a figure an example."""
+"""Tasks with a number per example."""
 
 import contextlib
 import math
@@ -23,7 +23,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def regression_loss(labels, predictions):
-    """MSE of `predictions` against `labels`, both float [batch] (STS-B)."""
+    """Returns the MSE of `predictions` against `labels`, both float [batch] (STS-B)."""
     return ops.mean(ops.square(ops.cast(labels, "float32") - ops.cast(predictions, "float32")))
 
 
@@ -46,7 +46,7 @@ class Regression(LabelledTask):
 
     @classmethod
     def recognizes(cls, values: Sequence[object]) -> bool:
-        # A few that are no numbers, or written otherwise, are bad rows and not names of classes.
+        # A few values that are not numbers are bad rows, not class names.
         numbers = [number for value in values if math.isfinite(number := _likely_number(value))]
         kinds = set(numbers)
         few_kinds = len(kinds) <= MOST_NUMBERED_CLASSES and all(n == int(n) for n in kinds)
@@ -90,7 +90,7 @@ class Regression(LabelledTask):
         return regression_loss(labels, outputs["logits"])
 
     def distillation_loss(self, theirs, ours, batch, temperature, sum_over_classes):
-        # As in the reference: the label teaches, and not the teacher's figure.
+        # As in the reference, the target is the label, not the teacher's output.
         return regression_loss(batch["labels"], ours["logits"])
 
     def held_out_loss(self, logits: np.ndarray, labels: np.ndarray) -> float:
@@ -126,7 +126,7 @@ def _likely_number(value: object) -> float:
 
 
 def _number(value: object) -> float:
-    """The label as a float, NaN where it is none."""
+    """Returns the label as a float, NaN if it is not a number."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):
             return float(value)

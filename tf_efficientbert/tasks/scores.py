@@ -1,9 +1,8 @@
-"""The scores of answers, each computed over a whole set at once.
+"""Metrics of predictions ("answers"), each computed over a whole set at once.
 
-F1 and the correlations are not means over examples, so a mean over batches is not their value:
-collect all answers first. All scores are fractions, not per cent. A correlation with constant
-answers or labels, which is undefined, is 0.0, as nothing was told apart; F1 without true positives
-is 0.0.
+F1 and the correlations are not means over examples and cannot be averaged over batches: collect
+all predictions first. All scores are fractions, not percentages. An undefined correlation, with
+constant predictions or labels, is 0.0; so is F1 without true positives.
 """
 
 import math
@@ -15,14 +14,14 @@ __all__ = ["METRICS", "accuracy_standard_error", "per_class_counts", "precision_
 
 
 def accuracy_standard_error(accuracy: float, count: int) -> float:
-    """The standard error of an accuracy: sqrt(p (1 - p) / n), the binomial's.
+    """Returns the binomial standard error of an accuracy, sqrt(p (1 - p) / n).
 
     Args:
         accuracy: a fraction in [0, 1].
         count: the number of examples it was measured on.
 
     Raises:
-        ValueError: the accuracy is no fraction or the count is not positive.
+        ValueError: the accuracy is not in [0, 1] or the count is not positive.
     """
     if not 0.0 <= accuracy <= 1.0 or count < 1:
         raise ValueError(
@@ -32,7 +31,7 @@ def accuracy_standard_error(accuracy: float, count: int) -> float:
 
 
 def per_class_counts(answers: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Of each class true positives, answers and labels: int [classes, 3].
+    """Returns each class's true positives, predictions and labels: int [classes, 3].
 
     Args:
         answers, labels: class indices [examples], or bool [examples, classes].
@@ -45,14 +44,14 @@ def per_class_counts(answers: np.ndarray, labels: np.ndarray, classes: int) -> n
 
 
 def precision_recall_f1(counts: np.ndarray) -> np.ndarray:
-    """float [classes, 3] of `per_class_counts`; what is undefined is 0."""
+    """Returns float [classes, 3] from `per_class_counts`; undefined values are 0."""
     hits, answered, true = (column.astype(float) for column in counts.T)
     totals = [answered, true, (answered + true) / 2]
     return np.stack([hits / np.maximum(total, 0.5) for total in totals], axis=1)
 
 
 def _accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
-    """The share of right answers; of several labels that of examples with all of them right."""
+    """Share of correct predictions; for multi-label, of examples with all labels correct."""
     right = answers == labels
     return float(np.mean(right if right.ndim == 1 else right.all(axis=1)))
 
@@ -65,7 +64,7 @@ def _f1(answers: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _macro_f1(answers: np.ndarray, labels: np.ndarray) -> float:
-    """The mean F1 of the classes that are answered or true."""
+    """The mean F1 of the classes that are predicted or true."""
     classes = int(max(answers.max(), labels.max())) + 1 if answers.ndim == 1 else answers.shape[1]
     counts = per_class_counts(answers, labels, classes)
     occurs = counts[:, 1:].any(axis=1)
@@ -81,7 +80,7 @@ def _micro_f1(answers: np.ndarray, labels: np.ndarray) -> float:
 def _matthews(answers: np.ndarray, labels: np.ndarray) -> float:
     """The Matthews correlation for any number of classes, R_K (Gorodkin, 2004, equation 8)."""
     classes = int(max(answers.max(), labels.max())) + 1
-    # Python integers: products of the counts of a large set overflow no type.
+    # Python integers: products of large counts would overflow int64.
     answered = np.bincount(answers, minlength=classes).tolist()
     true = np.bincount(labels, minlength=classes).tolist()
     correct, count = int(np.sum(answers == labels)), len(labels)
@@ -106,7 +105,7 @@ def _spearman(answers: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _standardized(values: np.ndarray) -> np.ndarray:
-    # Scaled before the norm, so that squares neither overflow nor vanish.
+    # Scaled before the norm, so that squares neither overflow nor underflow.
     centred = values / np.abs(values).max()
     centred = centred - centred.mean()
     centred /= np.abs(centred).max()

@@ -1,4 +1,4 @@
-"""Tasks whose answer is a part of a context (SQuAD)."""
+"""Extractive question answering: the answer is a span of a context (SQuAD)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,8 +27,8 @@ def span_loss(
     Args:
         teacher_logits, student_logits: pairs (start, end) of [batch, tokens].
         padding_mask: int32 [batch, tokens]; -10,000 is added to both sides' logits at padding.
-        mask_first: bool, treat [CLS] as padding, as the reference does; False for v2.0, where it
-            carries the null score.
+        mask_first: bool, treat [CLS] as padding, as the reference does; False for v2.0, where
+            [CLS] has the null score.
         temperature: see `prediction_loss`; the classes are the tokens.
         sum_over_classes: bool, see there.
     """
@@ -42,13 +42,13 @@ def span_loss(
         )
         for teacher, student in zip(teacher_logits, student_logits, strict=True)
     )
-    # Here, for a graph does not know the number of tokens.
+    # Here rather than in `prediction_loss`: a graph does not know the number of tokens.
     return loss * ops.cast(ops.shape(padding_mask)[1], "float32") if sum_over_classes else loss
 
 
 @dataclass(frozen=True)
 class Span(Task):
-    """A question and a context: the answer is a part of the context.
+    """A question and a context: the answer is a span of the context.
 
     Args:
         may_be_unanswerable: whether [CLS] stands for "no answer", as in SQuAD 2.0.
@@ -67,7 +67,7 @@ class Span(Task):
 
     def check_labels(self) -> None:
         if self.labels or not self.pair:
-            raise UserError(f"task {self.name!r} finds answers in pairs of texts, without labels")
+            raise UserError(f"task {self.name!r} is a span: it needs pairs of texts and no labels")
 
     @property
     def served_texts(self) -> tuple[str, ...]:

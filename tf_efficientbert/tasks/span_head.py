@@ -1,4 +1,4 @@
-"""The head of the tasks whose answer is a part of the text."""
+"""The head for tasks whose answer is a span of the text."""
 
 import keras
 
@@ -26,7 +26,7 @@ class SpanHead(keras.layers.Layer):
         self.classifier.build((None, None, self.hidden_size))
 
     def call(self, sequence_output, dropout_seed=None, training=False):
-        """[batch, tokens, d] to {"start_logits", "end_logits"}, each [batch, tokens]."""
+        """Maps [batch, tokens, d] to {"start_logits", "end_logits"}, each [batch, tokens]."""
         logits = self.classifier(sequence_output)
         return {"start_logits": logits[..., 0], "end_logits": logits[..., 1]}
 

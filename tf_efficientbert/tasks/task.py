@@ -1,4 +1,4 @@
-"""What every task has."""
+"""The base class of all tasks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,31 +12,31 @@ from tf_efficientbert.errors import UserError
 
 __all__ = ["TEXT_NAMES", "Task"]
 
-TEXT_NAMES = ("text", "second_text")  # of a single text, the first
+TEXT_NAMES = ("text", "second_text")  # single texts use only the first
 
 
 @dataclass(frozen=True)
 class Task(ABC):
-    """A task on single texts or on pairs of them; a subclass is a kind of task.
+    """A task on single texts or pairs; each subclass is a kind of task.
 
     Args:
-        name: the task's name as it is shown.
-        labels: the class names, in the order of the outputs; none where there are no classes.
+        name: the task's display name.
+        labels: the class names, in the order of the outputs; empty without classes.
         pair: whether an example has two texts.
-        metrics: names of `scores.METRICS`; the first one selects. Default: the kind's.
+        metrics: names of `scores.METRICS`; the first one selects models. Default: the kind's.
 
     Raises:
-        UserError: the labels do not go with the kind, or a metric does not.
+        UserError: the labels or a metric do not fit the kind.
     """
 
     kind: ClassVar[str]
     known_metrics: ClassVar[tuple[str, ...]]  # the defaults first
     num_default_metrics: ClassVar[int] = 1
-    served_as: ClassVar[str]  # classify, regress or answer: what a server is asked for
+    served_as: ClassVar[str]  # the request to a server: classify, regress or answer
     has_classes: ClassVar[bool] = True
-    one_of_classes: ClassVar[bool] = False  # of its classes just one is right
-    problem_type: ClassVar[str | None] = None  # Hugging Face's word for the kind
-    # The head's outputs that are the answer.
+    one_of_classes: ClassVar[bool] = False  # exactly one class is correct
+    problem_type: ClassVar[str | None] = None  # Hugging Face's name for the kind
+    # The head's outputs that contain the prediction.
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
 
     name: str
@@ -52,13 +52,13 @@ class Task(ABC):
         for metric in self.metrics:
             if metric not in self.known_metrics:
                 raise UserError(
-                    f"metric {metric!r} does not go with {self.kind}; "
-                    f"known are {', '.join(self.known_metrics)}"
+                    f"metric {metric!r} does not fit a {self.kind} task; "
+                    f"expected one of {', '.join(self.known_metrics)}"
                 )
         self.check_labels()
 
     def to_dict(self) -> dict:
-        """What `task_from_dict` reads, for JSON."""
+        """Returns the task as JSON values, which `task_from_dict` reads."""
         return {"kind": self.kind, **asdict(self)}
 
     @property
@@ -68,25 +68,25 @@ class Task(ABC):
 
     @abstractmethod
     def check_labels(self) -> None:
-        """Raises UserError where `labels` do not go with the kind."""
+        """Raises UserError if `labels` do not fit the kind."""
 
     @abstractmethod
     def new_head(self, hidden_size: int, dropout: float, **kwargs) -> keras.layers.Layer:
-        """A fresh head on an encoder of that width; `kwargs` go to the layer."""
+        """Returns a new head for an encoder of that width; `kwargs` go to the layer."""
 
     @abstractmethod
     def blank_outputs(self, token_ids) -> dict:
-        """Zeros of the shape of the head's outputs on a batch of `token_ids` [batch, tokens]."""
+        """Returns zeros shaped like the head's outputs for `token_ids` [batch, tokens]."""
 
     def blank_labels(self, count: int) -> np.ndarray | None:
-        """Labels of `count` texts without any, where the distillation loss reads labels."""
+        """Returns dummy labels for `count` unlabelled texts, if the distillation loss needs any."""
         return None
 
     @abstractmethod
     def distillation_loss(
         self, theirs: Mapping, ours: Mapping, batch: Mapping, temperature: float, sum_over_classes
     ):
-        """The loss of a student's outputs against its teacher's, one float32 scalar."""
+        """Returns the loss of a student's outputs against its teacher's, one float32 scalar."""
 
     @property
     @abstractmethod
@@ -96,4 +96,4 @@ class Task(ABC):
     @property
     @abstractmethod
     def described_answer(self) -> str:
-        """What the task answers with, in a few words."""
+        """What the task predicts, in a few words."""
