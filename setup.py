@@ -19,6 +19,7 @@ CORE = [
     "numpy==2.4.6",
     "optuna==5.0.0",
     "safetensors==0.8.0",  # keras-hub reads Hugging Face folders with it, and does not declare it
+    "shtab==1.13.0",
     "tensorflow==2.21.0",
     "tensorflow-datasets==4.9.10",
     "tensorflow-model-optimization==0.8.1",

@@ -1,6 +1,8 @@
 """The command `tf-efficientbert`, in processes of its own."""
 
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +28,7 @@ def test_every_job_is_listed_with_a_line(command):
     lines = [line.split(None, 1) for line in listed.stdout.partition("Jobs:\n")[2].splitlines()]
     names = {name for name, _ in lines}
     jobs = {path.stem for path in (_ROOT / "trainers").glob("*.py")} - {"__init__", "job"}
-    assert names == jobs | {"serve", "ask", "load_test", "web_page"}
+    assert names == jobs | {"serve", "ask", "load_test", "web_page", "completion"}
     assert all(len(about) > 20 for _, about in lines)
     assert command("--help").stdout == listed.stdout
 
@@ -42,3 +44,42 @@ def test_an_unknown_job_is_named_and_the_known_ones_listed(command):
     done = command("destil", "--text=a")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: unknown job 'destil'" in done.stderr and "  distill " in done.stderr
+
+
+@pytest.fixture(scope="module")
+def completed(command, tmp_path_factory):
+    """(words typed so far) -> what bash offers for the last of them."""
+    bash = shutil.which("bash")
+    if not bash:
+        pytest.skip("bash is not installed")
+    done = command("completion", "--shell=bash")
+    assert done.returncode == 0, done.stderr
+    script = tmp_path_factory.mktemp("completion") / "tf-efficientbert"
+    script.write_text(done.stdout, "utf-8")
+
+    def completed(*words):
+        commands = f"""
+            source {script}
+            COMP_WORDS=({" ".join(map(shlex.quote, words))})
+            COMP_CWORD={len(words) - 1}
+            $(complete -p tf-efficientbert | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        call = [bash, "--norc", "-c", commands]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.split()
+
+    return completed
+
+
+def test_bash_completes_jobs_and_their_flags(completed):
+    assert {"search", "search_report", "serve"} <= set(completed("tf-efficientbert", "se"))
+    flags = set(completed("tf-efficientbert", "distill", "--teacher"))
+    assert flags == {"--teacher", "--teacher_dir", "--teacher_memory_gb", "--teacher_predictions"}
+    assert completed("tf-efficientbert", "distill", "--nobfl") == ["--nobfloat16"]
+    assert completed("tf-efficientbert", "ask", "--mod") == ["--model"]
+
+
+def test_a_shell_without_completion_is_an_error(command):
+    done = command("completion", "--shell=cmd")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: --shell=cmd: expected one of bash, zsh, ")

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from tf_efficientbert.printing import print_text
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "main", "summary"]
 
 # In order of use. Modules are named, not imported: importing TensorFlow takes seconds.
-_COMMANDS = {
+COMMANDS = {
     **{
         job: f"trainers.{job}"
         for job in (
@@ -28,6 +28,7 @@ _COMMANDS = {
     "ask": "serving.client",
     "load_test": "serving.load_test",
     "web_page": "serving.web.serve",
+    "completion": "tf_efficientbert.completion",
 }
 _HELP = ("-h", "--help", "help")
 
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name in _HELP:
         print_text(_listed())
         return 0
-    if name not in _COMMANDS:
+    if name not in COMMANDS:
         print(f"error: unknown job {name!r}\n\n{_listed()}", file=sys.stderr)
         return 1
     sys.argv = [name, *flags]
     try:
-        runpy.run_module(_COMMANDS[name], run_name="__main__", alter_sys=True)
+        runpy.run_module(COMMANDS[name], run_name="__main__", alter_sys=True)
     except KeyboardInterrupt:  # while the job's modules are imported
         print("error: interrupted", file=sys.stderr)
         return 1
@@ -55,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _listed() -> str:
-    width = max(map(len, _COMMANDS))
-    lines = [f"  {name:<{width}}  {_summary(module)}" for name, module in _COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary(module)}" for name, module in COMMANDS.items()]
     return "\n".join(
         [
             "usage: tf-efficientbert JOB [--flag=value ...]",
@@ -68,7 +69,7 @@ def _listed() -> str:
     )
 
 
-def _summary(module: str) -> str:
+def summary(module: str) -> str:
     """Returns the first line of a module's docstring without importing the module."""
     parts = module.split(".")
     package = importlib.util.find_spec(parts[0])  # imports nothing
