@@ -77,6 +77,11 @@ class BatchQueue:
         self._waiting_rows = 0
         self._running: list[int] = []  # how many requests each batch that runs has merged
 
+    @property
+    def waiting_rows(self) -> int:
+        """Rows in the queue, those of running batches not among them."""
+        return self._waiting_rows
+
     def run(self, inputs: Arrays, rows: int, deadline: float | None) -> Arrays:
         """The outputs for `inputs`, by name, each with `rows` rows.
 

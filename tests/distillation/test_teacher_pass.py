@@ -1,6 +1,8 @@
 """A teacher's outputs, asked for batch by batch or recorded once."""
 
+import gc
 import logging
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ import tensorflow as tf
 from tests.models.small_models import small_architecture, small_backbone, small_task_model
 from tests.models.small_text_models import TASKS
 from tests.training.tiny_training import tiny_examples
-from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
-from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.distillation.cached_outputs import cached_outputs
 from tf_efficientbert.distillation.teacher_pass import TeacherPass, TeachingOptions
 from tf_efficientbert.errors import UserError
 
@@ -84,8 +86,14 @@ def test_the_memory_is_what_the_hidden_states_take():
     layers = model.backbone.architecture.num_layers + 1
     needed = len(_EXAMPLES.token_ids) * layers * 24 * 4 / 1e9
     assert teacher.recorded(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
+    tracemalloc.start()
     taught = teacher.recorded(_EXAMPLES, 2.0, True, needed * 1.001)
-    assert taught._states.nbytes == round(needed * 1e9)
+    gc.collect()
+    with_outputs, _ = tracemalloc.get_traced_memory()
+    del taught
+    without, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert with_outputs - without == pytest.approx(needed * 1e9, rel=0.02)  # logits, and objects
 
 
 def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padding():
@@ -99,14 +107,29 @@ def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padd
     np.testing.assert_allclose(cached_outputs(batch)["logits"], asked, atol=1e-5)
 
 
-def test_too_little_memory_is_told_with_the_flag(monkeypatch):
-    def none_left(*arguments):
-        raise MemoryError
+_TOO_MANY = 2**50  # no machine has the memory for so many numbers, nor the addresses
 
-    monkeypatch.setattr(CachedTeacherOutputs, "_keep", none_left)
+
+def _a_long_text(model):
+    token_ids = np.broadcast_to(np.int32(1), _TOO_MANY)
+    return model, EncodedExamples(token_ids, token_ids, np.array([0, _TOO_MANY]))
+
+
+def _a_large_teacher(model):
+    def large(inputs, training):
+        outputs = model(inputs, training=training)
+        much = tf.fill([_TOO_MANY], outputs["logits"][0, 0])
+        return {**outputs, "logits": outputs["logits"] + tf.reduce_max(much)}
+
+    return large, _EXAMPLES
+
+
+@pytest.mark.parametrize("too_large", [_a_long_text, _a_large_teacher])
+def test_too_little_memory_is_told_with_the_flag(too_large):
     model, task = _teacher()
+    model, examples = too_large(model)
     with pytest.raises(UserError, match="lower --teacher_memory_gb"):
-        TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0)
+        TeacherPass(model, False, task).recorded(examples, 2.0, True, 1e18)
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])

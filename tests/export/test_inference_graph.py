@@ -11,7 +11,7 @@ from tests.models.small_models import (
 )
 from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.inference_graph import InferenceGraph
+from tf_efficientbert.export.inference_graph import InferenceGraph, lookup_table
 
 _STACKED = ["elu(linear4_2(gelu(linear4_2(x,wb1)),wb2))"]
 _NETWORKS = {
@@ -57,15 +57,24 @@ def test_a_mask_that_eight_bits_can_hold_hides_padding_all_the_same():
 @pytest.mark.parametrize(("bits", "steps"), [(8, 127), (5, 19)])
 @pytest.mark.parametrize("embedding_size", [8, 9])
 def test_tables_of_few_bits_are_off_by_half_a_step_at_most(bits, steps, embedding_size):
-    architecture = small_architecture(embedding_size=embedding_size)
-    model = small_task_model(architecture=architecture)
-    graph = InferenceGraph(model, MAX_POSITIONS, table_bits=bits)
-    numbers = tf.constant([[3, 0, 39, 3]])
-    rows = graph._embedding._tokens(numbers).numpy()
-    expected = model.backbone.embedding.token_table.numpy()[numbers.numpy()]
+    table = np.random.default_rng(4).normal(size=(40, embedding_size))
+    table[0] = 0
+    numbers = np.array([[3, 0, 39, 3]])
+    rows = lookup_table(table, bits)(tf.constant(numbers)).numpy()
+    expected = table[numbers]
     step = np.abs(expected).max(axis=-1, keepdims=True) / steps
     assert np.all(np.abs(rows - expected) <= 0.501 * step)
     assert np.abs(rows - expected).max() > 0 and not rows[0, 1].any()
+
+
+@pytest.mark.parametrize(("bits", "tolerance"), [(8, 0.02), (5, 0.1)])
+def test_few_bits_for_the_token_table_change_the_logits_a_little(bits, tolerance):
+    model = small_task_model(architecture=TEACHER)
+    embedding = model.backbone.embedding
+    for table in (embedding.position_table, embedding.segment_table):
+        table.assign(table * 0)  # so that every difference comes from the token table
+    ours, expected = _answers(model, table_bits=bits)
+    assert tolerance / 20 < np.abs(ours - expected).max() / np.ptp(expected) < tolerance
 
 
 def test_a_length_over_the_model_s_positions_is_refused():

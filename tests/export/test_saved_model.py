@@ -1,7 +1,6 @@
 import json
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,11 +13,11 @@ from tests.models.small_text_models import (
     TASKS,
     VOCABULARY,
     small_examples,
-    small_text_model,
 )
-from tf_efficientbert.export import saved_model
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.export.model_card import model_card
-from tf_efficientbert.export.saved_model import ServedModel, export_saved_model
+from tf_efficientbert.export.saved_model import ServedModel, export_saved_model, next_version
+from tf_efficientbert.models.text_model import TextModel
 
 # What TF Serving does, without a line of this project.
 _FRESH_PROCESS = """
@@ -192,58 +191,43 @@ def test_warm_up_requests_are_where_a_server_looks(versions):
     assert len(list(tf.data.TFRecordDataset(str(path)))) == 3 * 4
 
 
-@pytest.fixture
-def quick_export(monkeypatch):
-    """Replaces what TensorFlow writes by an empty file, or by a failure."""
-
-    def quick_export(fail=None):
-        def write_graphs(signatures, folder):
-            with open(f"{folder}/saved_model.pb", "w"):
-                if fail:
-                    raise fail
-
-        monkeypatch.setattr(saved_model, "_write_graphs", write_graphs)
-
-    return quick_export
-
-
 def _names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_versions_count_up_from_the_highest_there(tmp_path, quick_export):
-    quick_export()
-    model = small_text_model()
-    assert export_saved_model(model, tmp_path / "m") == tmp_path / "m" / "1"
-    assert export_saved_model(model, tmp_path / "m").name == "2"
-    for name in ("9", "10", "tmp", "x11"):
-        (tmp_path / "m" / name).mkdir()
-    assert export_saved_model(model, tmp_path / "m").name == "11"
-    assert _names(tmp_path / "m") == ["1", "10", "11", "2", "9", "tmp", "x11"]
+def test_versions_count_up_from_the_highest_there(tmp_path):
+    assert next_version(tmp_path / "m") == tmp_path / "m" / "1"
+    for name, following in (("1", "2"), ("9", "10"), ("10", "11"), ("tmp", "11"), ("x11", "11")):
+        (tmp_path / "m" / name).mkdir(parents=True)
+        assert next_version(tmp_path / "m").name == following
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("broken"), KeyboardInterrupt()], ids=repr)
-def test_an_export_that_fails_in_the_middle_leaves_nothing(tmp_path, quick_export, failure):
-    quick_export()
-    export_saved_model(small_text_model(), tmp_path)
-    quick_export(fail=failure)
-    with pytest.raises(type(failure)):
-        export_saved_model(small_text_model(), tmp_path)
-    assert _names(tmp_path) == ["1"]
+class _BrokenTokenizer(Tokenizer):
+    """Raises `failure` as the first graph is traced."""
+
+    failure = RuntimeError
+
+    def encode(self, *_, **__):
+        raise self.failure
 
 
-def test_two_exports_into_one_folder_take_numbers_one_after_the_other(tmp_path, monkeypatch):
-    guard = []
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_an_export_that_fails_in_the_middle_leaves_nothing(tmp_path, models, failure):
+    model, tokenizer = models["pair"], _BrokenTokenizer(VOCABULARY)
+    tokenizer.failure = failure
+    model = TextModel(model.model, tokenizer, model.task, model.max_tokens)
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    with pytest.raises(failure):
+        export_saved_model(model, tmp_path / "m")
+    assert _names(tmp_path / "m") == ["1"]
 
-    def write_version(model, version, *_):
-        guard.append(model)
-        time.sleep(0.2)
-        assert guard == [model]
-        (version / "model").write_text(model)
-        guard.clear()
 
-    monkeypatch.setattr(saved_model, "write_version", write_version)
+def test_two_exports_into_one_folder_take_numbers_one_after_the_other(tmp_path, models):
+    exported = [models["regression"], models["multilabel"]]
     with ThreadPoolExecutor(2) as pool:
-        versions = list(pool.map(lambda model: export_saved_model(model, tmp_path / "m"), "ab"))
+        versions = list(pool.map(lambda model: export_saved_model(model, tmp_path / "m"), exported))
     assert {version.name for version in versions} == {"1", "2"}
-    assert [(version / "model").read_text() for version in versions] == ["a", "b"]
+    for model, version in zip(exported, versions, strict=True):
+        labels = (version / "assets" / "labels.txt").read_text("utf-8").splitlines()
+        assert labels == list(model.labels)
+        assert (version / "saved_model.pb").is_file()

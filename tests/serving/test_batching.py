@@ -11,13 +11,13 @@ from serving.status import ServingError
 
 
 class Model:
-    """Doubles numbers; while `gate` is closed it holds whoever runs it."""
+    """Doubles numbers, or does what `run` says; while `gate` is closed it holds whoever runs it."""
 
-    def __init__(self, **options):
+    def __init__(self, run=None, **options):
         self.gate, self.started = threading.Event(), threading.Semaphore(0)
         self.gate.set()
         self.batches = []
-        self.queue = BatchQueue(self.run, BatchingOptions(**options), self.batches.append)
+        self.queue = BatchQueue(run or self.run, BatchingOptions(**options), self.batches.append)
 
     def run(self, inputs):
         self.started.release()
@@ -33,7 +33,7 @@ class Model:
     def waiting(self, rows):
         """Returns when so many rows are in the queue."""
         end = time.monotonic() + 30
-        while self.queue._waiting_rows != rows:
+        while self.queue.waiting_rows != rows:
             assert time.monotonic() < end
             time.sleep(0.001)
 
@@ -63,15 +63,15 @@ def busy(**options) -> tuple[Model, Asking]:
     model = Model(slots=1, **options)
     model.gate.clear()
     first = Asking(model, 1)
-    model.started.acquire()
+    assert model.started.acquire(timeout=30)
     return model, first
 
 
 def test_a_free_model_runs_a_request_at_once_in_its_own_thread():
-    model, threads = Model(), []
-    model.queue._run = lambda inputs: threads.append(threading.current_thread()) or inputs
-    model.queue.run({"y": np.array([1])}, 1, None)
-    assert threads == [threading.current_thread()]
+    def thread(inputs):
+        return {"y": np.array([threading.get_ident()])}
+
+    assert Model(thread).ask(1) == [threading.get_ident()]
 
 
 def test_requests_that_wait_are_answered_by_one_batch():
@@ -138,21 +138,21 @@ def test_a_deadline_ends_the_wait_and_frees_the_place():
     assert model.batches == [1, 1]
 
 
-def test_several_slots_run_several_batches_at_a_time():
-    model = Model(slots=2)
+def assert_two_batches_run_at_a_time(model):
     model.gate.clear()
+    model.started = threading.Semaphore(0)
     both = [Asking(model, 1), Asking(model, 2)]
-    model.started.acquire()
-    model.started.acquire()
+    assert model.started.acquire(timeout=30) and model.started.acquire(timeout=30)
     model.gate.set()
     assert [each.answer for each in both] == [[2], [4]]
 
 
+def test_several_slots_run_several_batches_at_a_time():
+    assert_two_batches_run_at_a_time(Model(slots=2))
+
+
 def beside_three() -> tuple[Model, list[Asking]]:
     """A model of two slots whose one runs a batch of 3, 4 and 5, and whose other is free."""
-    model = Model(slots=2, max_rows=4)
-    model.begun = queue.SimpleQueue()
-    model.gates = {number: threading.Event() for number in range(1, 10)}  # by the first number
 
     def run(inputs):
         numbers = inputs["x"].tolist()
@@ -160,7 +160,9 @@ def beside_three() -> tuple[Model, list[Asking]]:
         assert model.gates[numbers[0]].wait(30)
         return {"y": 2 * inputs["x"]}
 
-    model.queue._run = run
+    model = Model(run, slots=2, max_rows=4)
+    model.begun = queue.SimpleQueue()
+    model.gates = {number: threading.Event() for number in range(1, 10)}  # by the first number
     pair = []
     for number in (1, 2):  # one waits, and the batch beside it has one
         pair.append(Asking(model, number))
@@ -228,4 +230,4 @@ def test_many_threads_each_get_their_own_answers():
         thread.join()
     assert wrong == []
     assert sum(model.batches) == 16 * 200
-    assert model.queue._running == []
+    assert_two_batches_run_at_a_time(model)  # no slot is lost

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -12,7 +13,9 @@ from tensorflow_serving.apis import predict_pb2
 
 from serving.client_error import RequestError
 from serving.grpc_client import GrpcClient
+from serving.http_server import HttpServer
 from serving.rest_client import RestClient
+from serving.rest_service import Answer
 from tests.serving.clients import Clients
 from tests.serving.served_models import save_words, write_warmup
 from tests.serving.server_process import ServerProcess, server_here
@@ -150,26 +153,41 @@ def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_sto
     assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
 
 
-def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_stops(base):
-    with server_here(model_name="words", model_base_path=str(base)) as server:
-        server._http.shutdown()  # nobody accepts connections any more
-        with _connected(server) as late:
-            late.sendall(_HEAD)
-            server.stop()
-            _wait_until(lambda: server._http.draining)
-            time.sleep(0.3)
-            late.sendall(_BODY)
-            assert late.recv(4096).startswith(b"HTTP/1.1 200")
+class _Echo:
+    """Answers with what it is asked."""
+
+    def post(self, path, body):
+        return Answer(200, body)
+
+
+def test_a_request_that_the_kernel_alone_has_seen_is_answered_by_a_server_that_stops():
+    server = HttpServer(_Echo(), "127.0.0.1", 0, max_request_bytes=1000, max_connections=8)
+    server.start()
+    server.shutdown()  # nobody accepts connections any more
+    with (
+        ThreadPoolExecutor(1) as pool,
+        socket.create_connection(server.server_address, timeout=30) as late,
+    ):
+        late.sendall(_HEAD)
+        drained = pool.submit(server.drain, 30)
+        _wait_until(lambda: server.draining)
+        time.sleep(0.1)
+        assert not drained.done()
+        late.sendall(_BODY)
+        answer = late.recv(4096)
+        assert drained.result()
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(_BODY)
 
 
 def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(base):
-    with server_here(model_name="words", model_base_path=str(base), drain_seconds=60) as server:
-        client = RestClient(server.rest, "words", retries=0)
-        client.predict({"text": ["a"]})
-        assert len(server._http._connections) == 1
+    with (
+        server_here(model_name="words", model_base_path=str(base), drain_seconds=60) as server,
+        _connected(server) as answered,
+    ):
+        answered.sendall(_HEAD + _BODY)
+        assert answered.recv(4096).startswith(b"HTTP/1.1 200")
         server.stop()
-        _wait_until(lambda: not server._http._connections)
-        client.close()
+        assert answered.recv(100) == b""  # long before the 60 s
 
 
 def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):

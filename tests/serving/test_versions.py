@@ -7,8 +7,10 @@ import time
 import urllib.error
 import urllib.request
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import predict_pb2
 
@@ -21,6 +23,7 @@ from serving.versions import Policy, versions_on_disk, wanted_versions
 from tests.serving.clients import Clients
 from tests.serving.served_models import save_words, write_warmup
 from tests.serving.server_process import ServerProcess, server_here
+from tf_efficientbert.storage import replaced_directory
 
 
 @pytest.fixture(scope="module")
@@ -314,18 +317,32 @@ def test_the_recorded_requests_have_run_before_the_first_caller_comes(here):
         assert b'local_server:batch_rows_count{model_name="words"} 3.0' in page.read()
 
 
-class _HeldLoading:
-    """Keeps the server's next load waiting until `go` is set; `begun` tells that it waits."""
+class _HeldVersion:
+    """A version whose warm-up request, and so its loading, waits until `go` is set.
 
-    def __init__(self, server):
-        self.begun, self.go = threading.Event(), threading.Event()
-        self._load = server._repository._load
-        server._repository._load = self
+    It calls back into this process, where the server must run. `begun` is set as it waits;
+    `let_go` is False if that took too long.
+    """
 
-    def __call__(self, *arguments):
+    def __init__(self, base_path, version: int):
+        self.begun, self.go, self.let_go = threading.Event(), threading.Event(), None
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+        def answer(text):
+            tf.numpy_function(self._wait, [], [])
+            return {"version": tf.fill(tf.shape(text), tf.constant(version, tf.int64))}
+
+        self._module = tf.Module()  # keeps what it calls alive
+        self._module.answer = answer
+        with replaced_directory(base_path / str(version)) as new:
+            tf.saved_model.save(self._module, str(new), {"serving_default": answer})
+            request = predict_pb2.PredictRequest()
+            request.inputs["text"].CopyFrom(tf.make_tensor_proto([b"warm"]))
+            write_warmup(new, [request])
+
+    def _wait(self):
         self.begun.set()
-        assert self.go.wait(60)
-        return self._load(*arguments)
+        self.let_go = self.go.wait(60)
 
 
 def _code(client):
@@ -334,18 +351,17 @@ def _code(client):
     return error.value.code
 
 
-def test_models_that_are_still_to_be_loaded_are_unavailable_by_any_name(base, saved, tmp_path):
-    config = model_server_config("first", str(saved))
+def test_models_that_are_still_to_be_loaded_are_unavailable_by_any_name(base, here, tmp_path):
+    held = _HeldVersion(tmp_path / "first", 3)
+    config = model_server_config("first", str(tmp_path / "first"))
     other = config.model_config_list.config.add()
     other.CopyFrom(model_server_config("second", str(base)).model_config_list.config[0])
     other.version_labels["stable"] = 1
-    with server_here(model_name="words", model_base_path=str(base)) as server:
-        held = _HeldLoading(server)
-        reload = threading.Thread(target=server._repository.configure, args=(config,))
-        reload.start()
-        assert held.begun.wait(30)  # of the first model
+    with ThreadPoolExecutor(1) as pool:
+        reload = pool.submit(here.client.reload_config, config)
+        assert held.begun.wait(30)
         clients = [
-            GrpcClient(server.grpc, model, retries=0, **version)
+            GrpcClient(here.grpc, model, retries=0, **version)
             for model, version in (
                 ("first", {}),
                 ("first", {"version": 3}),
@@ -355,10 +371,10 @@ def test_models_that_are_still_to_be_loaded_are_unavailable_by_any_name(base, sa
             )
         ]
         assert [_code(client) for client in clients] == ["UNAVAILABLE"] * 5
-        unknown = GrpcClient(server.grpc, "second", retries=0, version=8)
+        unknown = GrpcClient(here.grpc, "second", retries=0, version=8)
         assert _code(unknown) == "NOT_FOUND"
         held.go.set()
-        reload.join()
+        reload.result()
         assert [answering(client) for client in clients] == [3, 3, 1, 1, 1]
         for client in (*clients, unknown):
             client.close()
@@ -399,13 +415,13 @@ def test_what_was_made_of_a_version_that_fails_leaves_the_memory(base):
     assert made[0]() is None
 
 
-def test_a_server_that_is_stopped_during_a_load_drains_before_it_ends(here, saved, base):
-    held = _HeldLoading(here)
-    publish(saved / "2", base, 2)
+def test_a_server_that_is_stopped_during_a_load_drains_before_it_ends(here, base):
+    held = _HeldVersion(base, 2)
     assert held.begun.wait(30)
     clients = Clients(here, 4, "slow")
     clients.wait_until(lambda answers: answers[1] >= 4)
     here.stop()
     clients.join()  # each was answered until it was refused
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
+    assert held.let_go is None
     held.go.set()

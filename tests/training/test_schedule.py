@@ -4,22 +4,40 @@ import pytest
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
 
-def _plain(step, peak, total, warmup):
-    """The rate in the middle of a step: up to `peak` at `warmup`, down to 0 at the end."""
-    position = (step + 0.5) / total
-    if position < warmup:
-        return peak * position / warmup
-    return peak * (1 - position) / (1 - warmup)
+def _rates(schedule, steps):
+    return np.asarray(schedule(np.arange(steps)))
+
+
+@pytest.mark.parametrize(
+    ("warmup", "expected"),
+    [
+        # A step's rate is the one in the middle of its interval.
+        (0.2, [0.25, 0.75, 0.9375, 0.8125, 0.6875, 0.5625, 0.4375, 0.3125, 0.1875, 0.0625]),
+        (0.5, [0.25, 0.75, 0.75, 0.25]),
+        (0.0, [0.875, 0.625, 0.375, 0.125]),
+        (0.1, [1, 7 / 9, 5 / 9, 3 / 9, 1 / 9]),
+        (0.1, [5 / 9]),  # the only step is past the warm-up
+    ],
+)
+def test_the_rates_of_short_trainings(warmup, expected):
+    schedule = LinearWarmupDecay(3e-4, len(expected), warmup)
+    np.testing.assert_allclose(_rates(schedule, len(expected)), 3e-4 * np.array(expected), 1e-6)
+
+
+def test_by_default_the_first_tenth_of_the_steps_warms_up():
+    rates = _rates(LinearWarmupDecay(3e-4, 1000), 1000)
+    expected = np.interp(np.arange(1000) + 0.5, [0, 100, 1000], [0, 3e-4, 0])
+    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=3e-10)
 
 
 @pytest.mark.parametrize("total", [1, 2, 7, 1000])
-@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
-def test_the_rate_rises_to_the_peak_and_falls_to_zero(total, warmup):
-    schedule = LinearWarmupDecay(3e-4, total, warmup)
-    rates = [float(schedule(step)) for step in range(total)]
-    expected = [_plain(step, 3e-4, total, warmup) for step in range(total)]
-    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=3e-10)
-    assert all(0 < rate < 3.0001e-4 for rate in rates)
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5, 0.99])
+def test_rates_rise_to_the_peak_then_fall_and_every_step_learns(total, warmup):
+    rates = _rates(LinearWarmupDecay(1.0, total, warmup), total)
+    assert np.all((rates > 0) & (rates <= 1))
+    changes, end_of_warmup = np.diff(rates), warmup * total
+    assert np.all(changes[: max(int(end_of_warmup - 0.5), 0)] > 0)
+    assert np.all(changes[int(np.ceil(end_of_warmup)) :] < 0)
 
 
 def test_after_the_last_step_the_rate_is_zero():

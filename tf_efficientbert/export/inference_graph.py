@@ -129,12 +129,12 @@ class _PackedTable(tf.Module):
 class _Embedding(tf.Module):
     def __init__(self, layer, longest: int, table_bits: int | None):
         super().__init__()
-        self._tokens = _table(layer.token_table, table_bits)
+        self._tokens = lookup_table(layer.token_table, table_bits)
         positions = layer.position_table.numpy()[:longest]
         segments = layer.segment_table.numpy()
         self._rows = len(positions)
         places = np.concatenate([positions + segment for segment in segments])
-        self._places = _table(places, table_bits)
+        self._places = lookup_table(places, table_bits)
         self._layer_norm = LayerNorm(layer.layer_norm)
         self._projection = None
         if isinstance(layer, TrigramEmbedding):
@@ -187,7 +187,13 @@ class _FirstTokenAttention(AbsorbedAttention):
         return self._layer_norm(first + self._output(context))
 
 
-def _table(rows, bits: int | None) -> tf.Module:
+def lookup_table(rows, bits: int | None) -> tf.Module:
+    """Returns a module from int32 row numbers to float32 rows.
+
+    Args:
+        rows: [rows, width].
+        bits: see `table_bits` of `InferenceGraph`.
+    """
     return {None: _Table, 8: _Int8Table, 5: _PackedTable}[bits](np.asarray(rows, np.float32))
 
 
