@@ -142,7 +142,7 @@ def test_a_file_that_mediapipe_cannot_run_is_not_written(options, asked, tmp_pat
     python.chmod(0o755)
     value = {"mediapipe": "int8", "mediapipe_python": str(python)}[asked]
     model = small_text_model("pair", _ONE_LAYER)
-    with pytest.raises(UserError, match="--mediapipe=.* takes classifications of single texts"):
+    with pytest.raises(UserError, match="--mediapipe=.* supports only classification of single"):
         export(options(model, "pair", **{asked: value}))
 
 
@@ -211,9 +211,15 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "precisions": "float32,int7"}, "--precisions: 'int7' is none of float32"),
         ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of auto, none, float"),
         ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
-        ({"model": "m", "mediapipe": "none", "mediapipe_python": "p"}, "and --mediapipe=none"),
+        (
+            {"model": "m", "mediapipe": "none", "mediapipe_python": "p"},
+            "--mediapipe=none writes none",
+        ),
         ({"model": "m", "mediapipe": "int8", "mediapipe_python": "/x"}, "/x cannot be run"),
-        ({"model": "m", "questions": "q", "text_in": "int8"}, "--text_in=int8 does not go with"),
+        (
+            {"model": "m", "questions": "q", "text_in": "int8"},
+            "--text_in=int8 cannot be combined with",
+        ),
     ],
 )
 def test_options_no_export_can_have_are_refused(given, message):

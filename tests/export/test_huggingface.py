@@ -155,13 +155,13 @@ def test_the_card_says_what_the_model_is_and_who_can_open_it(exported):
     cards = {
         kind: (folder / "README.md").read_text("utf-8") for kind, (_, folder) in exported.items()
     }
-    assert "transformers does not know this network" in cards["pair"]
+    assert "transformers does not support this network" in cards["pair"]
     assert "library_name: transformers\n" in cards["teacher"]
     assert "AutoModelForSequenceClassification" in cards["teacher"]
     model = exported["pair"][0]
     assert f"{model.model.count_params():,} parameters" in cards["pair"]
     assert "pairs of texts" in cards["pair"] and ", ".join(LABELS) in cards["pair"]
-    assert "Answer: a number" in cards["regression"]
+    assert "Output: a number" in cards["regression"]
     assert not any("{" in card or "}" in card for card in cards.values())
 
 
@@ -188,7 +188,7 @@ def test_where_an_export_fails_the_earlier_folder_stays(copied, monkeypatch):
 
 
 def test_a_model_without_a_task_is_refused(tmp_path):
-    with pytest.raises(UserError, match="trained for no task"):
+    with pytest.raises(UserError, match="has no task head"):
         export_huggingface(small_supernet(layers=1), tmp_path / "model")
 
 
@@ -352,5 +352,6 @@ def test_an_unknown_format_is_refused(tmp_path):
     "flag", [{"saved_model_dir": "models"}, {"precisions": "int8"}, {"max_int8_loss": 2.0}]
 )
 def test_a_flag_that_a_folder_has_no_use_for_is_refused(options, flag):
-    with pytest.raises(UserError, match=f"--{next(iter(flag))}=.* does not go with --format=hugg"):
+    name = next(iter(flag))
+    with pytest.raises(UserError, match=f"--{name}=.* cannot be combined with --format=hugging"):
         options(**flag)

@@ -69,10 +69,10 @@ def test_tables_of_few_bits_are_off_by_half_a_step_at_most(bits, steps, embeddin
 
 
 def test_a_length_over_the_model_s_positions_is_refused():
-    with pytest.raises(UserError, match=f"{MAX_POSITIONS + 1} tokens are over the model's"):
+    with pytest.raises(UserError, match=f"{MAX_POSITIONS + 1} tokens are more than the model's"):
         InferenceGraph(small_task_model(), MAX_POSITIONS + 1)
 
 
 def test_spans_have_no_such_graph():
-    with pytest.raises(UserError, match="only a model that answers with"):
+    with pytest.raises(UserError, match="needs a model whose head reads only"):
         InferenceGraph(small_task_model("span"), MAX_POSITIONS)

@@ -68,7 +68,7 @@ def test_one_file_holds_short_and_long_texts(tmp_path):
     [
         (
             {"precisions": ("float32", "int7")},
-            "unknown precision 'int7'; known are .*int4",
+            "unknown precision 'int7'; expected one of .*int4",
         ),
         ({"precisions": ("int8_static",)}, "int8_static needs text of the task"),
     ],

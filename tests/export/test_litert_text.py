@@ -64,5 +64,5 @@ def test_a_padded_pair_is_the_ragged_one_padded(lengths, max_tokens):
 
 
 def test_a_precision_of_the_other_quantizer_is_refused(tmp_path):
-    with pytest.raises(UserError, match="'int4' is none for text files"):
+    with pytest.raises(UserError, match="text files have no precision 'int4'"):
         export_litert_text(small_text_model("pair"), tmp_path / "x", 8, "int4")

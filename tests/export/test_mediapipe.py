@@ -69,7 +69,7 @@ def test_the_same_model_makes_the_same_file(model, path, tmp_path):
 
 @pytest.mark.parametrize("kind", ["pair", "regression"])
 def test_what_mediapipe_cannot_ask_is_refused(tmp_path, kind):
-    with pytest.raises(UserError, match="classifications of single texts alone"):
+    with pytest.raises(UserError, match="only classification of single texts"):
         export_mediapipe(small_text_model(kind), tmp_path / "x", 8)
 
 
@@ -78,7 +78,7 @@ def test_a_model_that_tells_cases_apart_is_refused(tmp_path):
     model.tokenizer = Tokenizer(VOCABULARY, lower_case=False)
     with pytest.raises(UserError, match="MediaPipe lower-cases all text"):
         export_mediapipe(model, tmp_path / "x", 8)
-    with pytest.raises(UserError, match="precision 'int4' is none for MediaPipe"):
+    with pytest.raises(UserError, match="MediaPipe files have no precision 'int4'"):
         export_mediapipe(small_text_model(), tmp_path / "x", 8, "int4")
 
 

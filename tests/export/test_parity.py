@@ -94,5 +94,5 @@ def test_what_is_no_number_is_counted_and_of_keras_refused():
     figures = parity(model, {"broken": broken}, examples, encoded)
     assert figures["broken"] == {"not_finite": 2}
     model.model.head.classifier.bias.assign([np.nan])
-    with pytest.raises(UserError, match="the Keras model answers a text with NaN or infinity"):
+    with pytest.raises(UserError, match="the Keras model gives NaN or infinity for a text"):
         parity(model, {}, examples, encoded)

@@ -102,7 +102,7 @@ def test_a_set_with_unanswerable_questions_is_no_squad_1(model, tmp_path):
     paragraphs = [{"context": "word1", "qas": [question]}]
     path = tmp_path / "dev.json"
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
-    with pytest.raises(UserError, match="'q7' has no answer.*give --squad_version=2.0"):
+    with pytest.raises(UserError, match="'q7' has no answer.*set --squad_version=2.0"):
         export(ExportOptions(model=str(model), questions=str(path), output_dir=str(tmp_path / "e")))
     assert not (tmp_path / "e" / "saved_model").exists()
 
@@ -128,7 +128,7 @@ def test_a_model_that_answers_no_questions_is_told(questions, tmp_path):
     options = ExportOptions(
         model=str(tmp_path / "model"), questions=str(questions), output_dir=str(tmp_path / "e")
     )
-    with pytest.raises(UserError, match="--questions: the model in .* finds no answers"):
+    with pytest.raises(UserError, match="--questions: .* is not a question answering model"):
         export(options)
     with pytest.raises(UserError, match="--squad_version=3.0: expected one of 1.1, 2.0"):
         ExportOptions(model="m", squad_version="3.0")

@@ -81,5 +81,5 @@ def test_a_row_without_a_real_token_is_answered_with_numbers_and_changes_no_othe
 
 
 def test_spans_have_no_such_graph():
-    with pytest.raises(UserError, match="only a model that answers with"):
+    with pytest.raises(UserError, match="needs a model whose head reads only"):
         ServingGraph(small_task_model("span"))

@@ -81,8 +81,8 @@ def test_odd_text_is_answered(folders):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("pair", {"text": "a"}, "task custom needs --second_text"),
-        ("classification", {"text": "a", "second_text": "b"}, "custom takes no --second_text"),
+        ("pair", {"text": "a"}, "--second_text: task custom needs a second text"),
+        ("classification", {"text": "a", "second_text": "b"}, "task custom takes no second text"),
         ("classification", {"input_file": "absent.tsv"}, "absent.tsv: no such file"),
         ("regression", {"input_file": "answers.doc"}, "the extension does not name a known format"),
     ],
@@ -108,17 +108,17 @@ def test_a_model_that_finds_answers_in_a_context_has_no_label_to_give(tmp_path):
     network = small_task_model("span")
     model = TextModel(network, Tokenizer(VOCABULARY), Span("squad"), MAX_POSITIONS)
     model.save(tmp_path / "model")
-    with pytest.raises(UserError, match="the task is a span"):
+    with pytest.raises(UserError, match="`predict` does not support a span task"):
         predict(PredictOptions(model=str(tmp_path / "model"), text="a", second_text="b"))
     with pytest.raises(UserError, match="task squad is a span, which has no label a text"):
         TaskData(TaskOptions(test_file="x.csv"), model.task)
-    with pytest.raises(UserError, match="no form here for a span"):
+    with pytest.raises(UserError, match="a span task cannot be exported as a Hugging Face folder"):
         export_huggingface(model, tmp_path / "hub")
 
 
 def test_a_supernet_cannot_answer(tmp_path):
     small_supernet(layers=1).save(tmp_path / "supernet")
-    with pytest.raises(UserError, match="supernet has no task head: it cannot answer"):
+    with pytest.raises(UserError, match="supernet has no task head, so it cannot predict"):
         predict(PredictOptions(model=str(tmp_path / "supernet"), text="word1"))
 
 

@@ -186,8 +186,8 @@ def test_set_answers_seconds_and_files_are_named():
     assert "582 examples of reviews, split test" in text
     answers = [
         "  positive (0.99):  What a phone.",
-        "  positive (0.51), the data say negative:  What a day.",
-        "  1.21, the data say 0.5:  It rains.",
+        "  positive (0.51), expected negative:  What a day.",
+        "  1.21, expected 0.5:  It rains.",
     ]
     assert "\n".join(answers) in text
     assert "teacher 61, export_plain 21" in text

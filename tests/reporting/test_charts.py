@@ -70,7 +70,7 @@ def test_a_shared_training_is_cut_where_one_part_ends_and_the_next_begins():
 
 def test_candidates_curves_tell_the_best_and_the_failed_ones():
     chart = charts.candidate_losses(STAGES[0], 0)
-    assert "the best one" in chart
+    assert "best candidate" in chart
     assert ">failed<" in chart
 
 

@@ -81,7 +81,7 @@ def test_more_classes_have_their_most_confused_pairs():
     names = [*_NAMES, *(f"class {number}" for number in range(143))]
     drawn = confusion("searched", names, _counts(150, at1_2=10, at4_5=60, at2_1=2))
     assert _rows(drawn) == [
-        ["true class", "answered", "examples", "of the true class"],
+        ["true class", "predicted class", "examples", "share of the true class"],
         ["残高照会", "رصيد الحساب", "60", "60.0 %"],
         ["fees, charges & taxes", "<b>bold</b>", "10", "20.0 %"],
         ["<b>bold</b>", "fees, charges & taxes", "2", "4.8 %"],
@@ -99,4 +99,4 @@ def test_no_more_than_ten_pairs_are_shown_the_larger_share_of_equal_ones_first()
 
 def test_many_classes_that_are_all_told_apart_have_no_pairs():
     drawn = confusion("searched", list(range(20)), _counts(20))
-    assert "no class was taken for another one" in drawn and "<table" not in drawn
+    assert "no class was confused with another" in drawn and "<table" not in drawn

@@ -84,7 +84,7 @@ def test_of_many_rows_left_out_the_first_are_listed_and_all_are_counted():
     text = _text(_html(data_card() | {"left_out": rows}))
     assert "5,000 rows left out" in text
     assert text.count("no label") == 100
-    assert "4,900 more stand in report.json" in text
+    assert "report.json lists 4,900 more" in text
 
 
 def test_without_a_card_there_is_no_section():

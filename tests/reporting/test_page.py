@@ -83,8 +83,8 @@ def test_page_is_balanced_and_refers_to_nothing_outside(whole):
         "Models",
         "Data",
         "Classes",
-        "What each stage gained",
-        "The chosen architecture",
+        "Gain of each stage",
+        "Chosen architecture",
         "All candidates",
     ):
         assert name in read.text
@@ -189,8 +189,8 @@ def test_a_search_at_work_is_not_said_to_be_finished():
     assert "Searched in 3 stages" in assert_well_formed(page({"search": {"stages": stages}})).text
     for part in (stages[:2], [*stages[:2], {**stages[2], "ended": False}]):
         read = assert_well_formed(page({"search": {"stages": part}}))
-        assert "The search is not finished; so far" in read.text
-        assert "The best so far" in read.text
+        assert "Search not finished, so far" in read.text
+        assert "Best architecture so far" in read.text
 
 
 def test_a_stage_that_has_only_begun_says_so():
@@ -314,7 +314,7 @@ def test_gap_without_errors_says_that_they_are_not_known():
         ]
     }
     assert (
-        "+5.0 points of matthews; the error of the difference is not known"
+        "+5.0 points of matthews; the error of the difference is unknown"
         in Reader(page(given)).text
     )
 

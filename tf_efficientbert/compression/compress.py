@@ -83,7 +83,7 @@ def compress(options: CompressOptions) -> dict:
         an interrupted one goes on.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
         if run.result:
