@@ -126,9 +126,12 @@ def test_a_supernet_cannot_answer(tmp_path):
     ("given", "message"),
     [
         ({"text": "a"}, "--model is missing"),
-        ({"model": "m"}, "give either --text or --input_file"),
-        ({"model": "m", "text": "  "}, "give either --text or --input_file"),
-        ({"model": "m", "text": "a", "input_file": "b.tsv"}, "give either --text or --input_file"),
+        ({"model": "m"}, "give either a non-empty --text or --input_file"),
+        ({"model": "m", "text": "  "}, "give either a non-empty --text or --input_file"),
+        (
+            {"model": "m", "text": "a", "input_file": "b.tsv"},
+            "give either a non-empty --text or --input_file",
+        ),
         ({"model": "m", "second_text": "a", "input_file": "b"}, "--second_text goes with --text"),
     ],
 )

@@ -15,7 +15,7 @@ from tests.models.small_text_models import LABELS, VOCABULARY
 from tests.serving.bare_calls import http_call, raw_call, resident_megabytes
 from tests.serving.random_requests import IDS, TOKENS
 
-NO_MESSAGE = "the message is no request of this method"
+NO_MESSAGE = "the message is not a valid request of this method"
 
 pytestmark = pytest.mark.usefixtures("still_serving")
 

@@ -212,10 +212,10 @@ def test_the_command_speaks_grpc_and_classifies(server):
         (["--text=a", "--deadline_seconds=0"], "--deadline_seconds"),
         (["--text=a", "--ca_file=/gone"], "--ca_file=/gone"),
         (["--text=a", "--model=gone"], "NOT_FOUND"),
-        (["--text=a", f"--ca_file={__file__}"], "test_client.py holds no certificates"),
-        (["--text=a", "--server=localhost:abc"], "localhost:abc is no host:port"),
+        (["--text=a", f"--ca_file={__file__}"], "test_client.py has no certificates"),
+        (["--text=a", "--server=localhost:abc"], "localhost:abc is not a host:port"),
         (["--question=a", "--text=b", "--second_text=c"], "exclude each other"),
-        (["--reload_config=models.config"], "leave --rest out"),
+        (["--reload_config=models.config"], "remove --rest"),
     ],
 )
 def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
@@ -226,7 +226,7 @@ def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
 
 
 def test_rest_at_the_port_of_grpc_is_told_at_once(server):
-    with pytest.raises(RequestError, match="is that the port of gRPC") as error:
+    with pytest.raises(RequestError, match="is it the gRPC port") as error:
         RestClient(server.grpc, "words").predict({"text": ["a"]})
     assert error.value.code == "INVALID_ARGUMENT"
 

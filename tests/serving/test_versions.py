@@ -130,7 +130,7 @@ def test_a_base_path_with_nothing_to_serve_is_reported_once(tmp_path, caplog):
     repository.poll()
     repository.poll()
     empty, gone = (record.getMessage() for record in caplog.records)
-    assert empty == f"model words: {base} has no folder that is named by a version's number"
+    assert empty == f"model words: {base} has no folder named by a version number"
     assert gone.startswith(f"model words: {base} cannot be read:")
 
 

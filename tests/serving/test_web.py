@@ -320,14 +320,14 @@ def test_a_page_without_its_model_says_so(tmp_path, site, browser, damage, reaso
 
 def test_a_model_for_pairs_cannot_be_shown(tmp_path):
     small_text_model("pair").save(tmp_path / "model")
-    with pytest.raises(UserError, match="--model=.*single texts alone"):
+    with pytest.raises(UserError, match="--model=.*classification of single texts"):
         build_site(tmp_path / "site", tmp_path / "model")
     assert not (tmp_path / "site").exists()
 
 
 def test_a_file_that_is_no_model_for_mediapipe_is_named(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"no model")
-    with pytest.raises(UserError, match=r"--model=.*model.tflite is no file for MediaPipe"):
+    with pytest.raises(UserError, match=r"--model=.*model.tflite is not a file for MediaPipe"):
         build_site(tmp_path / "site", tmp_path / "model.tflite")
 
 
