@@ -243,7 +243,7 @@ _NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(
     [
         ({"model": ""}, "--model is missing"),
         ({"teacher": ""}, "give one teacher: --teacher, .* or --teacher_predictions"),
-        ({"compress": ""}, "--compress is missing: name steps"),
+        ({"compress": ""}, "--compress is missing: set steps"),
         ({"compress": "prune(2)"}, r"--compress=prune\(2\): prune\(2\): expected a share"),
         ({"epochs": 0.0}, "--epochs=0.0: expected a number above 0"),
         ({"hidden_ratio": -1.0}, "--hidden_ratio=-1.0: expected 0 or more"),
@@ -256,7 +256,7 @@ def test_options_no_compression_can_have_are_refused(options, message):
 
 def test_a_step_that_leaves_no_layer_is_refused_before_the_first(folder, tmp_path):
     options = tiny_options(folder, "prune(0.5),drop(2)", output_dir=str(tmp_path))
-    with pytest.raises(UserError, match=r"drop\(2\) of a student that has 2 layers"):
+    with pytest.raises(UserError, match=r"drop\(2\) is not possible with 2 layers"):
         compress(options)
     assert not (tmp_path / "checkpoints").exists()
 

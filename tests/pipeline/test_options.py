@@ -126,7 +126,7 @@ def test_an_export_is_told_of_its_model_and_the_task(options, name):
         ({"stages": "brief"}, "--stages=brief: expected paper, quick or a .json file"),
         ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
         ({"compress": "prune(2.0)"}, r"--compress=prune\(2.0\): prune\(2.0\): expected a share"),
-        ({"compress": "drop(6)"}, r"--compress: drop\(6\) of a student that has 6 layers"),
+        ({"compress": "drop(6)"}, r"--compress: drop\(6\) is not possible with 6 layers"),
         ({"compress": "drop(1)", "compress_epochs": 0.0}, "--epochs=0.0: expected a number above"),
         ({"task": "custom"}, "--task=custom needs --train_file"),
     ],

@@ -1,4 +1,4 @@
-"""A student with fewer layers."""
+"""Layer dropping."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ _BATCH = 16
 
 
 def without_layers(model: TaskModel, dropped: tuple[int, ...]) -> TaskModel:
-    """The model without the layers of these numbers, from 0; the others keep their weights."""
+    """Returns the model without the layers `dropped` (from 0); the others keep their weights."""
     theirs = model.backbone
     kept = [i for i in range(theirs.architecture.num_layers) if i not in dropped]
     architecture = dataclasses.replace(
@@ -34,7 +34,7 @@ def without_layers(model: TaskModel, dropped: tuple[int, ...]) -> TaskModel:
 
 
 def layer_influence(backbone: EfficientBert, examples: EncodedExamples) -> np.ndarray:
-    """How much each layer turns its input: the mean over real tokens of 1 - cos(input, output).
+    """Measures each layer's influence: the mean over real tokens of 1 - cos(input, output).
 
     Men et al. 2024, ShortGPT (arXiv 2403.03853), equation 1.
     """
