@@ -16,19 +16,19 @@ _STEPS = st.one_of(
 
 
 @given(st.lists(_STEPS).map(tuple))
-def test_what_is_printed_is_read_back(steps):
+def test_formatted_steps_are_parsed_back(steps):
     assert parse_steps(",".join(map(str, steps))) == steps
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused_with_the_flag_s_name(text):
+def test_any_text_is_parsed_or_refused_with_the_flag_s_name(text):
     try:
         parse_steps(text)
     except UserError as error:
         assert str(error).startswith(f"--compress={text}: ")
 
 
-def test_steps_are_read_in_their_order():
+def test_steps_are_parsed_in_order():
     text = " prune(0.5), prune( 2:4 ) ,quantize(int8),drop(1),drop(layers=5+3)"
     steps = (Prune(0.5), Prune("2:4"), Quantize("int8"), Drop(1), Drop(layers=(3, 5)))
     assert parse_steps(text) == steps
@@ -62,7 +62,7 @@ def test_steps_are_read_in_their_order():
         ("drop(layers=2+x)", r"drop\(layers=2 \+ x\): expected a number"),
     ],
 )
-def test_what_is_no_step_is_refused_by_its_part(text, problem):
+def test_an_error_names_the_invalid_part(text, problem):
     with pytest.raises(UserError, match=f"^--compress=.*: {problem}"):
         parse_steps(text)
 
@@ -70,7 +70,7 @@ def test_what_is_no_step_is_refused_by_its_part(text, problem):
 @pytest.mark.parametrize(
     ("text", "layers"), [("drop(3)", 3), ("drop(layers=4)", 3), ("drop(1),drop(layers=3)", 3)]
 )
-def test_layers_that_are_not_there_cannot_be_dropped(text, layers):
+def test_missing_layers_cannot_be_dropped(text, layers):
     with pytest.raises(UserError, match=r"--compress: drop\(.*\) is not possible with . layers"):
         check_drops(parse_steps(text), layers)
     check_drops(parse_steps(text), layers + 1)

@@ -11,7 +11,7 @@ from serving.status import ServingError
 
 
 class Model:
-    """Doubles numbers; while `gate` is closed it holds whoever runs it."""
+    """Doubles numbers; while `gate` is closed, callers wait."""
 
     def __init__(self, **options):
         self.gate, self.started = threading.Event(), threading.Semaphore(0)
@@ -31,7 +31,7 @@ class Model:
         return outputs["y"].tolist()
 
     def waiting(self, rows):
-        """Returns when so many rows are in the queue."""
+        """Waits until so many rows are in the queue."""
         end = time.monotonic() + 30
         while self.queue._waiting_rows != rows:
             assert time.monotonic() < end
@@ -39,7 +39,7 @@ class Model:
 
 
 class Asking(threading.Thread):
-    """Asks in a thread of its own; `answer` is what came back, or the error."""
+    """Runs a request in a thread; `answer` is its output or error."""
 
     def __init__(self, model, *values, deadline=None):
         super().__init__()
@@ -59,7 +59,7 @@ class Asking(threading.Thread):
 
 
 def busy(**options) -> tuple[Model, Asking]:
-    """A model whose only slot is taken until its gate opens."""
+    """Returns a model whose only slot is busy until its gate opens."""
     model = Model(slots=1, **options)
     model.gate.clear()
     first = Asking(model, 1)
@@ -67,14 +67,14 @@ def busy(**options) -> tuple[Model, Asking]:
     return model, first
 
 
-def test_a_free_model_runs_a_request_at_once_in_its_own_thread():
+def test_an_idle_model_runs_a_request_at_once_in_its_own_thread():
     model, threads = Model(), []
     model.queue._run = lambda inputs: threads.append(threading.current_thread()) or inputs
     model.queue.run({"y": np.array([1])}, 1, None)
     assert threads == [threading.current_thread()]
 
 
-def test_requests_that_wait_are_answered_by_one_batch():
+def test_waiting_requests_run_in_one_batch():
     model, first = busy()
     others = [Asking(model, value, value + 1) for value in range(10, 20, 2)]
     model.waiting(10)
@@ -105,7 +105,7 @@ def test_only_requests_of_one_shape_are_merged():
     assert model.batches == [1, 2, 1]
 
 
-def test_a_full_queue_refuses_and_says_why():
+def test_a_full_queue_refuses_requests_with_the_reason():
     model, first = busy(max_waiting_rows=2)
     waiting = Asking(model, 2, 3)
     model.waiting(2)
@@ -117,7 +117,7 @@ def test_a_full_queue_refuses_and_says_why():
     assert model.ask(4) == [8]
 
 
-def test_a_request_that_fails_does_not_fail_those_it_was_merged_with():
+def test_a_failing_request_does_not_fail_others_of_its_batch():
     model, first = busy()
     good, bad, other = Asking(model, 2), Asking(model, -1), Asking(model, 3)
     model.waiting(3)
@@ -126,7 +126,7 @@ def test_a_request_that_fails_does_not_fail_those_it_was_merged_with():
     assert isinstance(bad.answer, ValueError)
 
 
-def test_a_deadline_ends_the_wait_and_frees_the_place():
+def test_a_deadline_ends_the_wait_and_frees_space_in_the_queue():
     model, first = busy(max_waiting_rows=1)
     with pytest.raises(ServingError) as error:
         model.ask(2, deadline=time.monotonic() + 0.01)
@@ -138,7 +138,7 @@ def test_a_deadline_ends_the_wait_and_frees_the_place():
     assert model.batches == [1, 1]
 
 
-def test_several_slots_run_several_batches_at_a_time():
+def test_several_slots_run_several_batches_concurrently():
     model = Model(slots=2)
     model.gate.clear()
     both = [Asking(model, 1), Asking(model, 2)]
@@ -149,10 +149,11 @@ def test_several_slots_run_several_batches_at_a_time():
 
 
 def beside_three() -> tuple[Model, list[Asking]]:
-    """A model of two slots whose one runs a batch of 3, 4 and 5, and whose other is free."""
+    """Returns a model with two slots: one runs a batch of 3, 4 and 5, the other is free."""
     model = Model(slots=2, max_rows=4)
     model.begun = queue.SimpleQueue()
-    model.gates = {number: threading.Event() for number in range(1, 10)}  # by the first number
+    # By the first number of a batch.
+    model.gates = {number: threading.Event() for number in range(1, 10)}
 
     def run(inputs):
         numbers = inputs["x"].tolist()
@@ -162,7 +163,7 @@ def beside_three() -> tuple[Model, list[Asking]]:
 
     model.queue._run = run
     pair = []
-    for number in (1, 2):  # one waits, and the batch beside it has one
+    for number in (1, 2):  # one request waits, and the running batch has one
         pair.append(Asking(model, number))
         assert model.begun.get(timeout=30) == [number]
     three = []
@@ -176,7 +177,7 @@ def beside_three() -> tuple[Model, list[Asking]]:
     return model, three
 
 
-def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_merged():
+def test_a_slot_waits_for_as_many_requests_as_the_running_batch_has_merged():
     model, three = beside_three()
     waiting = [Asking(model, 6)]
     model.waiting(1)
@@ -196,7 +197,7 @@ def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_mer
     assert [each.answer for each in waiting] == [[12], [14], [16], [18]]
 
 
-def test_rows_that_fill_a_batch_wait_for_no_more_requests():
+def test_rows_that_fill_a_batch_do_not_wait_for_more_requests():
     model, three = beside_three()
     first = Asking(model, 6, 7)
     model.waiting(2)
@@ -212,7 +213,7 @@ def test_rows_that_fill_a_batch_wait_for_no_more_requests():
     ]
 
 
-def test_many_threads_each_get_their_own_answers():
+def test_many_threads_each_get_their_own_outputs():
     model = Model(max_rows=8, max_waiting_rows=1000, slots=2)
 
     def ask_often(start, wrong):
