@@ -1,4 +1,4 @@
-"""Measures requests per second and latencies of a running server, with one client and with many.
+"""Measures requests per second and latencies of a server, with one client and with many.
 
 Example:
     tf-efficientbert load_test --server=localhost:8500 --model=reviews --clients=32
@@ -162,10 +162,10 @@ async def _measure(connect: Connect, requests: list[bytes], clients: int, second
 
     async def ask_on(client: int, ask: Ask) -> None:
         turn = client * 7919  # clients start at different texts
-        while (asked := time.perf_counter()) < end:
+        while (sent := time.perf_counter()) < end:
             await ask(requests[turn % len(requests)])
-            if asked >= begin:
-                latencies.append(time.perf_counter() - asked)
+            if sent >= begin:
+                latencies.append(time.perf_counter() - sent)
             turn += 1
 
     try:

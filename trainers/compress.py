@@ -1,4 +1,4 @@
-"""Compresses a trained student (prune, quantize, drop layers) while it trains on its teacher.
+"""Prunes, quantizes or shortens a trained student while it trains on its teacher.
 
 Example:
     tf-efficientbert compress \\

@@ -1,4 +1,4 @@
-"""Describes your data as the other jobs read it: columns, labels, splits, and problems to fix.
+"""Shows how the jobs read your data: columns, labels, splits, and problems to fix.
 
 Example:
     tf-efficientbert describe_data --train_file=reviews.csv --json=card.json

@@ -1,4 +1,4 @@
-"""Exports a model as SavedModel and LiteRT, compares the files with Keras and times them.
+"""Exports a model as SavedModel and LiteRT, compares them with Keras and times them.
 
 Example:
     tf-efficientbert export_model \\

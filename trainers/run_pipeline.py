@@ -1,4 +1,4 @@
-"""Runs all steps: trains a teacher, searches, distils, exports and reports. `make run` calls it.
+"""Trains a teacher, searches, distils, exports and reports; `make run` calls it.
 
 Example:
     tf-efficientbert run_pipeline --flagfile=trainers/recipes/quickstart.flags

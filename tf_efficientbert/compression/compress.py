@@ -198,11 +198,11 @@ class _Compression:
         return self._student
 
     def _teacher_outputs(self, inputs, training=False):
-        theirs = self._teacher(inputs, training=training) if self._teacher else {}
+        outputs = self._teacher(inputs, training=training) if self._teacher else {}
         if self._options.hidden_ratio:
             states = self._original(inputs, training=training)["hidden_states"]
-            theirs = {**theirs, "hidden_states": states}
-        return theirs
+            outputs = {**outputs, "hidden_states": states}
+        return outputs
 
     def _targets(self, batch: dict, inputs: dict) -> dict:
         """Returns the recorded outputs, and computes missing ones: a file has no hidden states."""
@@ -223,10 +223,10 @@ class _Compression:
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            theirs = self._targets(batch, inputs)
+            targets = self._targets(batch, inputs)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
-                ours = model(inputs, training=True, dropout_seed=dropout_seed)
-            return objective.compare(theirs, ours, batch)
+                outputs = model(inputs, training=True, dropout_seed=dropout_seed)
+            return objective.compare(targets, outputs, batch)
 
         return loss_fn
 
