@@ -1,1 +1,1 @@
-"""What is measured, and how: python -m benchmarks.NAME."""
+"""Benchmarks: `python -m benchmarks.NAME`."""

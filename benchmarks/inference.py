@@ -1,16 +1,17 @@
-"""How fast one text is answered: EfficientBERT and BERT-base in every runtime and precision.
+"""Measures the latency of one text: EfficientBERT and BERT-base in all runtimes and precisions.
 
     python -m benchmarks.inference --json=inference.json
 
-Random weights, the same in every form; 128 real tokens, batch 1, at 1 and at 2 threads. Each
-contender is a process of its own; they take turns, a few runs each, so that whatever else the
-machine does hits them alike. Times include feeding the inputs and fetching the logits. What is
-printed and written are medians; look at their ratios, for absolute times drift.
+Weights are random, and the same in every form. Texts have 128 real tokens; batch 1, with 1 and with
+2 threads. Each contender is a separate process. They alternate after a few runs each, so that other
+load on the machine affects them equally. Times include feeding the inputs and fetching the logits.
+Results are medians. Compare their ratios: absolute times drift.
 
-BERT-base is the plain graph, in LiteRT and TensorFlow; ONNX Runtime and OpenVINO run that of
-EfficientBERT. `bert_base_inference_graph` is BERT-base with the changes that EfficientBERT's LiteRT
-file has (`export/inference_graph.py`): like for like. ONNX Runtime and OpenVINO take part where the
-extra `bench` is installed, each quantized by its own tools as their pages advise.
+BERT-base is the plain graph, in LiteRT and TensorFlow. ONNX Runtime and OpenVINO run
+EfficientBERT's plain graph. For a fair comparison, `bert_base_inference_graph` is BERT-base with
+the optimizations of EfficientBERT's LiteRT file (`export/inference_graph.py`). ONNX Runtime and
+OpenVINO need the extra `bench`; their models are quantized with their own tools as their
+documentation recommends.
 """
 
 import contextlib
@@ -30,13 +31,13 @@ from absl import app, flags
 
 from tf_efficientbert.storage import write_json
 
-_JSON = flags.DEFINE_string("json", "", "where to write the two models' medians")
-_MINUTES = flags.DEFINE_float("minutes", 8.0, "time for the measurement, after the conversions")
-_TINY = flags.DEFINE_bool("tiny", False, "tiny shapes, to try the benchmark out")
+_JSON = flags.DEFINE_string("json", "", "also write the two models' medians to this file")
+_MINUTES = flags.DEFINE_float("minutes", 8.0, "minutes for the measurement, after the conversions")
+_TINY = flags.DEFINE_bool("tiny", False, "tiny shapes, to try the benchmark")
 _TOKENS = 128
 _THREADS = (1, 2)
 _TURN_SECONDS = 0.25
-SAME_GRAPH = "bert_base_inference_graph"  # as benchmarks.inference_files names it
+SAME_GRAPH = "bert_base_inference_graph"  # the same as in benchmarks.inference_files
 _Key = tuple[str, str, str]
 
 
@@ -46,7 +47,7 @@ def main(_) -> None:
         _start("benchmarks.inference_files", folder, str(_TOKENS), *tiny, stdout=None).wait()
         listed = Path(folder) / "contenders.json"
         if not listed.exists():
-            sys.exit("the files could not be made; see above")
+            sys.exit("the conversion failed; see above")
         contenders = json.loads(listed.read_text("utf-8"))
         sizes = {_key(row): _bytes(row["path"]) for row in contenders if row["runtime"] == "litert"}
         rows = []
@@ -61,7 +62,7 @@ def main(_) -> None:
 
 
 class _Contender:
-    """A contender's process. Its methods raise RuntimeError when it has ended."""
+    """A contender's process. Its methods raise RuntimeError if it has ended."""
 
     def __init__(self, row: dict, threads: int):
         arguments = (row["runtime"], row["precision"], row["path"], str(threads), str(_TOKENS))
@@ -86,7 +87,7 @@ class _Contender:
     def _answer(self):
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"it ended with status {self._process.wait()}")
+            raise RuntimeError(f"the process ended with status {self._process.wait()}")
         return json.loads(line)
 
     def stop(self) -> None:
@@ -101,7 +102,7 @@ def _start(module: str, *arguments: str, **pipes) -> subprocess.Popen:
 
 
 def _measured(rows: list[dict], threads: int) -> list[dict]:
-    """The rows with "threads", "milliseconds" and "difference", in the order given."""
+    """Returns the rows with "threads", "milliseconds" and "difference", in the given order."""
     contenders: dict[_Key, _Contender] = {}
     order = random.Random(threads)
     try:
@@ -109,14 +110,14 @@ def _measured(rows: list[dict], threads: int) -> list[dict]:
             with _left_out_when_it_ends(row, contenders):
                 contenders[_key(row)] = _Contender(row, threads)
         differences = _differences(contenders)
-        for contender in list(contenders.values()):  # reaches the speed it keeps
+        for contender in list(contenders.values()):  # warms up
             with _left_out_when_it_ends(contender.row, contenders):
                 contender.turn()
                 contender.medians.clear()
         end, rounds = time.monotonic() + 60 * _MINUTES.value / len(_THREADS), 0
         while contenders and (not rounds or time.monotonic() < end):
             turns = list(contenders.values())
-            order.shuffle(turns)  # a runtime whose threads spin on disturbs another each time
+            order.shuffle(turns)  # a runtime's spinning threads disturb another one each time
             for contender in turns:
                 with _left_out_when_it_ends(contender.row, contenders):
                     contender.turn()
@@ -145,16 +146,16 @@ def _left_out_when_it_ends(row: dict, contenders: dict[_Key, _Contender]) -> Ite
 
 
 def _differences(contenders: dict[_Key, _Contender]) -> dict[_Key, float]:
-    """The largest difference of each one's logits to those of the same network in TensorFlow.
+    """Returns the largest difference of each contender's logits from the network in TensorFlow.
 
-    Ends the benchmark where one is no number, or float32 is off: it would time another network.
+    Exits if a difference is NaN, or too large in float32: the benchmark would time another network.
     """
     found = {}
     for key, contender in contenders.items():
         model = "bert_base" if key[0] == SAME_GRAPH else key[0]
         reference = contenders.get((model, "tensorflow", "float32"))
         if reference is None:
-            sys.exit(f"{model} does not run in TensorFlow: nothing to hold the others against")
+            sys.exit(f"{model} does not run in TensorFlow, so there is no reference")
         expected = reference.logits
         found[key] = float(np.abs(contender.logits - expected).max())
         if not found[key] < (1e-3 if key[2] == "float32" else np.inf):
@@ -192,7 +193,7 @@ def _print_table(rows: list[dict], sizes: dict[_Key, int]) -> None:
 
 
 def _print_ratios(times: dict[_Key, float]) -> None:
-    """How many times faster EfficientBERT in LiteRT is, at one number of threads."""
+    """Prints how many times faster EfficientBERT in LiteRT is, for one number of threads."""
     bert, same = (("bert_base", "litert", "float32"), (SAME_GRAPH, "litert", "float32"))
     others = {
         key: value

@@ -1,10 +1,10 @@
-"""The files that `benchmarks.inference` times: two networks of random weights in every form.
+"""Writes the files for `benchmarks.inference`: two networks with random weights in all forms.
 
     python -m benchmarks.inference_files FOLDER TOKENS [tiny]
 
-`tiny` shapes are for trying the benchmark out.
+With `tiny`, the shapes are tiny, to try the benchmark.
 
-Runs as a process of its own, whose memory is free again before anything is timed. Writes
+Runs as a separate process, so that its memory is free before the measurement. Writes
 FOLDER/contenders.json: a list of {"model", "runtime", "precision", "path"}.
 """
 
@@ -41,18 +41,18 @@ _BERT_BASE = {
     "num_attention_heads": 12,
     "num_hidden_layers": 12,
 }
-# The names that rows have; the export calls its dynamic-range form int8.
+# Export precision to the name in the rows: the export calls dynamic-range quantization int8.
 ROW_PRECISION = {"int8": "int8_dynamic"}
 SAME_GRAPH = "bert_base_inference_graph"
 
 
 class PlainGraph(tf.Module):
-    """The network as Keras has it, in the place of an `InferenceGraph`."""
+    """The Keras network with the interface of an `InferenceGraph`."""
 
     def __init__(self, model: TaskModel, longest: int, **_):
         super().__init__()
         self.model = model
-        # tf.Module does not find Keras' variables, and LiteRT writes NaN for what is not saved.
+        # tf.Module does not find Keras variables, and LiteRT writes NaN for variables not saved.
         self.tracked = [weight.value for weight in model.weights]
 
     def __call__(self, token_ids, segment_ids, padding_mask):
@@ -101,13 +101,13 @@ def _files(folder: Path, name: str, architecture: Architecture, tokens: int) -> 
         os.rename(temporary, path)
         os.mkdir(temporary)
     yield _row(name, "tensorflow", "float32", path)
-    # BERT-base as ONNX takes more than 20 GB of memory to convert.
+    # Converting BERT-base to ONNX takes more than 20 GB of memory.
     for write in (_onnx, _openvino) if ours else ():
         try:
             yield from write(folder, name, path, text)
         except ImportError as error:
             _say(f"left out: {error} (pip install 'tf-efficientbert[bench]')")
-        except Exception as error:  # another project's converter must not cost the rest
+        except Exception as error:  # a failing third-party converter must not stop the benchmark
             _say(f"left out: {name} in {write.__name__.strip('_')}: {error!r:.300}")
 
 
@@ -128,12 +128,12 @@ def _say(line: str) -> None:
 
 
 def _random(architecture: Architecture) -> TaskModel:
-    # GELU in its tanh form, as in BERT's first release: OpenVINO lacks the exact one's Erfc.
+    # The tanh form of GELU, as in BERT's first release: OpenVINO lacks Erfc of the exact form.
     backbone = EfficientBert(architecture, exact_gelu=False)
     model = TaskModel(backbone, ClassificationHead(architecture.hidden_size, 2))
     draws = np.random.default_rng(0)
     for weight in model.weights:
-        # Biases and scales that are not 0 and 1, which a converter would leave out.
+        # Biases other than 0 and scales other than 1, which converters would optimize away.
         if len(weight.shape) == 1:
             weight.assign(weight + draws.normal(scale=0.05, size=weight.shape))
     return model
@@ -145,7 +145,7 @@ def _random_text(tokens: int, examples: int = 32) -> EncodedExamples:
 
 
 def _onnx(folder: Path, name: str, saved_model: Path, text) -> Iterator[dict]:
-    """ONNX Runtime: float32, and its own dynamic quantization after its own preparation."""
+    """ONNX Runtime: float32, and its dynamic quantization after its preprocessing."""
     import onnx  # noqa: F401
     import tf2onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -177,7 +177,7 @@ def _onnx(folder: Path, name: str, saved_model: Path, text) -> Iterator[dict]:
 def _openvino(folder: Path, name: str, saved_model: Path, text) -> Iterator[dict]:
     """OpenVINO: float32, bfloat16 (a setting), and NNCF's quantization for transformers.
 
-    From the ONNX file, for OpenVINO does not read the variables of this SavedModel.
+    Converts the ONNX file, because OpenVINO cannot read the variables of this SavedModel.
     """
     import openvino
 
@@ -198,7 +198,7 @@ def _openvino(folder: Path, name: str, saved_model: Path, text) -> Iterator[dict
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):
         yield
 
 

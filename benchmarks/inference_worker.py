@@ -1,10 +1,10 @@
-"""One contender of `benchmarks.inference` in a process of its own, so that none disturbs another.
+"""Runs one contender of `benchmarks.inference`, in a separate process to isolate contenders.
 
     python -m benchmarks.inference_worker RUNTIME PRECISION FILE THREADS TOKENS
 
-Reads a number of runs a line from standard input and answers with a line of JSON: their
-milliseconds. One text of TOKENS real tokens, batch 1; feeding the inputs and fetching the logits
-are part of the time. Imports nothing but the runtime.
+Reads a number of runs per line from standard input and writes a line of JSON with their
+milliseconds. Runs one text of TOKENS real tokens, batch 1. Times include feeding the inputs and
+fetching the logits. Imports only the runtime.
 """
 
 import json
@@ -12,7 +12,7 @@ import os
 import sys
 import time
 
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # numpy's idle threads cost LiteRT a third at two threads
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's idle threads slow LiteRT by a third (2 threads)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
@@ -29,7 +29,7 @@ def main() -> None:
         "padding_mask": np.ones((1, int(tokens)), np.int32),
     }
     answers = sys.stdout
-    sys.stdout = sys.stderr  # what a runtime prints is no answer
+    sys.stdout = sys.stderr  # keeps the runtimes' output apart from the answers
     run = _RUNTIMES[runtime](path, precision, int(threads), inputs)
     logits = np.asarray(run()).ravel().tolist()
     print(json.dumps({"logits": logits}), file=answers, flush=True)
@@ -84,7 +84,7 @@ def _openvino(path, precision, threads, inputs):
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }
-    # What is not in int8 is left to OpenVINO, which takes bfloat16 where the processor has it.
+    # In the int8 model OpenVINO chooses the precision of the rest: bfloat16 if the CPU supports it.
     hint = {"float32": "f32", "bfloat16": "bf16"}.get(precision)
     if hint:
         settings["INFERENCE_PRECISION_HINT"] = hint

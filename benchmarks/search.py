@@ -1,14 +1,15 @@
-"""What a candidate costs: one teacher pass for several, and a slice of a shared supernet.
+"""Measures the cost of a candidate: shared teacher passes, and slices of a shared supernet.
 
     python -m benchmarks.search --run=runs/quickstart --json=search.json
 
 Needs the folder of a finished run on the default data. Prints medians, in the run's precision:
 
-- training: examples per second and candidate with one teacher pass for a group, against one
-  candidate at a time with a teacher pass of its own, in turns; the group's candidates run in
-  threads, as in a search;
-- scoring: one more candidate of stage 3 (`SharedWeights.evaluate`, everything included), against
-  the forward passes alone of the same slice as a network of its own, and the graphs traced.
+- training: examples per second and candidate, with one teacher pass for a group and with a separate
+  teacher pass for each candidate, alternately. The group's candidates run in threads, as in a
+  search.
+- scoring: time of one candidate of stage 3 (`SharedWeights.evaluate`, including all overhead),
+  compared with the forward passes of the same slice as a separate network; and the number of traced
+  graphs.
 """
 
 import dataclasses
@@ -41,11 +42,11 @@ from tf_efficientbert.storage import write_json
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 
 _RUN = flags.DEFINE_string("run", "runs/quickstart", "folder of a finished run")
-_JSON = flags.DEFINE_string("json", "", "where to write every median; empty for nowhere")
+_JSON = flags.DEFINE_string("json", "", "also write all medians to this file")
 _GROUP = flags.DEFINE_integer("group", 4, "candidates with one teacher pass")
-_STEPS = flags.DEFINE_integer("steps", 15, "steps a turn")
-_TURNS = flags.DEFINE_integer("turns", 5, "turns")
-_CANDIDATES = flags.DEFINE_integer("candidates", 12, "slices scored")
+_STEPS = flags.DEFINE_integer("steps", 15, "steps per repetition")
+_TURNS = flags.DEFINE_integer("turns", 5, "repetitions")
+_CANDIDATES = flags.DEFINE_integer("candidates", 12, "number of slices to score")
 _BATCH = 32
 
 

@@ -1,17 +1,16 @@
-"""What the local server costs, and what it gives: overhead, throughput, the first request.
+"""Measures the local server: overhead, throughput, first request after a load.
 
     python -m benchmarks.serving --model=runs/quickstart/export/searched/saved_model \
         --texts=sentences.txt --json=serving.json
 
---model is a MODEL folder with a classification's VERSION/ folders, of which the newest is served;
---texts has a sentence a line. The server is a process of its own with its default flags, on the
-same cores as this one. Printed:
+--model is a MODEL folder with VERSION/ folders of a classification, whose newest is served. --texts
+has a sentence per line. The server is a separate process with its default flags, on the same cores
+as this one. Prints:
 
-- the time of the model itself, called in this process on as many threads as the server gives it,
-  and of the same text through the server; the two take turns, and the difference of the medians is
-  the server's overhead;
-- requests per second and latencies of one client and of many (`serving.load_test`);
-- the first request after a new version was loaded, against the median of those behind it.
+- the time of the model alone, called in this process with as many threads as in the server, and the
+  overhead of the server: the difference of the medians, measured alternately on the same texts;
+- requests per second and latencies with one client and with many (`serving.load_test`);
+- the time of the first request after a new version is loaded, relative to the median of later ones.
 """
 
 import contextlib
@@ -41,11 +40,11 @@ from serving.servable import Servable
 from tf_efficientbert.storage import write_json
 
 _MODEL = flags.DEFINE_string("model", None, "MODEL folder", required=True)
-_TEXTS = flags.DEFINE_string("texts", "", "file with a text a line; empty for film-review snippets")
-_CLIENTS = flags.DEFINE_integer("clients", 32, "clients at a time, compared with one")
-_SECONDS = flags.DEFINE_float("seconds", 20.0, "of each measurement")
-_SWAPS = flags.DEFINE_integer("swaps", 5, "versions that are loaded while one client asks")
-_JSON = flags.DEFINE_string("json", "", "where to write every figure; empty for nowhere")
+_TEXTS = flags.DEFINE_string("texts", "", "file with a text per line; empty: film-review snippets")
+_CLIENTS = flags.DEFINE_integer("clients", 32, "number of concurrent clients, compared with one")
+_SECONDS = flags.DEFINE_float("seconds", 20.0, "seconds per measurement")
+_SWAPS = flags.DEFINE_integer("swaps", 5, "number of new versions to load")
+_JSON = flags.DEFINE_string("json", "", "also write all figures to this file")
 _NAME = "served"
 _WARM_UP = 20  # turns
 
@@ -53,7 +52,7 @@ _WARM_UP = 20  # turns
 def main(_) -> None:
     versions = [path for path in Path(_MODEL.value).glob("*") if path.name.isdecimal()]
     if not versions:
-        sys.exit(f"--model={_MODEL.value} holds no VERSION/ folder")
+        sys.exit(f"--model={_MODEL.value} has no VERSION/ folder")
     newest = max(versions, key=lambda path: int(path.name))
     texts = LoadTestOptions(texts=_TEXTS.value).read_texts()
     with tempfile.TemporaryDirectory() as folder:
@@ -93,18 +92,18 @@ def _server(base: Path) -> Iterator[tuple[int, int]]:
 
 
 def _ports(process: subprocess.Popen, log: Path) -> tuple[int, int]:
-    """Those of gRPC and REST, once the server serves."""
+    """Waits until the server serves; returns its gRPC and REST ports."""
     while process.poll() is None:
-        said = log.read_text("utf-8")
-        ports = re.search(r"gRPC on (\d+), REST on (\d+)", said)
-        if ports and "INFO serving\n" in said:
+        text = log.read_text("utf-8")
+        ports = re.search(r"gRPC on (\d+), REST on (\d+)", text)
+        if ports and "INFO serving\n" in text:
             return int(ports[1]), int(ports[2])
         time.sleep(0.1)
     sys.exit(f"the server did not start:\n{log.read_text('utf-8')}")
 
 
 def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dict[str, float]:
-    """Medians in milliseconds: "model" and, by protocol, what the server takes more."""
+    """Returns medians in milliseconds: of the model, and by protocol the server's overhead."""
     threads = ServerOptions(model_base_path=str(version.parent)).tensorflow_intra_op_parallelism
     servable = Servable(_NAME, 1, version, BatchingOptions(), lambda rows: None, threads)
     signature = servable.signature("")
@@ -122,7 +121,7 @@ def _overhead(version: Path, addresses: dict[str, str], texts: list[str]) -> dic
     while turn <= _WARM_UP or time.monotonic() < end:
         text = texts[turn % len(texts)]
         for name, ask in asks.items():
-            for _ in range(3):  # the last of three: caches and threads are its own again
+            for _ in range(3):  # times the last of three, after caches and threads have settled
                 start = time.perf_counter()
                 ask(text)
                 elapsed = time.perf_counter() - start
@@ -151,7 +150,7 @@ def _load(addresses: dict[str, str]) -> dict[str, list[dict]]:
 
 
 def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) -> list[dict]:
-    """Of each version that is swapped in: its first request, and the median of the 200 behind."""
+    """Returns for each new version the time of its first request and the median of the next 200."""
     client, rows = GrpcClient(address, _NAME), []
     for number in range(2, 2 + _SWAPS.value):
         _publish(newest, base, number)
@@ -172,20 +171,21 @@ def _first_requests(newest: Path, base: Path, address: str, texts: list[str]) ->
 
 def _print(report: dict) -> None:
     overhead = report["overhead"]
-    print(f"the model itself: {overhead['model_ms']:.2f} ms")
+    print(f"model alone: {overhead['model_ms']:.2f} ms")
     for name in ("grpc", "rest"):
-        print(f"through the server, {name}: {overhead[f'{name}_overhead_ms']:+.2f} ms")
+        print(f"overhead of the server, {name}: {overhead[f'{name}_overhead_ms']:+.2f} ms")
     for name, rows in report["load"].items():
         one = rows[0]["requests_per_second"]
         for row in rows:
             print(
-                f"{name}, {row['clients']:2d} clients: {row['requests_per_second']:6.1f} a second "
-                f"({row['requests_per_second'] / one:.2f}x), p50 {row['p50_ms']:.2f} ms, "
-                f"p99 {row['p99_ms']:.2f} ms ({row['p99_ms'] / row['p50_ms']:.1f}x)"
+                f"{name}, {row['clients']:2d} clients: {row['requests_per_second']:6.1f} requests "
+                f"per second ({row['requests_per_second'] / one:.2f}x), "
+                f"p50 {row['p50_ms']:.2f} ms, p99 {row['p99_ms']:.2f} ms "
+                f"({row['p99_ms'] / row['p50_ms']:.1f}x)"
             )
     ratios = [row["first_ms"] / row["p50_ms"] for row in report["first_request"]]
     shown = ", ".join(f"{ratio:.2f}x" for ratio in ratios)
-    print(f"the first request after a load, against the median behind it: {shown}")
+    print(f"first request after a load, relative to the median of later ones: {shown}")
 
 
 if __name__ == "__main__":

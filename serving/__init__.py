@@ -1,1 +1,1 @@
-"""TF Serving's side of a model: configs, a local server, a client and a load test."""
+"""Serving of exported models: TF Serving configs, a local server, a client and a load test."""

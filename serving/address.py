@@ -1,4 +1,4 @@
-"""Where a server listens unless something else is said."""
+"""Default addresses of a server."""
 
 __all__ = ["server_address"]
 
@@ -6,5 +6,5 @@ _GRPC, _REST = "localhost:8500", "localhost:8501"
 
 
 def server_address(server: str, rest: bool) -> str:
-    """`server`, host:port; where it is empty, that of TF Serving's usual port on this machine."""
+    """Returns `server` (host:port), or if empty, localhost with TF Serving's default port."""
     return server or (_REST if rest else _GRPC)

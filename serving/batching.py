@@ -1,13 +1,12 @@
-"""Requests that wait together are answered together, and nobody waits while the model is idle.
+"""Merges waiting requests into batches; a request never waits while the model is idle.
 
-There is no thread of its own: a request's thread runs the model for itself and for those that are
-in its batch. While the model is idle it does so at once, alone; what comes meanwhile waits in a
-bounded queue. One client alone therefore pays no hand-over between threads, and many share the
-model's fixed costs.
+There is no extra thread: a request's thread runs the model for all requests of its batch. If the
+model is idle, a request runs at once, alone. Later requests wait in a bounded queue. So a single
+client pays for no thread switch, and many clients share the model's fixed costs.
 
-Another batch starts beside those that run when as many requests wait as the smallest of these has
-merged, or enough rows for a full batch. Two clients thus have a slot each, and thirty-two on two
-slots are not served in crumbs: each takes what came while the other was at work.
+Another batch starts beside running ones if as many requests wait as the smallest running batch has
+merged, or if the waiting rows fill a batch. Thus two clients get a slot each, and 32 clients on two
+slots get large batches: each slot takes the requests that arrived while the other was busy.
 """
 
 import collections
@@ -29,13 +28,12 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchingOptions:
-    """How requests are merged; the names in a batching parameters file are in parentheses.
+    """Options of the merging of requests; names in a batching parameters file in parentheses.
 
     Attributes:
         max_rows: the most rows of a batch (max_batch_size).
         max_waiting_rows: the most rows in the queue (max_enqueued_batches * max_batch_size).
-        slots: batches of one signature that run at a time (num_batch_threads); by default as many
-            as there are cores.
+        slots: concurrent batches of a signature (num_batch_threads); default: number of cores.
     """
 
     max_rows: int = 32
@@ -49,20 +47,20 @@ class _Request:
     def __init__(self, inputs: Arrays, rows: int, deadline: float | None):
         self.inputs, self.rows, self.deadline = inputs, rows, deadline
         self.shapes = tuple(array.shape[1:] for array in inputs.values())
-        self.batch: list[_Request] | None = None  # set when it has to run one
+        self.batch: list[_Request] | None = None  # set if this request's thread must run a batch
         self.outputs: Arrays | None = None
         self.error: Exception | None = None
-        self.turn = threading.Lock()  # released when it is answered, or has to run a batch
+        self.turn = threading.Lock()  # released when it is answered or must run a batch
         self.turn.acquire()
 
 
 class BatchQueue:
-    """The queue before one signature of one version.
+    """The queue of one signature of one version.
 
     Args:
-        run: from input arrays to output arrays, the first dimension of all being rows.
+        run: computes output arrays from input arrays; the first dimension of all is rows.
         options: see `BatchingOptions`.
-        observe: told the rows of every batch.
+        observe: called with the number of rows of every batch.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class BatchQueue:
         self._lock = threading.Lock()
         self._waiting: collections.deque[_Request] = collections.deque()
         self._waiting_rows = 0
-        self._running: list[int] = []  # how many requests each batch that runs has merged
+        self._running: list[int] = []  # number of requests in each running batch
 
     @property
     def waiting_rows(self) -> int:
@@ -83,15 +81,15 @@ class BatchQueue:
         return self._waiting_rows
 
     def run(self, inputs: Arrays, rows: int, deadline: float | None) -> Arrays:
-        """The outputs for `inputs`, by name, each with `rows` rows.
+        """Returns the outputs for `inputs`, by name, each with `rows` rows.
 
         Args:
             inputs: arrays by name, always in the same order, each with `rows` rows.
-            deadline: a time of time.monotonic(), after which the answer is of no use; or None.
+            deadline: a time of time.monotonic(), or None.
 
         Raises:
             ServingError: RESOURCE_EXHAUSTED: the queue is full; DEADLINE_EXCEEDED.
-            Exception: what the model raised for this request.
+            Exception: the model's error for this request.
         """
         request = _Request(inputs, rows, deadline)
         with self._lock:
@@ -111,8 +109,10 @@ class BatchQueue:
         return request.outputs
 
     def _start_batches(self) -> list[_Request]:
-        """Takes from the queue what may run now; returns whose turn it is: those that lead the
-        batches, and those that are too late."""
+        """Starts the batches that may run now; returns the requests to wake.
+
+        These are the first request of each batch, which runs it, and expired requests.
+        """
         turns = []
         while self._waiting and self._may_start():
             batch, late = self._next_batch()
@@ -145,15 +145,15 @@ class BatchQueue:
         if request.turn.acquire(timeout=left):
             return
         with self._lock:
-            if request.batch:  # a batch depends on it: the others must not pay for its lateness
+            if request.batch:  # it must run its batch in spite of its deadline: others depend on it
                 return
             if request in self._waiting:
                 self._leave(request)
         raise _late()
 
     def _lead(self, leader: _Request) -> None:
-        """Runs a batch, hands the slot on, then wakes those it ran for: in this order."""
-        batch, leader.batch = leader.batch, None  # or each would hold the other
+        """Runs a batch, then passes on the slot, then wakes the batch's other requests."""
+        batch, leader.batch = leader.batch, None  # breaks a reference cycle
         try:
             self._answer(batch)
         finally:
@@ -164,7 +164,10 @@ class BatchQueue:
             _give(request for request in batch if request is not leader)
 
     def _next_batch(self) -> tuple[list[_Request], list[_Request]]:
-        """Takes the first in the queue, and those behind it that fit into its batch."""
+        """Takes a batch from the queue: the first request and later ones that fit.
+
+        Returns: (batch, expired requests).
+        """
         now, batch, late, rows = time.monotonic(), [], [], 0
         others: collections.deque[_Request] = collections.deque()
         for request in self._waiting:
@@ -182,14 +185,14 @@ class BatchQueue:
         return batch, late
 
     def _answer(self, batch: list[_Request]) -> None:
-        """Sets outputs or error of each request."""
+        """Runs a batch and sets the outputs or error of each request."""
         try:
             self._run_merged(batch)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].error = error
                 return
-            # One of them is to blame, and only that one must hear of it: halves find it soon.
+            # Runs the halves again, so that only the failing requests get the error.
             middle = len(batch) // 2
             self._answer(batch[:middle])
             self._answer(batch[middle:])

@@ -1,7 +1,8 @@
-"""Asks a server: this project's local one, or TF Serving.
+"""Sends requests to a server: this project's local server or TF Serving.
 
-python -m serving.client --server=localhost:8500 --model=reviews --text="What a lovely film."
-python -m serving.client --rest --server=localhost:8501 --model=reviews --status
+Example:
+    tf-efficientbert ask --server=localhost:8500 --model=reviews --text="What a lovely film."
+    tf-efficientbert ask --rest --server=localhost:8501 --model=reviews --status
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from tf_efficientbert.quiet_tensorflow import import_tensorflow
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClientOptions:
-    """What the client is told."""
+    """Options of the client."""
 
     server: str = option("", "host:port; empty for localhost:8500, or localhost:8501 with --rest")
     model: str = option("default", "name of the model")
@@ -49,11 +50,11 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         if not (self.text or self.status or self.metadata or self.reload_config):
-            raise UserError("--text is missing or empty: what is the model to be asked?")
+            raise UserError("--text is missing or empty")
         if self.question and self.second_text:
             raise UserError("--question and --second_text exclude each other")
         if self.reload_config and self.rest:
-            raise UserError("--reload_config goes over gRPC alone: leave --rest out")
+            raise UserError("--reload_config needs gRPC: remove --rest")
         if self.classify and self.regress:
             raise UserError("--classify and --regress exclude each other")
         if self.version and self.label:
@@ -63,15 +64,15 @@ class ClientOptions:
         if self.retries < 0:
             raise UserError(f"--retries={self.retries}: expected 0 or more")
         if self.ca_file and not os.path.isfile(self.ca_file):
-            raise UserError(f"--ca_file={self.ca_file}: there is no such file")
+            raise UserError(f"--ca_file={self.ca_file}: no such file")
 
 
 def make_client(options: ClientOptions):
-    """A `GrpcClient` or `RestClient`."""
+    """Creates a `GrpcClient` or `RestClient`."""
     if options.rest:
         from serving.rest_client import RestClient as Client
     else:
-        import_tensorflow()  # which the protocol's messages do, not as quietly
+        import_tensorflow()  # quietly; the protocol's messages would import it with its log
         from serving.grpc_client import GrpcClient as Client
     return Client(
         options.address,
@@ -86,7 +87,7 @@ def make_client(options: ClientOptions):
 
 
 def ask(options: ClientOptions) -> int:
-    """Asks and prints the answer as JSON."""
+    """Sends a request and prints the response as JSON."""
     try:
         with contextlib.closing(make_client(options)) as client:
             answer = _answer(client, options)

@@ -1,4 +1,4 @@
-"""What a client raises, the same for gRPC and REST."""
+"""The error of the gRPC and REST clients."""
 
 __all__ = ["RequestError"]
 
@@ -8,7 +8,7 @@ class RequestError(Exception):
 
     Args:
         code: name of the canonical status code, such as INVALID_ARGUMENT.
-        message: what the server, or the connection, said.
+        message: the error message of the server or the connection.
     """
 
     def __init__(self, code: str, message: str):

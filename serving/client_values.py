@@ -1,4 +1,4 @@
-"""What a caller passes as an input, as an array."""
+"""Converts a caller's inputs to arrays."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ __all__ = ["as_array"]
 
 
 def as_array(values) -> np.ndarray:
-    """Numbers as NumPy sees them; text and bytes as an array of bytes objects.
+    """Converts numbers to a NumPy array, and text and bytes to an array of bytes objects.
 
-    NumPy's own arrays of bytes drop zeros at the end, so none is made on the way.
+    It avoids NumPy's bytes arrays, which drop trailing zero bytes.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind not in "USO":
         return values

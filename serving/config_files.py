@@ -1,4 +1,4 @@
-"""TF Serving's config files: protocol buffers in text form."""
+"""Reads TF Serving's config files, which are protocol buffers in text form."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ __all__ = [
 
 _PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
 
-# The messages that tensorflow-serving-api leaves out, by their published fields and numbers.
+# Messages that tensorflow-serving-api lacks, with their published fields and numbers.
 _Field = descriptor_pb2.FieldDescriptorProto
 _INT64, _STRING_VALUE = ".google.protobuf.Int64Value", ".google.protobuf.StringValue"
 _LEFT_OUT = {
@@ -85,25 +85,25 @@ _MESSAGES = _left_out_messages()
 
 
 def read_models(path: str) -> model_server_config_pb2.ModelServerConfig:
-    """Reads --model_config_file. Raises UserError where it cannot be read."""
+    """Reads --model_config_file; raises UserError if it cannot be read."""
     return _read(path, "model_config_file", model_server_config_pb2.ModelServerConfig())
 
 
 def model_server_config(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
-    """The config of one model with its newest version."""
+    """Returns the config for the newest version of one model."""
     config = model_server_config_pb2.ModelServerConfig()
     config.model_config_list.config.add(name=name, base_path=base_path, model_platform="tensorflow")
     return config
 
 
 def read_batching(path: str) -> BatchingOptions:
-    """Reads --batching_parameters_file; what it does not name is at its default.
+    """Reads --batching_parameters_file; missing values have their defaults.
 
     batch_timeout_micros and allowed_batch_sizes have no effect: an idle model never waits, and
-    nothing is gained here by rounding a batch up.
+    rounding up batches has no benefit here.
 
     Raises:
-        UserError: it cannot be read, or a value is below 1.
+        UserError: the file cannot be read, or a value is below 1.
     """
     given = _read(path, "batching_parameters_file", _MESSAGES["BatchingParameters"]())
     default = BatchingOptions()
@@ -123,7 +123,7 @@ def read_batching(path: str) -> BatchingOptions:
 
 
 def read_prometheus_path(path: str) -> str:
-    """Where --monitoring_config_file puts the metrics; empty where it turns them off."""
+    """Returns the path of the metrics in --monitoring_config_file; empty if they are off."""
     given = _read(path, "monitoring_config_file", _MESSAGES["MonitoringConfig"]())
     prometheus = given.prometheus_config
     return (prometheus.path or _PROMETHEUS_PATH) if prometheus.enable else ""

@@ -1,4 +1,4 @@
-"""The forms that take serialized tf.Examples: classify and regress."""
+"""Classify and Regress, whose inputs are serialized tf.Examples."""
 
 import grpc
 import numpy as np
@@ -15,10 +15,10 @@ _INPUT, _CLASSES, _SCORES, _VALUES = "inputs", "classes", "scores", "outputs"
 def classify(
     servable: Servable, signature_name: str, examples: list[bytes], deadline: float | None
 ) -> list[list[tuple[str, float]]]:
-    """For each example its classes with their scores, in the signature's order.
+    """Returns the classes and scores of each example, in the signature's order.
 
     Raises:
-        ServingError: the signature is not of the classify form (INVALID_ARGUMENT, as in TF
+        ServingError: the signature is not a classify signature (INVALID_ARGUMENT, as in TF
             Serving), there are no examples, or as `Signature.run`.
     """
     name, outputs = _run(servable, signature_name, "classify", examples, deadline)
@@ -39,10 +39,10 @@ def classify(
 def regress(
     servable: Servable, signature_name: str, examples: list[bytes], deadline: float | None
 ) -> list[float]:
-    """For each example its value.
+    """Returns the value of each example.
 
     Raises:
-        ServingError: as `classify`, of the regress form.
+        ServingError: as `classify`, for a regress signature.
     """
     name, outputs = _run(servable, signature_name, "regress", examples, deadline)
     values = outputs.get(_VALUES)
@@ -60,12 +60,12 @@ def _run(
     examples: list[bytes],
     deadline: float | None,
 ) -> tuple[str, Arrays]:
-    """The signature's name and its outputs."""
+    """Returns the signature's name and its outputs."""
     signature, method = servable.signature(signature_name), f"tensorflow/serving/{form}"
     if signature.method_name != method:
         raise invalid(
-            f"a {form} request needs a signature whose method_name is {method}, "
-            f"{signature.name!r} has {signature.method_name}: name another as signature_name"
+            f"a {form} request needs a signature with method_name {method}, but "
+            f"{signature.name!r} has {signature.method_name}: set another signature_name"
         )
     if not examples:
         raise invalid("the request has no examples")
@@ -73,4 +73,5 @@ def _run(
 
 
 def _malformed(name: str, shape: tuple[int, ...]) -> ServingError:
-    return ServingError(grpc.StatusCode.INTERNAL, f"signature {name!r} answers in shape {shape}")
+    text = f"signature {name!r} returned an output of unexpected shape {shape}"
+    return ServingError(grpc.StatusCode.INTERNAL, text)

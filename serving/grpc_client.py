@@ -28,17 +28,17 @@ __all__ = ["GrpcClient"]
 
 
 class GrpcClient:
-    """Asks one model of a server.
+    """Sends requests to one model of a server.
 
     Args:
         server: host:port.
-        model: its name.
-        version, label: of the model, at most one; the newest version without.
+        model: the model's name.
+        version, label: version or label of the model, at most one; default: the newest version.
         deadline_seconds: float, for a call with all its retries.
-        retries: int, the most retries of a call that ends UNAVAILABLE.
-        tls: bool, an encrypted connection; `ca_file` holds the certificates to trust instead of
-            the system's.
-        max_message_bytes: int, the largest answer.
+        retries: int, the most retries of a call that fails with UNAVAILABLE.
+        tls: bool, whether to encrypt the connection.
+        ca_file: certificates to trust instead of the system's; implies `tls`.
+        max_message_bytes: int, the largest response.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class GrpcClient:
         self._deadline, self._retries = deadline_seconds, retries
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
-            ("grpc.lb_policy_name", "round_robin"),  # where a name stands for several servers
+            ("grpc.lb_policy_name", "round_robin"),  # if a name resolves to several servers
         ]
         if tls or ca_file:
             trusted = Path(ca_file).read_bytes() if ca_file else None
@@ -73,7 +73,7 @@ class GrpcClient:
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
     def predict(self, inputs: dict, signature: str = "") -> dict[str, np.ndarray]:
-        """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
+        """Returns outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
         request = predict_pb2.PredictRequest(model_spec=self._named(signature))
         for name, values in inputs.items():
             fill(request.inputs[name], as_array(values))
@@ -83,7 +83,7 @@ class GrpcClient:
     def classify(
         self, features: list[dict], signature: str = "classify"
     ) -> list[list[tuple[str, float]]]:
-        """Classes and scores of each example. `features`: for each its text features by name."""
+        """Returns classes and scores of each example. `features`: its text features by name."""
         request = classification_pb2.ClassificationRequest(model_spec=self._named(signature))
         _add_examples(request.input, features)
         response = self._call(self._predictions.Classify, request)
@@ -93,14 +93,14 @@ class GrpcClient:
         ]
 
     def regress(self, features: list[dict], signature: str = "regress") -> list[float]:
-        """The value of each example. `features`: for each its text features by name."""
+        """Returns the value of each example. `features`: its text features by name."""
         request = regression_pb2.RegressionRequest(model_spec=self._named(signature))
         _add_examples(request.input, features)
         response = self._call(self._predictions.Regress, request)
         return [each.value for each in response.result.regressions]
 
     def metadata(self) -> dict:
-        """The model's signatures, as JSON."""
+        """Returns the model's signatures, as JSON."""
         request = get_model_metadata_pb2.GetModelMetadataRequest(
             model_spec=self._spec, metadata_field=["signature_def"]
         )
@@ -108,7 +108,7 @@ class GrpcClient:
         return json_format.MessageToDict(response, preserving_proto_field_name=True)
 
     def status(self) -> dict[int, tuple[str, str]]:
-        """By version its state, and what is wrong with it."""
+        """Returns {version: (state, error message)}."""
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=self._spec)
         response = self._call(self._models.GetModelStatus, request)
         states = get_model_status_pb2.ModelVersionStatus.State
@@ -118,7 +118,7 @@ class GrpcClient:
         }
 
     def reload_config(self, config) -> None:
-        """Gives the server another ModelServerConfig."""
+        """Sends a ModelServerConfig to the server."""
         request = model_management_pb2.ReloadConfigRequest(config=config)
         response = self._call(self._models.HandleReloadConfigRequest, request)
         if response.status.error_code:

@@ -1,4 +1,4 @@
-"""The door of the gRPC side: open, or closed while a server stops."""
+"""An interceptor that refuses gRPC calls while the server stops."""
 
 import threading
 import time
@@ -8,18 +8,20 @@ from google.protobuf.message import DecodeError
 
 __all__ = ["Gate"]
 
-_PATIENCE_SECONDS = 2.0  # for running calls, before the server says goodbye to its clients
-_LATE_SECONDS = 0.5  # in which a client that was just answered sends its next call
+_PATIENCE_SECONDS = 2.0  # for running calls, before the server sends GOAWAY
+_LATE_SECONDS = 0.5  # in which a client may send its next call after a response
 
 
 class Gate(grpc.ServerInterceptor):
-    """Counts running calls and reads their messages; once closed, it refuses new ones with
-    UNAVAILABLE, and always what is no message with INVALID_ARGUMENT.
+    """Counts running calls and deserializes their messages.
 
-    `grpc.Server.stop` drops what has arrived and is not yet handed to a handler, which its client
-    sees as CANCELLED and does not try again elsewhere. Behind a closed gate that is settled there
-    is next to nothing left to drop. A message that gRPC itself fails to read costs it some 16 KB
-    for good, so it gets none to read. All methods are expected to be unary.
+    Invalid messages are refused with INVALID_ARGUMENT. Once closed, the gate refuses new calls with
+    UNAVAILABLE.
+
+    `grpc.Server.stop` drops calls that have arrived but have no handler yet; clients see CANCELLED,
+    which they do not retry elsewhere. After `close` and `settle` hardly any such call is left. The
+    gate deserializes messages itself because gRPC leaks some 16 KB for each invalid one. All
+    methods must be unary.
     """
 
     def __init__(self):
@@ -30,14 +32,14 @@ class Gate(grpc.ServerInterceptor):
         self._closed = True
 
     def wait(self, seconds: float) -> bool:
-        """Waits until no call is running; returns whether that came within `seconds`."""
+        """Waits until no call is running; returns whether that happened within `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, seconds)
 
     def settle(self, seconds: float) -> None:
-        """Waits a moment, `seconds` at most, for running calls to end and late ones to be refused.
+        """Waits up to `seconds`, but briefly, for running calls to end and late ones to be refused.
 
-        Not longer: as long as the server is not stopped, its clients take it for a good one.
+        The wait is short because clients keep using a server until it is stopped.
         """
         end = time.monotonic() + seconds
         self.wait(min(_PATIENCE_SECONDS, seconds))
@@ -45,7 +47,7 @@ class Gate(grpc.ServerInterceptor):
 
     def intercept_service(self, continuation, handler_call_details):
         handler = continuation(handler_call_details)
-        if handler is None:  # a method that nobody has: gRPC's own answer
+        if handler is None:  # unknown method: gRPC responds itself
             return None
 
         def answer(message, context):
@@ -58,7 +60,7 @@ class Gate(grpc.ServerInterceptor):
                 try:
                     request = handler.request_deserializer(message)
                 except DecodeError:
-                    text = "the message is no request of this method"
+                    text = "the message is not a valid request of this method"
                     context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
                 return handler.unary_unary(request, context)
             finally:

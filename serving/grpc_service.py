@@ -1,4 +1,4 @@
-"""The gRPC side: PredictionService and ModelService of TF Serving."""
+"""TF Serving's gRPC services: PredictionService and ModelService."""
 
 import contextlib
 import logging
@@ -36,7 +36,7 @@ _METADATA = "signature_def"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """All but MultiInference, which is answered UNIMPLEMENTED."""
+    """All methods but MultiInference, which gives UNIMPLEMENTED."""
 
     def __init__(self, repository: ModelRepository, metrics: Metrics, largest: int):
         self._repository, self._metrics, self._largest = repository, metrics, largest
@@ -122,7 +122,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
 
 def model_metadata(servable: Servable) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The signatures of a version."""
+    """Returns the signatures of a version."""
     signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signature_defs)
     response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=_spec(servable, ""))
     response.metadata[_METADATA].Pack(signatures)
@@ -138,13 +138,14 @@ def make_server(
     gate: Gate,
     ssl=None,
 ) -> tuple[grpc.Server, int]:
-    """A server that is bound, not started; and its port.
+    """Creates a server that is bound but not started; returns it and its port.
 
     Args:
-        address: host:port, port 0 for any.
-        max_request_bytes: int; a larger message is refused with RESOURCE_EXHAUSTED.
-        max_requests: int, requests at a time, each in a thread; one more is RESOURCE_EXHAUSTED.
-        gate: every call goes through it.
+        address: host:port; port 0 for any free port.
+        max_request_bytes: int; larger messages get RESOURCE_EXHAUSTED.
+        max_requests: int, limit of concurrent requests, each in a thread; more get
+            RESOURCE_EXHAUSTED.
+        gate: intercepts every call.
         ssl: an SSLConfig, or None for plain text.
 
     Raises:
@@ -156,7 +157,7 @@ def make_server(
         maximum_concurrent_rpcs=max_requests,
         options=[
             ("grpc.max_receive_message_length", max_request_bytes),
-            ("grpc.so_reuseport", 0),  # or two servers would share a port, and its requests
+            ("grpc.so_reuseport", 0),  # otherwise two servers could share a port and its requests
         ],
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -185,7 +186,7 @@ def _credentials(ssl) -> grpc.ServerCredentials:
 
 @contextlib.contextmanager
 def _answered(context, metrics: Metrics, api: str) -> Iterator[Observation]:
-    """Ends the call with the status of what the block raises."""
+    """Ends the call with the status of the block's exception, if any."""
     try:
         with metrics.request(api, "GRPC") as observation:
             yield observation
@@ -193,8 +194,8 @@ def _answered(context, metrics: Metrics, api: str) -> Iterator[Observation]:
     except ServingError as error:
         code, message = error.code, error.message
     except Exception as error:
-        _log.exception("a fault of the server in %s", api)
-        code, message = grpc.StatusCode.INTERNAL, f"a fault of the server: {type(error).__name__}"
+        _log.exception("internal error in %s", api)
+        code, message = grpc.StatusCode.INTERNAL, f"internal error: {type(error).__name__}"
     context.abort(code, message)
 
 
@@ -213,7 +214,7 @@ def _chosen_outputs(signature, output_filter) -> list[str]:
     unknown = sorted(set(output_filter) - signature.outputs.keys())
     if unknown or len(set(output_filter)) < len(output_filter):
         raise invalid(
-            f"output_filter {list(output_filter)}: expected different ones of "
-            f"{sorted(signature.outputs)}"
+            f"output_filter {list(output_filter)}: expected some of {sorted(signature.outputs)}, "
+            "each at most once"
         )
     return list(output_filter) or list(signature.outputs)

@@ -1,7 +1,7 @@
-"""HTTP/1.1 with keep-alive over the standard library: a thread a connection, bounded, drained.
+"""HTTP/1.1 server with keep-alive, a thread per connection, limits and graceful shutdown.
 
-The library's server was preferred to a framework: the body of a request is all that is needed of
-HTTP here, and a handler that runs in the connection's own thread adds no hand-over to another.
+It uses the standard library instead of a framework, because it needs little of HTTP and because a
+handler in the connection's own thread avoids a switch to another thread.
 """
 
 import contextlib
@@ -29,18 +29,18 @@ class _Handler(BaseHTTPRequestHandler):
     server: "HttpServer"
 
     def handle_one_request(self):
-        """As the library's, but a server that stops does not wait for a request to begin."""
+        """Like the base class, but a stopping server does not wait for another request."""
         if self._begins():
             super().handle_one_request()
         else:
             self.close_connection = True
 
     def _begins(self) -> bool:
-        """Waits for the first byte of a request; whether it came."""
+        """Waits for the first byte of a request; returns whether it came."""
         self.connection.settimeout(0)
-        read_already = self.rfile.peek(1)  # behind the request before
+        buffered = self.rfile.peek(1)  # read together with the previous request
         self.connection.settimeout(self.timeout)
-        return bool(read_already) or self.server.wait_for_byte(self.connection, self.timeout)
+        return bool(buffered) or self.server.wait_for_byte(self.connection, self.timeout)
 
     def do_POST(self):  # noqa: N802
         body = self._body()
@@ -52,27 +52,27 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.server.service.get(self._path()))
 
     def handle_expect_100(self):
-        """As the library's, but at once: what it writes would wait for the answer."""
-        go_on = super().handle_expect_100()
+        """Like the base class, but flushes: "100 Continue" must not wait in the buffer."""
+        accepted = super().handle_expect_100()
         self.wfile.flush()
-        return go_on
+        return accepted
 
     def send_error(self, code, message=None, explain=None):
-        """The library's own refusals, in JSON."""
+        """Sends the base class's errors as JSON."""
         self.close_connection = True
-        self.request_version = self.protocol_version  # whatever it claimed, it gets a status line
+        self.request_version = self.protocol_version  # sends a status line to any client
         self._send(error_answer(code, message or self.responses.get(code, ("",))[0]))
 
     def log_message(self, format, *arguments):
-        pass  # the metrics count
+        pass  # the metrics count requests
 
     def _path(self) -> str:
         return self.path.partition("?")[0]
 
     def _body(self) -> bytes | None:
-        """The request's body; None where there is nothing more to do."""
+        """Returns the request's body, or None after an error, which is then already answered."""
         if "Transfer-Encoding" in self.headers:
-            self.send_error(411, "chunked bodies are not taken: send Content-Length")
+            self.send_error(411, "chunked bodies are not supported: send Content-Length")
             return None
         given = self.headers.get("Content-Length", "0")
         if not (given.isascii() and given.isdecimal()):
@@ -80,7 +80,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         most = self.server.max_request_bytes
         if len(given) > 15 or int(given) > most:
-            self.send_error(413, f"the body has {given[:30]} bytes, at most {most} are taken")
+            self.send_error(413, f"the body has {given[:30]} bytes, at most {most} are allowed")
             self._discard_body()
             return None
         body = self.rfile.read(int(given))
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _discard_body(self) -> None:
-        """A client that is still sending would find the connection broken, and not the answer."""
+        """Reads the rest of a body, so that a client still sending gets the answer, not a reset."""
         self.wfile.flush()
         end = time.monotonic() + _DISCARD_SECONDS
         self.connection.settimeout(_DISCARD_SECONDS)
@@ -116,10 +116,10 @@ class HttpServer(ThreadingHTTPServer):
     """Serves a `RestService`.
 
     Args:
-        service: answers the requests.
-        host, port: where to listen; port 0 for any.
-        max_request_bytes: int, the longest body (413).
-        max_connections: int, at a time; one more is told to come back later (503).
+        service: handles the requests.
+        host, port: address to listen on; port 0 for any free port.
+        max_request_bytes: int, the longest body; longer ones get 413.
+        max_connections: int, limit of concurrent connections; more get 503.
 
     Raises:
         UserError: the port is taken.
@@ -151,18 +151,18 @@ class HttpServer(ThreadingHTTPServer):
         self._max_connections = max_connections
         self._connections: set[socket.socket] = set()
         self._changed = threading.Condition()
-        # Once the second is closed, the first is at its end for everybody who waits for it.
+        # Closing the second socket wakes all threads that poll the first.
         self._end_of_service, self._not_yet = socket.socketpair()
 
     def start(self) -> None:
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def drain(self, seconds: float) -> bool:
-        """Answers what has arrived, then closes; returns whether all was answered in time.
+        """Answers requests that have arrived, then closes; returns whether all finished in time.
 
-        Connections that the kernel has taken already count as arrived. A request of which a byte is
-        there is read to its end and answered with "Connection: close"; what a client has sent
-        behind it, and other connections, are not read.
+        Connections that the kernel has accepted count as arrived. A request whose first byte is
+        there is read to its end and answered with "Connection: close". Later requests on the same
+        connection and other connections are not read.
         """
         self.draining = True
         self.shutdown()
@@ -171,7 +171,7 @@ class HttpServer(ThreadingHTTPServer):
         self._not_yet.close()
         with self._changed:
             answered = self._changed.wait_for(lambda: not self._connections, seconds)
-        if answered:  # else some still look at it
+        if answered:  # otherwise some threads still poll it
             self._end_of_service.close()
         return answered
 
@@ -186,7 +186,7 @@ class HttpServer(ThreadingHTTPServer):
             self.process_request(connection, address)
 
     def wait_for_byte(self, connection: socket.socket, seconds: float) -> bool:
-        """Waits until there is something to read, or the server stops; whether there is."""
+        """Waits for data or the server's stop; returns whether there is data."""
         poller = select.poll()
         poller.register(connection, select.POLLIN)
         poller.register(self._end_of_service, select.POLLIN)
@@ -217,11 +217,11 @@ class HttpServer(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def handle_error(self, request, client_address):
-        pass  # a client that went away; what a request does wrong is answered
+        pass  # only clients that disconnected; invalid requests get an answer
 
 
 def _refuse(connection: socket.socket, most: int) -> None:
-    answer = error_answer(503, f"all {most} connections are taken; try again later")
+    answer = error_answer(503, f"all {most} connections are in use; try again later")
     head = (
         f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: {answer.content_type}\r\n"
         f"Content-Length: {len(answer.body)}\r\nConnection: close\r\nRetry-After: 1\r\n\r\n"

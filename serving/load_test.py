@@ -1,11 +1,11 @@
-"""Requests per second and latencies of a running server, at one client and at many.
+"""Measures requests per second and latencies of a server, with one client and with many.
 
-    python -m serving.load_test --server=localhost:8500 --model=reviews --clients=32
+Example:
+    tf-efficientbert load_test --server=localhost:8500 --model=reviews --clients=32
 
-Every client asks for one text, waits for the answer and asks for the next. The texts are those of
---texts (one a line, or film-review snippets), the same for every number of clients. The clients
-share one thread, so that they take no more of the server's cores than they must; on the same
-machine they do take a part.
+Every client sends one text, waits for the response and sends the next. The texts are those of
+--texts (one per line, default: film-review snippets), the same for every number of clients. All
+clients share one thread, to take little CPU time from a server on the same machine.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _LENGTH = re.compile(r"(?i)\r\ncontent-length: *(\d+)")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LoadTestOptions:
-    """What the load test is told."""
+    """Options of the load test."""
 
     server: str = option("", "host:port; empty for localhost:8500, or localhost:8501 with --rest")
     model: str = option("default", "name of the model")
@@ -57,27 +57,27 @@ class LoadTestOptions:
             raise UserError("--clients and --seconds: expected numbers above 0")
 
     def read_texts(self) -> list[str]:
-        """The texts to ask about, at least one."""
+        """Returns the texts to send, at least one."""
         if self.texts:
             lines = [line for _, line in read_lines(self.texts)]
         else:
             lines, _ = snippets.load("test")
         texts = [line for line in lines if line.strip()]
         if not texts:
-            raise UserError(f"--texts={self.texts} has no text")
+            raise UserError(f"--texts={self.texts}: the file has no text")
         return texts
 
 
-# From a connection of its own, one request after the other: raises UserError where one fails.
+# Sends requests over one connection, one after the other; raises UserError if one fails.
 Ask = Callable[[bytes], Awaitable[None]]
 Connect = Callable[[], AbstractAsyncContextManager[Ask]]
 
 
 def load_test(options: LoadTestOptions) -> Iterator[dict]:
-    """Measures; gives a row for one client, then a row for `clients`.
+    """Yields the figures for one client, then for `clients`.
 
-    Raises, as it is iterated:
-        UserError: the texts cannot be read; a request fails or is not answered.
+    Raises (while iterating):
+        UserError: the texts cannot be read, or a request fails or gets no response.
     """
     texts = options.read_texts()
     requests, connect = (_rest if options.rest else _grpc)(options, texts)
@@ -87,7 +87,7 @@ def load_test(options: LoadTestOptions) -> Iterator[dict]:
 
 
 def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Connect]:
-    import_tensorflow()  # which the protocol's messages do, not as quietly
+    import_tensorflow()  # quietly; the protocol's messages would import it with its log
     import grpc
     from tensorflow_serving.apis import predict_pb2
 
@@ -103,7 +103,7 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
 
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[Ask]:
-        # A connection a client, and bytes as they are: the server is measured, not its client.
+        # One connection per client and serialized requests, to measure the server, not the client.
         own = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(options.address, own) as channel:
             predict = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
@@ -112,8 +112,8 @@ def _grpc(options: LoadTestOptions, texts: list[str]) -> tuple[list[bytes], Conn
                 try:
                     await predict(request)
                 except grpc.RpcError as error:
-                    told = f"{error.code().name}: {error.details()}"
-                    raise UserError(f"a request failed: {told}") from error
+                    reason = f"{error.code().name}: {error.details()}"
+                    raise UserError(f"a request failed: {reason}") from error
 
             yield ask
 
@@ -162,10 +162,10 @@ async def _measure(connect: Connect, requests: list[bytes], clients: int, second
 
     async def ask_on(client: int, ask: Ask) -> None:
         turn = client * 7919  # clients start at different texts
-        while (asked := time.perf_counter()) < end:
+        while (sent := time.perf_counter()) < end:
             await ask(requests[turn % len(requests)])
-            if asked >= begin:
-                latencies.append(time.perf_counter() - asked)
+            if sent >= begin:
+                latencies.append(time.perf_counter() - sent)
             turn += 1
 
     try:
@@ -175,9 +175,9 @@ async def _measure(connect: Connect, requests: list[bytes], clients: int, second
             end = begin + seconds
             await asyncio.gather(*(ask_on(i, ask) for i, ask in enumerate(asks)))
     except TimeoutError as error:
-        raise UserError(f"a request is not answered in {_PATIENCE} s") from error
+        raise UserError(f"a request got no response in {_PATIENCE} s") from error
     if not latencies:
-        raise UserError(f"no request was answered in --seconds={seconds:g}")
+        raise UserError(f"no request got a response in --seconds={seconds:g}")
     p50, p99 = np.percentile(1000 * np.array(latencies), [50, 99])
     return {
         "clients": clients,
@@ -188,7 +188,7 @@ async def _measure(connect: Connect, requests: list[bytes], clients: int, second
 
 
 def report(options: LoadTestOptions) -> int:
-    """Prints a table, row by row as they are measured, and writes it where --json says."""
+    """Prints a table row by row during the measurement, and writes it to the --json file."""
     rows = []
     for row in load_test(options):
         if not rows:

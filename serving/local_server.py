@@ -1,8 +1,9 @@
-"""A small server with TF Serving's protocols, for a laptop: several models, gRPC and REST.
+"""Serves exported models with TF Serving's gRPC and REST protocols, for local use.
 
-    python -m serving.local_server --model_name=reviews --model_base_path=runs/export/saved_model
+Example:
+    tf-efficientbert serve --model_name=reviews --model_base_path=runs/export/saved_model
 
-serving/README.md lists the flags and where this server differs from TF Serving.
+serving/README.md lists the flags and the differences from TF Serving.
 """
 
 import dataclasses
@@ -24,15 +25,15 @@ from tf_efficientbert.quiet_tensorflow import import_tensorflow
 
 _log = logging.getLogger("serving")
 
-_SENDING_SECONDS = 1.0  # at least, for answers on their way out
-# The kernel may hand a signal to a thread that happens to be starting another one. Python's handler
-# runs in the main thread all the same, but nothing wakes that one: it has to look.
+_SENDING_SECONDS = 1.0  # minimum time for sending responses
+# The kernel may deliver a signal to a thread that is just starting another one. Python runs the
+# handler in the main thread, but nothing wakes that thread, so it must poll.
 _SIGNAL_SECONDS = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """What the server is told. The flags that TF Serving has too mean the same."""
+    """Options of the server. Flags that TF Serving also has mean the same."""
 
     model_config_file: str = option("", "a ModelServerConfig file: the models to serve")
     model_name: str = option("default", "name of the model, if there is no --model_config_file")
@@ -56,9 +57,9 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         if bool(self.model_config_file) == bool(self.model_base_path):
-            raise UserError("name what to serve: --model_config_file or --model_base_path, one of")
+            raise UserError("set either --model_config_file or --model_base_path")
         if self.model_base_path and not Path(self.model_base_path).is_dir():
-            raise UserError(f"--model_base_path={self.model_base_path}: there is no such folder")
+            raise UserError(f"--model_base_path={self.model_base_path}: no such folder")
         for name in ("file_system_poll_wait_seconds", "rest_api_timeout_in_ms", "drain_seconds"):
             if getattr(self, name) <= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
@@ -73,18 +74,18 @@ class ServerOptions:
 
 
 class LocalServer:
-    """Everything wired together and listening; models load in `serve`.
+    """A server that listens once it is created; `serve` loads the models.
 
     Attributes:
-        grpc_port, rest_port: where it listens; None for no REST.
-        loaded: an Event, set when the models were loaded for the first time.
+        grpc_port, rest_port: the ports; None without REST.
+        loaded: an Event, set after the models are loaded for the first time.
 
     Raises:
-        UserError: a config file or a port.
+        UserError: a config file is invalid or a port is taken.
     """
 
     def __init__(self, options: ServerOptions):
-        # TensorFlow takes seconds to import: a wrong flag is told at once.
+        # Imported here because TensorFlow takes seconds: invalid flags are reported before.
         from serving import config_files
         from serving.grpc_gate import Gate
         from serving.grpc_service import make_server
@@ -140,10 +141,10 @@ class LocalServer:
         self._stopping.set()
 
     def serve(self) -> bool:
-        """Loads the models and answers until `stop`; returns whether every request was answered.
+        """Loads the models and serves until `stop`; returns whether every request was answered.
 
         Raises:
-            UserError: the config names no model that can be served.
+            UserError: the config is invalid.
         """
         self._grpc.start()
         if self._http:
@@ -151,7 +152,7 @@ class LocalServer:
         rest = f", REST on {self.rest_port}" if self._http else ""
         _log.info("%s: gRPC on %d%s", self._options.host, self.grpc_port, rest)
         with ThreadPoolExecutor(1, thread_name_prefix="loading") as pool:
-            # In a thread of its own: SIGTERM is not to wait for a large model.
+            # In another thread, so that SIGTERM does not wait for a large model to load.
             loading = pool.submit(self._keep_loaded)
             loading.add_done_callback(lambda _: self._stopping.set())
             while not self._stopping.wait(_SIGNAL_SECONDS):
@@ -161,7 +162,7 @@ class LocalServer:
             return self._drain()
 
     def _keep_loaded(self) -> None:
-        """Loads what there is and what comes, until the server stops."""
+        """Loads the models, then polls for new versions until the server stops."""
         from serving.status import ServingError
 
         try:
@@ -175,8 +176,8 @@ class LocalServer:
         while not self._stopping.wait(self._options.file_system_poll_wait_seconds):
             try:
                 self._repository.poll()
-            except Exception:  # whatever it is, what is loaded serves on
-                _log.exception("looking for new versions failed; it is tried again")
+            except Exception:  # loaded models are still served
+                _log.exception("checking for new versions failed; retrying")
 
     def _drain(self) -> bool:
         self._repository.end_loading()
@@ -190,13 +191,13 @@ class LocalServer:
         self._repository.close()
         _log.info("stopped: %d requests answered", self._metrics.answered())
         if not answered:
-            _log.error("--drain_seconds=%g was too short: requests were cut off", seconds)
+            _log.error("--drain_seconds=%g was too short: requests were aborted", seconds)
         return answered
 
     def _drain_grpc(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
         self._gate.settle(seconds)
-        self._grpc.stop(2 * seconds)  # running calls live on
+        self._grpc.stop(2 * seconds)  # running calls continue
         answered = self._gate.wait(max(end - time.monotonic(), 0))
         left = max(end - time.monotonic(), _SENDING_SECONDS)
         self._grpc.stop(left if answered else 0).wait()
@@ -233,7 +234,7 @@ def _loader(options: ServerOptions, batching, metrics):
 
 def serve(options: ServerOptions) -> int:
     """Runs a server until SIGTERM or SIGINT; returns the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # later errors belong in a server's log
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # a server's log should have later errors
     import_tensorflow()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -244,7 +245,7 @@ def serve(options: ServerOptions) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     gc.collect()
-    gc.freeze()  # what is imported stays: collecting an unloaded version need not look at it
+    gc.freeze()  # excludes imported modules from the collections that free unloaded versions
     return 0 if server.serve() else 1
 
 

@@ -1,4 +1,4 @@
-"""Counts and times for Prometheus, under the names that TF Serving gives them."""
+"""Prometheus metrics with TF Serving's names."""
 
 import collections
 import contextlib
@@ -16,21 +16,23 @@ __all__ = ["Metrics", "Observation"]
 
 prometheus_client.disable_created_metrics()
 
-_MICROSECONDS = [10.0 * 1.8**power for power in range(33)]  # to half an hour, as TF Serving
-_INFERENCE = {"Predict", "Classify", "Regress"}  # what the count of requests is of
+_MICROSECONDS = [10.0 * 1.8**power for power in range(33)]  # up to half an hour, as in TF Serving
+_INFERENCE = {"Predict", "Classify", "Regress"}  # the APIs that the request count includes
 _ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
 class Observation:
-    """A request on its way. `model` is set once it is known to be served: a client must not be
-    able to make labels at will."""
+    """A running request.
+
+    `model` is set only to names of served models, so that clients cannot create arbitrary labels.
+    """
 
     def __init__(self):
         self.model = "unknown"
 
 
 class Metrics:
-    """What the server counts, in a registry of its own."""
+    """The server's metrics, in a separate registry."""
 
     def __init__(self):
         self._registry = prometheus_client.CollectorRegistry()
@@ -38,14 +40,14 @@ class Metrics:
         self._registry.register(self._requests)
         self._latency = prometheus_client.Histogram(
             ":tensorflow:serving:request_latency",
-            "Time from request to answer, in microseconds.",
+            "Time from request to response, in microseconds.",
             ["model_name", "API", "entrypoint"],
             buckets=_MICROSECONDS,
             registry=self._registry,
         )
         self._batch_rows = prometheus_client.Histogram(
             "local_server:batch_rows",
-            "Rows of a batch, as the model ran it.",
+            "Rows of a batch that the model ran.",
             ["model_name"],
             buckets=_ROWS,
             registry=self._registry,
@@ -53,7 +55,7 @@ class Metrics:
 
     @contextlib.contextmanager
     def request(self, api: str, entrypoint: str) -> Iterator[Observation]:
-        """Counts and times the block, under the status that it ends with."""
+        """Counts and times the block, with its final status."""
         observation, status, start = Observation(), grpc.StatusCode.OK, time.perf_counter()
         try:
             yield observation
@@ -70,20 +72,20 @@ class Metrics:
             self._latency.labels(observation.model, api, entrypoint).observe(1e6 * elapsed)
 
     def rows_of(self, model: str):
-        """What a model's queues tell the size of each batch."""
+        """Returns the function that records the size of each of a model's batches."""
         return self._batch_rows.labels(model).observe
 
     def answered(self) -> int:
-        """Inference requests so far, whatever their status."""
+        """Returns the number of inference requests so far, with any status."""
         return self._requests.total()
 
     def text(self) -> bytes:
-        """The page in Prometheus' text format."""
+        """Returns the metrics in Prometheus' text format."""
         return prometheus_client.generate_latest(self._registry)
 
 
 class _RequestCount:
-    """A counter of exactly TF Serving's name: the client library's own would end in _total."""
+    """A counter with exactly TF Serving's name; the client library's counters end in _total."""
 
     def __init__(self):
         self._counts = collections.Counter()

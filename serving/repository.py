@@ -1,4 +1,4 @@
-"""Models and versions: what is on disk is loaded, served and let go, without a gap between."""
+"""Loads, serves and unloads models and versions, without gaps in service."""
 
 import contextlib
 import dataclasses
@@ -26,13 +26,13 @@ _COMING = (_State.START, _State.LOADING)
 
 @dataclasses.dataclass
 class _Version:
-    """What is known of a version; `servable` is set as long as it answers."""
+    """The state of a version; `servable` is set while the version is served."""
 
     state: int
     servable: Servable | None = None
-    leases: int = 0  # requests that run on it
+    leases: int = 0  # running requests
     error: ServingError | None = None
-    failed: tuple = ()  # the folder's fingerprint when it could not be loaded
+    failed: tuple = ()  # the folder's fingerprint at the last failed load
 
 
 @dataclasses.dataclass
@@ -40,47 +40,47 @@ class _Model:
     base_path: Path
     policy: Policy
     labels: dict[str, int]
-    coming_labels: dict[str, int] = dataclasses.field(default_factory=dict)  # as versions load
+    coming_labels: dict[str, int] = dataclasses.field(default_factory=dict)  # while versions load
     versions: dict[int, _Version] = dataclasses.field(default_factory=dict)
-    complaint: str = ""  # about the base path, at the last look
+    complaint: str = ""  # the last problem with the base path
 
     @property
     def available(self) -> dict[int, Servable]:
         return {n: v.servable for n, v in self.versions.items() if v.servable is not None}
 
     def failed_as(self, number: int, found: tuple) -> bool:
-        """Whether the version could not be loaded from the folder as it is now."""
+        """Returns whether loading already failed for the folder's current content."""
         return number in self.versions and self.versions[number].failed == found
 
 
 class ModelRepository:
-    """All that is served.
+    """All served models.
 
-    `poll` alone loads and unloads, one version at a time; requests never wait for it. A wanted
-    version is loaded and warmed up before those that it replaces are let go; if it cannot be
-    loaded, they stay. A version is closed after its last request.
+    Only `poll` and `configure` load and unload, one version at a time; requests never wait for
+    them. A new version is loaded and warmed up before the versions that it replaces are unloaded.
+    If it cannot be loaded, they stay. A version is closed after its last request.
 
     Args:
-        load: makes a servable of (model, version, folder), warmed up; raises ServingError.
+        load: creates a warmed-up servable from (model, version, folder); raises ServingError.
     """
 
     def __init__(self, load: Load):
         self._load = load
         self._models: dict[str, _Model] = {}
-        self._unused: list[tuple[_Version, Servable]] = []  # let go, and to be closed
+        self._unused: list[tuple[_Version, Servable]] = []  # unloaded, to be closed
         self._configured = False
-        self._ending = False  # nothing more is loaded
-        self._closed = False  # nobody polls any more
-        self._lock = threading.Lock()  # of what is in `_models`, held only for moments
-        self._changing = threading.Lock()  # one change at a time
+        self._ending = False  # no more loading
+        self._closed = False  # no more polling
+        self._lock = threading.Lock()  # guards `_models`; held only briefly
+        self._changing = threading.Lock()  # serializes changes
 
     def configure(self, config: model_server_config_pb2.ModelServerConfig) -> None:
-        """Takes over another config: new models are loaded, missing ones unloaded.
+        """Applies a config: loads new models, unloads models that are not in it.
 
         Raises:
-            ServingError: INVALID_ARGUMENT: a model without name or base path, twice, moved or not
-                of TensorFlow, and nothing is changed; FAILED_PRECONDITION: a label names a version
-                that is not available, and that model keeps its labels.
+            ServingError: INVALID_ARGUMENT: a model has no name or base path, is listed twice, has
+                moved or is not a TensorFlow model; nothing changes. FAILED_PRECONDITION: a label
+                names a version that is not available; that model keeps its labels.
         """
         _check(config)
         unavailable = []
@@ -118,21 +118,21 @@ class ModelRepository:
         for name in self._models.keys() & given.keys():
             old, new = self._models[name].base_path, given[name].base_path
             if old != Path(new):
-                raise invalid(f"model {name!r} is served from {old}, it cannot move to {new}")
+                raise invalid(f"model {name!r} is served from {old} and cannot move to {new}")
 
     def poll(self) -> None:
-        """Looks at the disk and does what there is to do."""
+        """Loads and unloads versions according to the files on disk."""
         with self._changing:
             self._poll()
 
     @contextlib.contextmanager
     def lease(self, spec: model_pb2.ModelSpec) -> Iterator[Servable]:
-        """The servable that a request names, held until the block ends.
+        """Yields the servable that a request names; it is not closed until the block ends.
 
         Raises:
-            ServingError: NOT_FOUND: no such model or version; UNAVAILABLE: the version, or the
-                model's first, is still to be loaded; INVALID_ARGUMENT: no name, or a label that is
-                not known.
+            ServingError: NOT_FOUND: there is no such model or version; UNAVAILABLE: the version, or
+                the model's first one, is not loaded yet; INVALID_ARGUMENT: the name is missing or
+                the label is unknown.
         """
         with self._lock:
             version = self._find(spec)
@@ -144,13 +144,13 @@ class ModelRepository:
             with self._lock:
                 version.leases -= 1
                 if version.servable is None and version.leases == 0:
-                    # Freeing a graph takes a while, which is not this request's to wait.
+                    # Closed later: freeing a graph takes a while, and this request must not wait.
                     self._unused.append((version, servable))
             if self._closed:
                 self._close_unused()
 
     def status(self, spec: model_pb2.ModelSpec) -> get_model_status_pb2.GetModelStatusResponse:
-        """Every version seen since the start, the newest first, or the one that `spec` names."""
+        """Returns the state of the version that `spec` names, or of all seen, newest first."""
         with self._lock:
             model = self._model(spec)
             if spec.WhichOneof("version_choice"):
@@ -170,21 +170,21 @@ class ModelRepository:
         return response
 
     def names(self) -> list[str]:
-        """The models of the config."""
+        """Returns the names of the configured models."""
         with self._lock:
             return sorted(self._models)
 
     def waiting_for(self) -> list[str]:
-        """The models of which no version is available."""
+        """Returns the names of models without an available version."""
         with self._lock:
             return sorted(name for name, model in self._models.items() if not model.available)
 
     def end_loading(self) -> None:
-        """Nothing is loaded any more but what is being loaded now; returns at once."""
+        """Stops loading after the version that is being loaded; returns at once."""
         self._ending = True
 
     def close(self) -> None:
-        """Lets everything go, after its last request."""
+        """Unloads all versions, each after its last request."""
         with self._changing:
             for model in self._models.values():
                 for number in list(model.available):
@@ -192,7 +192,7 @@ class ModelRepository:
             self._closed = True
             self._close_unused()
 
-    # === Finding what a request names; under `_lock` ===
+    # === Finding the version that a request names; under `_lock` ===
 
     def _model(self, spec: model_pb2.ModelSpec) -> _Model:
         if not spec.name:
@@ -226,7 +226,7 @@ class ModelRepository:
         else:
             missing = f"no version of model {spec.name!r} is available"
         if coming:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{missing} yet: it is to be loaded")
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, f"{missing} yet: it is being loaded")
         others = f", only {sorted(available)}" if available else ""
         raise not_found(f"Servable not found for request: {missing}{others}")
 
@@ -245,7 +245,7 @@ class ModelRepository:
                 for number in sorted(wanted - model.available.keys())
                 if not model.failed_as(number, fingerprint(on_disk[number]))
             }
-            for number in new:  # of all models, before the first is loaded: that takes a while
+            for number in new:  # for all models before the first load, which takes a while
                 self._set(model, number, _Version(_State.START))
             plans.append((name, model, wanted, new))
         for name, model, wanted, new in plans:
@@ -254,20 +254,20 @@ class ModelRepository:
                     return
                 self._try_to_load(name, model, number, path)
             available = model.available.keys()
-            if not wanted or wanted & available:  # else the old ones are all there is
+            if not wanted or wanted & available:  # otherwise only the old versions can serve
                 for number in sorted(available - wanted):
                     self._unload(model, number)
 
     def _look(self, name: str, model: _Model) -> dict[int, Path] | None:
-        """The versions in the base path; None where it cannot be read."""
+        """Returns the versions in the base path, or None if it cannot be read."""
         on_disk, complaint = None, ""
         try:
             on_disk = versions_on_disk(model.base_path)
             if not on_disk:
-                complaint = f"{model.base_path} has no folder that is named by a version's number"
+                complaint = f"{model.base_path} has no folder named by a version number"
         except OSError as error:
             complaint = f"{model.base_path} cannot be read: {error}"
-        if complaint and complaint != model.complaint:  # found every second, reported once
+        if complaint and complaint != model.complaint:  # checked at each poll, logged once
             _log.warning("model %s: %s", name, complaint)
         model.complaint = complaint
         return on_disk
@@ -280,7 +280,7 @@ class ModelRepository:
             version = _Version(_State.AVAILABLE, self._load(name, number, path))
             _log.info("version %d of model %s is available", number, name)
         except Exception as caught:
-            # Made anew: the one that was caught holds on to the model through its frames.
+            # A new error, because the caught one keeps the model alive through its frames.
             if isinstance(caught, ServingError):
                 error = ServingError(caught.code, caught.message)
             else:
@@ -326,7 +326,7 @@ class ModelRepository:
 
 def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
     if config.WhichOneof("config") == "custom_model_config":
-        raise invalid("custom_model_config is not served; list the models in model_config_list")
+        raise invalid("custom_model_config is not supported; list models in model_config_list")
     names = set()
     for entry in config.model_config_list.config:
         if not entry.name or not entry.base_path:
@@ -335,7 +335,7 @@ def _check(config: model_server_config_pb2.ModelServerConfig) -> None:
             raise invalid(f"model {entry.name!r} is listed twice")
         if entry.model_platform not in ("", "tensorflow"):
             raise invalid(
-                f"model {entry.name!r}: model_platform {entry.model_platform!r} is not served, "
+                f"model {entry.name!r}: model_platform {entry.model_platform!r} is not supported, "
                 "expected 'tensorflow'"
             )
         names.add(entry.name)

@@ -1,4 +1,4 @@
-"""What a gRPC request holds, as arrays."""
+"""Converts gRPC requests to arrays."""
 
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import input_pb2, predict_pb2
@@ -16,16 +16,16 @@ MAX_REQUEST_BYTES = 4 * 1024 * 1024
 def predict_inputs(
     signature: Signature, request: predict_pb2.PredictRequest, largest: int
 ) -> Arrays:
-    """The inputs of a PredictRequest by name.
+    """Returns the inputs of a PredictRequest by name.
 
     Args:
-        signature: the one asked for.
+        signature: the requested signature.
         request: the request.
         largest: int, the most elements of an input.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: an unknown input, or as `to_array`. A missing one is left
-            for the signature to find.
+        ServingError: INVALID_ARGUMENT: an unknown input, or as `to_array`. Missing inputs are
+            detected by `Signature.run`.
     """
     unknown = sorted(set(request.inputs) - signature.inputs.keys())
     if unknown:
@@ -41,9 +41,9 @@ def predict_inputs(
 
 
 def serialized_examples(given: input_pb2.Input) -> list[bytes]:
-    """The tf.Examples of a classify or regress request, the context's features in each.
+    """Returns the serialized tf.Examples of a classify or regress request.
 
-    An example's own feature wins over one of the context.
+    Each gets the features of the context; its own features take precedence.
     """
     if given.WhichOneof("kind") != "example_list_with_context":
         return [example.SerializeToString() for example in given.example_list.examples]

@@ -1,4 +1,4 @@
-"""A client of TF Serving's REST API; it needs neither TensorFlow nor gRPC."""
+"""A client of TF Serving's REST API, without TensorFlow and gRPC."""
 
 import base64
 import http.client
@@ -28,8 +28,11 @@ _CODES = {
 
 
 class RestClient:
-    """As `GrpcClient`, over HTTP; a connection a thread, kept open. HTTP 503, a refused and a
-    broken connection count as UNAVAILABLE: to ask a model twice does no harm."""
+    """Like `GrpcClient`, over HTTP, with a persistent connection per thread.
+
+    HTTP 503 and refused or broken connections count as UNAVAILABLE and are retried: repeating a
+    request has no side effects.
+    """
 
     def __init__(
         self,
@@ -54,14 +57,15 @@ class RestClient:
             self._tls = ssl.create_default_context(cafile=ca_file or None) if encrypted else None
             http.client.HTTPConnection(server)  # reads host and port
         except ssl.SSLError as error:
-            raise RequestError("INVALID_ARGUMENT", f"{ca_file} holds no certificates") from error
+            raise RequestError("INVALID_ARGUMENT", f"{ca_file} has no certificates") from error
         except http.client.InvalidURL as error:
-            raise RequestError("INVALID_ARGUMENT", f"{server} is no host:port: {error}") from error
+            text = f"{server} is not a host:port: {error}"
+            raise RequestError("INVALID_ARGUMENT", text) from error
         self._local = threading.local()
         self._only_outputs: dict[str, str] = {}
 
     def predict(self, inputs: dict, signature: str = "") -> dict[str, np.ndarray]:
-        """Outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
+        """Returns outputs by name. `inputs`: arrays, or lists of numbers, str or bytes, by name."""
         columns = {name: _jsonable(as_array(v).tolist()) for name, v in inputs.items()}
         answer = self._post(":predict", {"inputs": columns}, signature)["outputs"]
         if not isinstance(answer, dict) or answer.keys() == {"b64"}:
@@ -71,20 +75,20 @@ class RestClient:
     def classify(
         self, features: list[dict], signature: str = "classify"
     ) -> list[list[tuple[str, float]]]:
-        """Classes and scores of each example. `features`: for each its text features by name."""
+        """Returns classes and scores of each example. `features`: its text features by name."""
         rows = self._ask_examples(":classify", features, signature)
         return [[(label, score) for label, score in row] for row in rows]
 
     def regress(self, features: list[dict], signature: str = "regress") -> list[float]:
-        """The value of each example. `features`: for each its text features by name."""
+        """Returns the value of each example. `features`: its text features by name."""
         return self._ask_examples(":regress", features, signature)
 
     def metadata(self) -> dict:
-        """The model's signatures, as JSON."""
+        """Returns the model's signatures, as JSON."""
         return self._call("GET", self._path + "/metadata", None)
 
     def status(self) -> dict[int, tuple[str, str]]:
-        """By version its state, and what is wrong with it."""
+        """Returns {version: (state, error message)}."""
         entries = self._call("GET", self._path, None)["model_version_status"]
         return {
             int(entry["version"]): (entry["state"], entry["status"].get("error_message", ""))
@@ -99,7 +103,7 @@ class RestClient:
             self._local.connection = None
 
     def _only_output(self, signature: str) -> str:
-        # The answer of a signature with one output does not say its name.
+        # The response of a signature with one output does not contain its name.
         if signature not in self._only_outputs:
             signatures = self.metadata()["metadata"]["signature_def"]["signature_def"]
             outputs = signatures[signature or "serving_default"]["outputs"]
@@ -130,15 +134,15 @@ class RestClient:
             content = response.read()
         except TimeoutError as error:
             self.close()
-            raise RequestError("DEADLINE_EXCEEDED", f"no answer in {seconds:.3g} s") from error
+            raise RequestError("DEADLINE_EXCEEDED", f"no response in {seconds:.3g} s") from error
         except ssl.SSLCertVerificationError as error:
             self.close()
             raise RequestError("UNAUTHENTICATED", str(error)) from error
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            # A frame of HTTP/2 begins with a zero byte.
+            # An HTTP/2 frame begins with a zero byte.
             if isinstance(error, http.client.BadStatusLine) and error.line.startswith("\0"):
-                text = f"{self._server} does not speak HTTP/1.1: is that the port of gRPC?"
+                text = f"{self._server} does not speak HTTP/1.1: is it the gRPC port?"
                 raise RequestError("INVALID_ARGUMENT", text) from error
             raise RequestError("UNAVAILABLE", f"{self._server}: {error!r}") from error
         if response.will_close:
@@ -165,8 +169,8 @@ def _checked(status: int, content: bytes) -> dict:
     except ValueError:
         answer = {"error": content[:200].decode("utf-8", "replace")}
     if status != 200:
-        said = answer.get("error", "") if isinstance(answer, dict) else str(answer)
-        raise RequestError(_CODES.get(status, "INTERNAL"), f"HTTP {status}: {said}")
+        reason = answer.get("error", "") if isinstance(answer, dict) else str(answer)
+        raise RequestError(_CODES.get(status, "INTERNAL"), f"HTTP {status}: {reason}")
     return answer
 
 
@@ -183,7 +187,7 @@ def _jsonable(value):
 
 
 def _array(values) -> np.ndarray:
-    """Text comes back as bytes, as over gRPC; numbers as JSON has them."""
+    """Converts JSON values to an array, with text as bytes, as over gRPC."""
     array = np.asarray(values)
     if array.dtype.kind in "UO":
         flat = [_plain(each) for each in np.asarray(values, dtype=object).ravel().tolist()]

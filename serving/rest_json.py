@@ -1,4 +1,4 @@
-"""TF Serving's JSON forms of requests and answers, as arrays."""
+"""Converts TF Serving's JSON requests to arrays, and arrays to JSON responses."""
 
 import base64
 import binascii
@@ -20,10 +20,10 @@ _MOST_DIMENSIONS = 32
 
 
 def parse(body: bytes) -> dict:
-    """The object in a request's body.
+    """Parses a request's body.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: not UTF-8, not JSON, or no object.
+        ServingError: INVALID_ARGUMENT: the body is not UTF-8, not JSON or not an object.
     """
     try:
         given = json.loads(body.decode("utf-8"))
@@ -37,10 +37,10 @@ def parse(body: bytes) -> dict:
 
 
 def predict_inputs(signature: Signature, given: dict) -> tuple[Arrays, bool]:
-    """The inputs of a predict request, and whether it is in row form.
+    """Returns the inputs of a predict request, and whether it is in row form.
 
     Row form: {"instances": [...]}, each the value of the only input or an object of all inputs.
-    Column form: {"inputs": ...}, the array of the only input or an object of all.
+    Column form: {"inputs": ...}, the array of the only input or an object of all inputs.
 
     Raises:
         ServingError: INVALID_ARGUMENT.
@@ -59,13 +59,13 @@ def predict_inputs(signature: Signature, given: dict) -> tuple[Arrays, bool]:
 
 
 def predicted(outputs: Arrays, row_form: bool) -> dict:
-    """The answer to a predict request, in the form of the request."""
+    """Returns the response to a predict request, in the form of the request."""
     columns = {name: _values(name, array) for name, array in outputs.items()}
     only = next(iter(columns.values())) if len(columns) == 1 else None
     if not row_form:
         return {"outputs": columns if only is None else only}
     if any(np.ndim(array) == 0 for array in outputs.values()):
-        raise invalid("an output has no rows: ask in column form, with 'inputs'")
+        raise invalid("an output has no rows: use the column form, with 'inputs'")
     if only is not None:
         return {"predictions": only}
     rows = zip(*columns.values(), strict=True)
@@ -73,7 +73,7 @@ def predicted(outputs: Arrays, row_form: bool) -> dict:
 
 
 def examples_of(given: dict) -> list[bytes]:
-    """The serialized tf.Examples of a classify or regress request, the context's features in each.
+    """Returns the serialized tf.Examples of a classify or regress request, with the context.
 
     Raises:
         ServingError: INVALID_ARGUMENT.
@@ -82,12 +82,12 @@ def examples_of(given: dict) -> list[bytes]:
     if not isinstance(examples, list) or not examples:
         raise invalid("'examples' is not a list with at least one example")
     if not isinstance(context, dict) or not all(isinstance(e, dict) for e in examples):
-        raise invalid("'context' and each of 'examples' are objects of features")
+        raise invalid("'context' and each of 'examples' must be objects of features")
     return [_example({**context, **example}) for example in examples]
 
 
 def message_json(message) -> dict:
-    """A protocol buffer as TF Serving prints it."""
+    """Converts a protocol buffer to JSON as TF Serving does."""
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -109,7 +109,7 @@ def _columns(signature: Signature, instances) -> dict[str, list]:
 
 
 def _is_named(value, signature: Signature) -> bool:
-    """Whether it is an object of inputs, and not base64 bytes."""
+    """Returns whether a value is an object of inputs, not base64 bytes."""
     return isinstance(value, dict) and not (_is_base64(value) and "b64" not in signature.inputs)
 
 
@@ -120,7 +120,8 @@ def _is_base64(value) -> bool:
 def _only_input(signature: Signature) -> str:
     if len(signature.inputs) != 1:
         raise invalid(
-            f"signature {signature.name!r} has the inputs {sorted(signature.inputs)}: name them"
+            f"signature {signature.name!r} has several inputs, {sorted(signature.inputs)}: name "
+            "each of them"
         )
     return next(iter(signature.inputs))
 
@@ -132,9 +133,9 @@ def _unknown(name: str, signature: Signature) -> bool:
 
 
 def _array(name: str, values, spec: TensorSpec) -> np.ndarray:
-    """Raises INVALID_ARGUMENT for ragged lists and values that the type cannot hold exactly."""
+    """Converts nested lists; ragged lists and values out of range are INVALID_ARGUMENT."""
     if spec.dtype is None:
-        raise invalid(f"input {name!r} has a type that is not served")
+        raise invalid(f"input {name!r} has a type that is not supported")
     shape = _shape(values)
     check(name, shape, spec)
     if len(shape) > _MOST_DIMENSIONS:
@@ -179,7 +180,7 @@ def _bytes(name: str, value) -> bytes:
     if isinstance(value, str):
         try:
             return value.encode("utf-8")
-        except UnicodeEncodeError as error:  # half a surrogate pair
+        except UnicodeEncodeError as error:  # lone surrogate
             raise invalid(f"input {name!r}: {error}") from error
     if _is_base64(value) and isinstance(value["b64"], str):
         try:
@@ -227,7 +228,7 @@ def _example(features: dict) -> bytes:
 
 
 def _fill(name: str, feature, values: list) -> None:
-    """Strings and base64 are bytes, whole numbers int64, others float."""
+    """Sets a feature: strings and base64 as bytes, integers as int64, other numbers as float."""
     try:
         if all(type(value) is int for value in values):
             feature.int64_list.value.extend(values)
@@ -243,7 +244,7 @@ def _fill(name: str, feature, values: list) -> None:
 
 
 def _values(name: str, array: np.ndarray):
-    """Nested lists. Bytes are text, or base64 where the name ends in _bytes or it is no UTF-8."""
+    """Converts to nested lists; bytes to text, or to base64 if named *_bytes or not UTF-8."""
     if not array.dtype.hasobject:
         return array.tolist()
     flat = [_text(name, value) for value in array.ravel().tolist()]

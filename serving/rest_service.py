@@ -1,4 +1,4 @@
-"""The REST side: what TF Serving's RESTful API page describes, and health checks."""
+"""TF Serving's RESTful API, and health checks."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ _HTTP = {
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -55,13 +55,14 @@ def error_answer(status: int, message: str) -> Answer:
 
 
 class RestService:
-    """From method, path and body to an answer; knows nothing of sockets.
+    """Turns a method, path and body into a response; independent of sockets.
 
     Args:
-        repository, metrics: what is served, and where it is counted.
+        repository: the served models.
+        metrics: counts requests.
         timeout_seconds: float, the deadline of every request.
-        metrics_path: where the metrics are; empty for nowhere.
-        ready: whether the server takes requests.
+        metrics_path: path of the metrics; empty for none.
+        ready: returns whether the server accepts requests.
     """
 
     def __init__(
@@ -107,8 +108,8 @@ class RestService:
         except ServingError as error:
             return error_answer(_HTTP.get(error.code, 500), error.message)
         except Exception as error:
-            _log.exception("a fault of the server in %s", api)
-            return error_answer(500, f"a fault of the server: {type(error).__name__}")
+            _log.exception("internal error in %s", api)
+            return error_answer(500, f"internal error: {type(error).__name__}")
 
     def _run(self, match, verb: str, body: bytes, observation) -> dict:
         deadline = time.monotonic() + self._timeout
@@ -133,7 +134,7 @@ class RestService:
             return error_answer(503, "the server is shutting down")
         waiting = self._repository.waiting_for()
         if waiting:
-            return error_answer(503, f"no version is available of {', '.join(waiting)}")
+            return error_answer(503, f"no version available of {', '.join(waiting)}")
         return Answer(200, b'{"status": "ready"}')
 
 

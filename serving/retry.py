@@ -1,4 +1,4 @@
-"""Trying again what a server could not take: exponential back-off with jitter, in a deadline."""
+"""Retries with exponential back-off and jitter, within a deadline."""
 
 import random
 import time
@@ -16,19 +16,19 @@ _FIRST_SECONDS, _LONGEST_SECONDS = 0.1, 2.0
 def with_retries(
     call: Callable[[float], _Result], deadline_seconds: float, retries: int
 ) -> _Result:
-    """What `call` returns; it is tried again after UNAVAILABLE, and only then.
+    """Returns the result of `call`; retries only after UNAVAILABLE.
 
-    Any other failure says something of the request, or may have had an effect. Before attempt n
-    it waits a random time of up to 0.1 s * 2**n, at most 2 s, so that clients of a restarted server
-    do not come back all at once.
+    Other errors are about the request, or the request may have had an effect. Retry n (from 0)
+    waits a random time of up to 0.1 s * 2**n, at most 2 s, so that clients of a restarted server do
+    not return all at once.
 
     Args:
-        call: one attempt; told the seconds left, raises RequestError.
+        call: one attempt; gets the seconds left, raises RequestError.
         deadline_seconds: float, for all attempts together.
-        retries: int, the most attempts after the first.
+        retries: int, the most retries.
 
     Raises:
-        RequestError: the last attempt's.
+        RequestError: the error of the last attempt.
     """
     end = time.monotonic() + deadline_seconds
     for attempt in range(retries + 1):
@@ -40,4 +40,4 @@ def with_retries(
             if error.code != "UNAVAILABLE" or attempt == retries or out_of_time:
                 raise
         time.sleep(pause)
-    raise AssertionError("the loop ends with an answer or an error")
+    raise AssertionError("the loop returns or raises")

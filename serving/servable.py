@@ -1,4 +1,4 @@
-"""One loaded version of a model: a SavedModel's signatures, ready to run."""
+"""A loaded version of a model, with its SavedModel's signatures."""
 
 import gc
 import logging
@@ -17,13 +17,13 @@ from serving.tensors import TensorSpec, check
 try:
     import tensorflow_text  # noqa: F401  registers the operations of tokenizers in the graph
 except ImportError:
-    logging.getLogger(__name__).info("no tensorflow-text: graphs with its tokenizers will not load")
+    logging.getLogger(__name__).info("no tensorflow-text: graphs with its tokenizers cannot load")
 
 __all__ = ["Servable", "Signature"]
 
 DEFAULT_SIGNATURE = "serving_default"
-_MOST_ROWS = 1024  # of a request; beyond a batch's most they are run one batch after the other
-# Inputs that BERT's published graphs name so. A negative id would be taken from the table's end.
+_MOST_ROWS = 1024  # of a request; more than a batch holds are run in several batches
+# Inputs of BERT models. A negative id would index the table from its end.
 _NEVER_NEGATIVE = ("input_word_ids", "input_mask", "input_type_ids")
 
 
@@ -33,7 +33,7 @@ class Signature:
     Args:
         name: its name.
         definition: its SignatureDef.
-        session: holds the graph and its variables.
+        session: session with the graph and its variables.
         batching, observe: see `BatchQueue`.
     """
 
@@ -49,12 +49,13 @@ class Signature:
         self.method_name = definition.method_name
         self.inputs = _specs(definition.inputs)
         self.outputs = _specs(definition.outputs)
-        # Session.run looks every name up again in each call, for a good part of a millisecond.
+        # Session.run would look up every name in each call, which takes a good part of a
+        # millisecond.
         self._call = session._make_callable_from_options(
             config_pb2.CallableOptions(
                 feed=[spec.tensor for spec in self.inputs.values()],
                 fetch=[spec.tensor for spec in self.outputs.values()],
-                # An encoder's operations wait for each other: the request's own thread runs them.
+                # Runs operations in the request's own thread: an encoder's depend on each other.
                 run_options=config_pb2.RunOptions(inter_op_thread_pool=-1),
             )
         )
@@ -64,15 +65,15 @@ class Signature:
         self._batched = bool(self.inputs) and all(spec.batched for spec in specs)
 
     def run(self, inputs: Arrays, deadline: float | None = None) -> Arrays:
-        """Outputs by name; rows beyond a batch's most are run in several batches.
+        """Returns outputs by name; runs more rows than a batch holds in several batches.
 
         Args:
             inputs: arrays by name, of the signature's types.
             deadline: a time of time.monotonic(), or None.
 
         Raises:
-            ServingError: INVALID_ARGUMENT: names, ranks or sizes that do not fit, or values the
-                graph refuses; RESOURCE_EXHAUSTED; DEADLINE_EXCEEDED.
+            ServingError: INVALID_ARGUMENT: names, ranks or sizes do not match, or the graph refuses
+                values; RESOURCE_EXHAUSTED: the queue is full; DEADLINE_EXCEEDED.
         """
         inputs = self._checked(inputs)
         try:
@@ -80,7 +81,7 @@ class Signature:
                 return self._run(inputs)
             rows = self._rows(inputs)
             if rows > _MOST_ROWS:
-                raise invalid(f"the request has {rows} rows, at most {_MOST_ROWS} are taken")
+                raise invalid(f"the request has {rows} rows, at most {_MOST_ROWS} are allowed")
             if rows <= self._max_rows:
                 return self._queue.run(inputs, rows, deadline)
             parts = [
@@ -109,7 +110,7 @@ class Signature:
         sizes = {name: array.shape[:1] for name, array in inputs.items()}
         if len(set(sizes.values())) != 1 or () in sizes.values():
             shapes = {name: list(array.shape) for name, array in inputs.items()}
-            raise invalid(f"the inputs differ in their number of rows: shapes {shapes}")
+            raise invalid(f"the inputs have different numbers of rows: shapes {shapes}")
         (rows,) = next(iter(sizes.values()))
         if rows == 0:
             raise invalid("the request has no rows")
@@ -123,14 +124,14 @@ class Servable:
     """A version of a model, in memory.
 
     Args:
-        name, version: of the model.
+        name, version: name and version of the model.
         path: its folder, MODEL/VERSION.
         batching, observe: see `BatchQueue`.
-        intra_op_threads: int, cores that an operation uses; 0 for all. The first servable of a
-            process decides for all that follow.
+        intra_op_threads: int, cores that an operation uses; 0 for all. The value of the process's
+            first servable applies to all.
 
     Raises:
-        ServingError: the folder holds no SavedModel that can be loaded; the message says why.
+        ServingError: the SavedModel in the folder cannot be loaded.
     """
 
     def __init__(
@@ -150,7 +151,7 @@ class Servable:
             self.signature_defs = {
                 key: definition
                 for key, definition in graph.signature_def.items()
-                if not key.startswith("__")  # the loader's own
+                if not key.startswith("__")  # internal to the loader
             }
             if not self.signature_defs:
                 raise invalid("it has no signatures")
@@ -165,10 +166,10 @@ class Servable:
             raise ServingError(code, f"{path} cannot be loaded: {reason}") from error
 
     def signature(self, name: str) -> Signature:
-        """The signature `name`, or the default one for an empty name.
+        """Returns the signature `name`, or the default one for an empty name.
 
         Raises:
-            ServingError: FAILED_PRECONDITION: there is none.
+            ServingError: FAILED_PRECONDITION: there is no such signature.
         """
         signature = self._signatures.get(name or DEFAULT_SIGNATURE)
         if signature is None:
@@ -180,11 +181,11 @@ class Servable:
         return signature
 
     def close(self) -> None:
-        """Frees its memory; no request may be running."""
+        """Frees the memory; no request may be running."""
         self._signatures = {}
         self._session.close()
         del self._session
-        gc.collect()  # a graph refers to itself
+        gc.collect()  # graphs have reference cycles
 
 
 def _specs(infos) -> dict[str, TensorSpec]:

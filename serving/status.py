@@ -1,21 +1,21 @@
-"""The error that a request is answered with: a gRPC status code and a sentence."""
+"""The error of a request: a gRPC status code and a message."""
 
 import grpc
 
 __all__ = ["ServingError", "invalid", "not_found", "of_runtime_error"]
 
-# Bytes of a message: HTTP/2 headers, in which it travels, are bounded.
-# What is not ASCII is three times as long there.
+# Limit of a message in bytes: it is sent in HTTP/2 headers, whose size is limited and where
+# non-ASCII bytes take three times the space.
 _LONGEST = 1000
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ServingError(Exception):
-    """A request, or the loading of a model, ends with this.
+    """A request, or loading a model, failed.
 
     Args:
-        code: the canonical code; the REST side turns it into an HTTP status.
-        message: what is wrong, with the value, and what was expected.
+        code: the canonical code; REST converts it to an HTTP status.
+        message: the error, with the value and what was expected.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str):
@@ -33,8 +33,8 @@ def not_found(message: str) -> ServingError:
 
 
 def of_runtime_error(error: Exception) -> ServingError:
-    """What TensorFlow raised while it ran a graph; its codes are gRPC's."""
+    """Converts an error that TensorFlow raised while running a graph; the codes are gRPC's."""
     code = _CODES.get(getattr(error, "error_code", None), grpc.StatusCode.INTERNAL)
     lines = [line for line in str(getattr(error, "message", error)).splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith("Graph execution error")]
-    return ServingError(code, said[0].strip() if said else type(error).__name__)
+    messages = [line for line in lines if not line.startswith("Graph execution error")]
+    return ServingError(code, messages[0].strip() if messages else type(error).__name__)

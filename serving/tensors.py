@@ -1,4 +1,4 @@
-"""TensorProto to NumPy array and back, checked and without a detour over Python lists."""
+"""Converts TensorProto to NumPy arrays and back, with checks."""
 
 import dataclasses
 import math
@@ -36,7 +36,7 @@ _SIXTEEN_BITS = (types_pb2.DT_HALF, types_pb2.DT_BFLOAT16)  # half_val holds the
 class TensorSpec:
     """An input or output of a signature: its tensor, type and shape.
 
-    `shape` is None where not even the rank is known; an unknown dimension is None.
+    `shape` is None if the rank is unknown. An unknown dimension is None.
     """
 
     tensor: str
@@ -45,7 +45,7 @@ class TensorSpec:
 
     @classmethod
     def from_info(cls, info) -> "TensorSpec":
-        """From a SignatureDef's TensorInfo."""
+        """Creates a spec from a SignatureDef's TensorInfo."""
         dims = info.tensor_shape
         shape = (
             None if dims.unknown_rank else tuple(d.size if d.size >= 0 else None for d in dims.dim)
@@ -54,7 +54,7 @@ class TensorSpec:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """The array's type; None for a type that is not served."""
+        """The array's type; None for an unsupported type."""
         return _KINDS[self.kind][1] if self.kind in _KINDS else None
 
     @property
@@ -64,12 +64,12 @@ class TensorSpec:
 
 
 def dtype_name(kind: int) -> str:
-    """As in DT_INT32."""
+    """Returns the name of a type, such as DT_INT32."""
     return types_pb2.DataType.Name(kind) if kind in types_pb2.DataType.values() else str(kind)
 
 
 def check(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
-    """Raises INVALID_ARGUMENT where `shape` does not fit the signature."""
+    """Raises INVALID_ARGUMENT if `shape` does not match the signature."""
     fits = spec.shape is None or (
         len(shape) == len(spec.shape)
         and all(want in (None, have) for have, want in zip(shape, spec.shape, strict=True))
@@ -82,24 +82,25 @@ def check(name: str, shape: tuple[int, ...], spec: TensorSpec) -> None:
 def to_array(
     name: str, proto: tensor_pb2.TensorProto, spec: TensorSpec, largest: int
 ) -> np.ndarray:
-    """The array of an input; strings are bytes in an array of objects.
+    """Returns the array of an input; strings are bytes in an array of objects.
 
-    Fewer values than elements are allowed, as in TensorFlow: the last one is repeated.
+    As in TensorFlow, if there are fewer values than elements, the last value is repeated.
 
     Args:
-        name: of the input, for messages.
-        spec: what the signature expects.
-        largest: int, the most elements allowed: a shape is a claim, and memory is taken for it.
+        name: the input's name, for messages.
+        spec: the signature's spec of the input.
+        largest: int, the most elements allowed. It limits the memory that a request can allocate by
+            a large shape.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: another type, rank or shape, or content that does not fit.
+        ServingError: INVALID_ARGUMENT: type, rank, shape or content does not match the spec.
     """
     if proto.dtype != spec.kind:
         raise invalid(
             f"input {name!r} is {dtype_name(proto.dtype)}, expected {dtype_name(spec.kind)}"
         )
     if spec.dtype is None:
-        raise invalid(f"input {name!r}: {dtype_name(spec.kind)} is not served")
+        raise invalid(f"input {name!r}: type {dtype_name(spec.kind)} is not supported")
     if proto.tensor_shape.unknown_rank:
         raise invalid(f"input {name!r} has no shape")
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
@@ -108,22 +109,21 @@ def to_array(
     check(name, shape, spec)
     elements = math.prod(shape)
     if elements > largest:
-        raise invalid(f"input {name!r} has {elements} elements, at most {largest} are taken")
+        raise invalid(f"input {name!r} has {elements} elements, at most {largest} are allowed")
     if proto.tensor_content:
         return _from_content(name, proto.tensor_content, spec, shape, elements)
     return _from_values(name, proto, spec, shape, elements)
 
 
 def fill(proto: tensor_pb2.TensorProto, array: np.ndarray) -> None:
-    """Writes an array into an empty TensorProto, with its values in the typed field, where TF
-    Serving's clients look for them.
+    """Writes an array into the typed field of an empty TensorProto, as TF Serving's clients expect.
 
     Raises:
-        ServingError: INVALID_ARGUMENT: a type that is not served.
+        ServingError: INVALID_ARGUMENT: the type is not supported.
     """
     kind = _TYPES.get(array.dtype)
     if kind is None:
-        raise invalid(f"values of type {array.dtype} are not served")
+        raise invalid(f"values of type {array.dtype} are not supported")
     proto.dtype = kind
     proto.tensor_shape.SetInParent()  # a scalar has a shape too
     for size in array.shape:
@@ -134,13 +134,13 @@ def fill(proto: tensor_pb2.TensorProto, array: np.ndarray) -> None:
 
 def _from_content(name, content: bytes, spec, shape, elements: int) -> np.ndarray:
     if spec.dtype.hasobject:
-        raise invalid(f"input {name!r}: strings go into string_val, not tensor_content")
+        raise invalid(f"input {name!r}: strings must be in string_val, not tensor_content")
     if len(content) != elements * spec.dtype.itemsize:
         raise invalid(
             f"input {name!r} has {len(content)} bytes of tensor_content, expected "
             f"{elements * spec.dtype.itemsize} for shape {list(shape)}"
         )
-    if spec.kind == types_pb2.DT_BOOL:  # any other byte than 0 and 1 is no bool in memory
+    if spec.kind == types_pb2.DT_BOOL:  # bytes other than 0 and 1 are not valid bools in memory
         return (np.frombuffer(content, np.uint8) != 0).reshape(shape)
     return np.frombuffer(content, spec.dtype).reshape(shape)
 

@@ -1,4 +1,4 @@
-"""Which versions of a model lie on disk, and which of them are wanted."""
+"""Finds a model's versions on disk and selects those to serve."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ Policy = file_system_storage_path_source_pb2.FileSystemStoragePathSourceConfig.S
 
 
 def versions_on_disk(base_path: Path) -> dict[int, Path]:
-    """The folders of `base_path` that are named by a number that a ModelSpec can hold.
+    """Returns the folders of `base_path` whose names are version numbers that ModelSpec can hold.
 
     Raises:
         OSError: `base_path` cannot be read.
@@ -28,7 +28,7 @@ def _is_version(name: str) -> bool:
 
 
 def wanted_versions(policy: Policy, versions: set[int]) -> set[int]:
-    """Those a policy chooses: `latest` (the default, one), `all` or `specific`."""
+    """Returns the versions that a policy selects: `latest` (default: one), `all` or `specific`."""
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(versions)
@@ -38,13 +38,13 @@ def wanted_versions(policy: Policy, versions: set[int]) -> set[int]:
 
 
 def fingerprint(folder: Path) -> tuple:
-    """Changes whenever a file of `folder` does; what failed is tried again when it has changed."""
+    """Returns a value that changes with any file in `folder`; used to retry after a failure."""
     found = []
     for place, _, names in os.walk(folder):
         for name in names:
             try:
                 stat = os.stat(os.path.join(place, name))
-            except OSError:  # gone in this moment: another fingerprint next time
+            except OSError:  # just deleted: the next fingerprint differs
                 continue
             found.append((os.path.join(place, name), stat.st_mtime_ns, stat.st_size, stat.st_ino))
     return tuple(sorted(found))

@@ -1,4 +1,4 @@
-"""Runs a version's recorded requests before it serves, so that its first caller waits no longer."""
+"""Runs a version's warm-up requests before it is served, so that its first requests are fast."""
 
 import logging
 from pathlib import Path
@@ -22,10 +22,10 @@ _EXAMPLE_FORMS = {"classify_log": classify, "regress_log": regress}
 
 
 def warm_up(servable: Servable) -> int:
-    """Replays the PredictionLogs in the version's `assets.extra`; returns how many there were.
+    """Replays the PredictionLogs in the version's `assets.extra`; returns their number.
 
     Raises:
-        ServingError: the file is damaged or too long, or a request fails; the message says which.
+        ServingError: the file is damaged or too long, or a request fails.
     """
     path = servable.path / WARMUP_FILE
     if not path.is_file():
@@ -58,4 +58,4 @@ def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
         name = request.model_spec.signature_name
         _EXAMPLE_FORMS[kind](servable, name, serialized_examples(request.input), deadline=None)
     else:
-        raise ServingError(grpc.StatusCode.UNIMPLEMENTED, f"a {kind} is not replayed")
+        raise ServingError(grpc.StatusCode.UNIMPLEMENTED, f"a {kind} cannot be replayed")

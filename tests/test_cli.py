@@ -37,7 +37,7 @@ def test_a_job_runs_as_its_module_does(command):
     done = command("predict", "--text=a")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: --model is missing: name the folder of a saved model\n"
-    assert command("ask", "--help").stdout.startswith("Asks a server")
+    assert command("ask", "--help").stdout.startswith("Sends requests to a server")
 
 
 def test_an_unknown_job_is_named_and_the_known_ones_listed(command):

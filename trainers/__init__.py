@@ -1,9 +1,9 @@
-"""Command-line jobs: python -m trainers.JOB --help."""
+"""Command-line jobs: `tf-efficientbert JOB --help`."""
 
 import os
 
 from tf_efficientbert.quiet_tensorflow import import_tensorflow
 
-# Read when NumPy is imported: its idle threads make latencies jump.
+# NumPy reads it at import. Idle OpenBLAS threads make latencies jump.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import_tensorflow()

@@ -1,6 +1,7 @@
-"""Makes a trained student smaller while it learns on from its teacher.
+"""Prunes, quantizes or shortens a trained student while it trains on its teacher.
 
-    python -m trainers.compress \\
+Example:
+    tf-efficientbert compress \\
         --model=runs/student/model --teacher=runs/teacher/model --output_dir=runs/compressed \\
         --compress='prune(0.5),quantize(int8)'
 """
@@ -12,7 +13,7 @@ from trainers.job import print_figures, run_job
 
 
 def print_steps(result: dict) -> None:
-    """What each step cost and saved, and how the model is now."""
+    """Prints the score and size after each step, and the figures of the final model."""
     print(text_table(compression_rows(result["steps"])))
     print_figures({name: value for name, value in result.items() if name != "steps"})
 

@@ -1,6 +1,7 @@
-"""Describes your data as the other jobs read it: columns, labels, splits, and what to mend.
+"""Shows how the jobs read your data: columns, labels, splits, and problems to fix.
 
-python -m trainers.describe_data --train_file=reviews.csv --json=card.json
+Example:
+    tf-efficientbert describe_data --train_file=reviews.csv --json=card.json
 """
 
 from tf_efficientbert.data.card import card_text
@@ -9,7 +10,7 @@ from trainers.job import run_job
 
 
 def print_card(card: dict) -> None:
-    """The card as text."""
+    """Prints the data card as text."""
     print(card_text(card))
 
 

@@ -1,6 +1,7 @@
 """Distils a student from a teacher, starting from a supernet.
 
-    python -m trainers.distill \\
+Example:
+    tf-efficientbert distill \\
         --teacher=runs/teacher/model --supernet=runs/supernet/model --output_dir=runs/student
 """
 

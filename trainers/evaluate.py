@@ -1,6 +1,7 @@
 """Scores a saved model on labelled data.
 
-    python -m trainers.evaluate \\
+Example:
+    tf-efficientbert evaluate \\
         --model=runs/student/model --score_split=test --output_dir=runs/scores
 """
 
@@ -9,7 +10,7 @@ from trainers.job import print_figures, run_job
 
 
 def print_scores(result: dict) -> None:
-    """One line a figure, and one a class."""
+    """Prints a line for each figure, then one for each class."""
     print_figures({name: value for name, value in result.items() if name != "classes"})
     for row in result.get("classes", ()):
         figures = "  ".join(f"{name} {row[name]:.3f}" for name in ("precision", "recall", "f1"))

@@ -1,24 +1,23 @@
-"""Exports a model as SavedModel and LiteRT, compares and times them.
+"""Exports a model as SavedModel and LiteRT, compares them with Keras and times them.
 
-    python -m trainers.export_model \\
+Example:
+    tf-efficientbert export_model \\
         --model=runs/student/model --output_dir=runs/export
 
-A SavedModel that TF Serving is to find under a model's own folder, as its next version:
+Every exported file is compared with the Keras model; parity.json holds the comparison. If one
+exceeds --max_float_difference, --max_float16_difference or --max_int8_loss, the job fails and
+delivers nothing.
 
-    python -m trainers.export_model --saved_model_dir=models/reviews \\
+Write the SavedModel as the next version into a folder that TF Serving watches:
+    tf-efficientbert export_model --saved_model_dir=models/reviews \\
         --model=runs/student/model --output_dir=runs/export
 
-Forms that do not say what the Keras model says are not delivered: --max_float_difference,
---max_float16_difference and --max_int8_loss are the limits, parity.json is the comparison.
-
-A model that finds answers in a context is compared on questions:
-
-    python -m trainers.export_model --questions=dev-v1.1.json \\
+Export a question answering model, which is compared on SQuAD questions:
+    tf-efficientbert export_model --questions=dev-v1.1.json \\
         --model=runs/squad/model --output_dir=runs/export
 
-Or as a Hugging Face folder, runs/hub/huggingface:
-
-    python -m trainers.export_model --format=huggingface \\
+Export a Hugging Face folder, runs/hub/huggingface:
+    tf-efficientbert export_model --format=huggingface \\
         --model=runs/student/model --output_dir=runs/hub
 """
 
@@ -29,13 +28,13 @@ from trainers.job import print_figures, run_job
 
 
 def print_exported(result: dict) -> None:
-    """Where everything is, and how each form answers beside the Keras model."""
+    """Prints the comparison with the Keras model, then the paths of the files."""
     litert = result.get("litert", {})
     paths = {f"litert {precision}": file["path"] for precision, file in litert.items()}
     if "parity" in result:
         print(
-            f"On the {result['parity_split']} set; differences are from the Keras model's logits, "
-            "or its probabilities where those are what a form answers; times are of one text:"
+            f"On the {result['parity_split']} set. Differences are from the Keras model's logits, "
+            "or from its probabilities if a form outputs those. Times are for one text:"
         )
         print(text_table(form_rows(result["parity"], litert)))
     others = ("metric", "litert", "parity", "parity_split")

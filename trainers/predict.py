@@ -1,6 +1,7 @@
-"""Answers text with a saved model.
+"""Predicts labels for text with a saved model.
 
-python -m trainers.predict --model=runs/student/model --text="What a lovely film."
+Example:
+    tf-efficientbert predict --model=runs/student/model --text="What a lovely film."
 """
 
 from tf_efficientbert.inference.predict import PredictOptions, predict, tab_separated
@@ -8,7 +9,7 @@ from trainers.job import run_job
 
 
 def print_predictions(result: dict) -> None:
-    """One line a text: label, score, text."""
+    """Prints a line for each text: label, score, text."""
     for row in result["predictions"]:
         texts = [row["text"], row["second_text"]]
         print(tab_separated([row["label"], f"{row['score']:.4f}", *filter(None, texts)]))

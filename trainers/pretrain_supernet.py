@@ -1,6 +1,7 @@
 """Distils a supernet on raw text.
 
-python -m trainers.pretrain_supernet --hidden_size=192 --output_dir=runs/supernet
+Example:
+    tf-efficientbert pretrain_supernet --hidden_size=192 --output_dir=runs/supernet
 """
 
 from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up

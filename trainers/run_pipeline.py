@@ -1,9 +1,11 @@
-"""From text to a searched, distilled, exported student: what `make run` calls.
+"""Trains a teacher, searches, distils, exports and reports; `make run` calls it.
 
-python -m trainers.run_pipeline --flagfile=trainers/recipes/quickstart.flags
+Example:
+    tf-efficientbert run_pipeline --flagfile=trainers/recipes/quickstart.flags
 """
 
 import os
+import shutil
 import sys
 
 from absl import flags
@@ -15,9 +17,16 @@ from trainers.job import run_job
 
 
 def print_report(report: dict) -> None:
-    """The tables, and what to type next."""
-    python = min(sys.executable, os.path.relpath(sys.executable), key=len)
-    print(render(report, flags.FLAGS["output_dir"].value, python))
+    """Prints the tables and the next command."""
+    print(render(report, flags.FLAGS["output_dir"].value, _program()))
+
+
+def _program() -> str:
+    """How the reader calls `tf-efficientbert`: by name if it is on the PATH, else by its path."""
+    if shutil.which("tf-efficientbert"):
+        return "tf-efficientbert"
+    path = os.path.join(os.path.dirname(sys.executable), "tf-efficientbert")
+    return min(path, os.path.relpath(path), key=len)
 
 
 if __name__ == "__main__":

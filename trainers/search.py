@@ -1,6 +1,7 @@
 """Searches the feed-forward cells of a student in three stages.
 
-    python -m trainers.search --stages=quick --output_dir=runs/search \\
+Example:
+    tf-efficientbert search --stages=quick --output_dir=runs/search \\
         --teacher=runs/teacher/model --supernet=runs/supernet/model
 """
 
@@ -10,7 +11,7 @@ from trainers.job import print_figures, run_job
 
 
 def print_found(result: dict) -> None:
-    """The figures, and the architecture a line a layer."""
+    """Prints the figures, then a line for each layer of the architecture."""
     architecture = result.pop("architecture")
     print_figures(result)
     for layer, formula in enumerate(architecture["formulas"], start=1):

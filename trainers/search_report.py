@@ -1,6 +1,7 @@
-"""Draws a search, finished or not, as one page for the browser: report.html.
+"""Writes report.html, one page about a search, finished or not.
 
-python -m trainers.search_report --study=runs/quickstart
+Example:
+    tf-efficientbert search_report --study=runs/quickstart
 """
 
 from tf_efficientbert.reporting.report import ReportOptions, write_report

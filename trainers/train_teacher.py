@@ -1,6 +1,7 @@
-"""Fine-tunes a BERT folder on a task.
+"""Fine-tunes a BERT on a task.
 
-python -m trainers.train_teacher --output_dir=runs/teacher
+Example:
+    tf-efficientbert train_teacher --output_dir=runs/teacher
 """
 
 from tf_efficientbert.training.fine_tune import FineTuneOptions, fine_tune

@@ -1,1 +1,1 @@
-"""A page that answers in the browser, and what serves it."""
+"""A web page that runs a model in the browser, and its server."""

@@ -1,6 +1,7 @@
-"""Shows a model in the browser: type a sentence, see the class.
+"""Serves a web page that runs a classifier in the browser.
 
-python -m serving.web.serve --model=runs/student/model
+Example:
+    tf-efficientbert web_page --model=runs/student/model
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ _HOST = "127.0.0.1"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PageOptions:
-    """What `serve` is told."""
+    """Options of `serve`."""
 
     model: str = option("", "folder of a saved model, or .tflite file exported for MediaPipe")
     output_dir: str = option("runs/web", "output folder for page, MediaPipe and model")
@@ -37,7 +38,7 @@ class PageOptions:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Files as what they are, whatever the system's own table of types says."""
+    """Serves files with fixed content types, independent of the system's type table."""
 
     extensions_map = {
         "": "application/octet-stream",
@@ -50,7 +51,7 @@ class _Handler(SimpleHTTPRequestHandler):
     }
 
     def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-cache")  # a new model is seen at once
+        self.send_header("Cache-Control", "no-cache")  # shows a new model at once
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
@@ -58,14 +59,14 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, *arguments) -> None:
-        """One line a file would hide the address."""
+        """Logs nothing: a line per file would hide the printed address."""
 
 
 def page_server(folder: str | Path, port: int) -> ThreadingHTTPServer:
-    """A server of `folder` on loopback; `serve_forever` starts it.
+    """Creates a server of `folder` on loopback; `serve_forever` starts it.
 
     Raises:
-        UserError: the port is taken, or not ours to take.
+        UserError: the port is taken or not permitted.
     """
     try:
         return ThreadingHTTPServer((_HOST, port), partial(_Handler, directory=str(folder)))
@@ -73,12 +74,12 @@ def page_server(folder: str | Path, port: int) -> ThreadingHTTPServer:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise UserError(
-            f"--port={port} cannot be used ({error.strerror}): name another, or 0 for any"
+            f"--port={port} cannot be used ({error.strerror}): choose another, or 0 for any"
         ) from error
 
 
 def serve(options: PageOptions) -> None:
-    """Collects the page in `options.output_dir` and serves it until Ctrl-C.
+    """Builds the page in `options.output_dir` and serves it until Ctrl-C.
 
     Raises:
         UserError: see `build_site` and `page_server`.
@@ -86,7 +87,7 @@ def serve(options: PageOptions) -> None:
     folder = build_site(options.output_dir, options.model, options.precision)
     with page_server(folder, options.port) as server:
         print(f"http://{_HOST}:{server.server_port}/ shows {options.model}", flush=True)
-        print("Ctrl-C ends it.", flush=True)
+        print("Press Ctrl-C to stop.", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -48,4 +48,4 @@ def test_serving_measures_overhead_load_and_first_requests(tmp_path):
         assert (one["clients"], many["clients"]) == (1, 32)
         assert 0 < one["p50_ms"] <= one["p99_ms"]
     assert len(report["first_request"]) == 2
-    assert "against the median behind it" in said
+    assert "relative to the median of later ones" in said

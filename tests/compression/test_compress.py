@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recorded():
-    """The kind of examples that each compression from now on has trained on."""
+    """The types of the examples that each following compression trains on."""
     original, kinds = TeacherPass.recorded, []
 
     def seen(*arguments):
@@ -52,7 +52,7 @@ def recorded():
 
 @pytest.fixture(scope="module")
 def finished(folder, recorded, tmp_path_factory):
-    """(folder, result) of a compression that nothing has interrupted, its teachers recorded."""
+    """(folder, result) of an uninterrupted compression with recorded teacher outputs."""
     output_dir = tmp_path_factory.mktemp("whole") / "run"
     result = compress(tiny_options(folder, _STEPS, output_dir=str(output_dir)))
     assert recorded[-1] == CachedTeacherOutputs
@@ -71,7 +71,7 @@ def _assert_on_the_grid(model):
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-4)
 
 
-def test_all_that_the_steps_have_made_holds_in_the_model_that_is_saved(folder, finished):
+def test_the_saved_model_keeps_the_results_of_all_steps(folder, finished):
     model = load(finished[0] / "model").model
     _assert_pruned(model, 0.5)
     _assert_on_the_grid(model)
@@ -85,7 +85,7 @@ def _losses(output_dir):
 
 
 @pytest.mark.slow
-def test_teachers_that_were_recorded_teach_as_those_asked_at_every_step(folder, finished, tmp_path):
+def test_recorded_teacher_outputs_give_the_same_model_as_computed_ones(folder, finished, tmp_path):
     options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), teacher_memory_gb=0.0)
     compress(options)
     np.testing.assert_allclose(_losses(finished[0]), _losses(tmp_path), rtol=1e-3)
@@ -93,7 +93,7 @@ def test_teachers_that_were_recorded_teach_as_those_asked_at_every_step(folder, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
-def test_a_file_of_the_teacher_s_predictions_teaches_as_it_does(folder, tmp_path, hidden_ratio):
+def test_a_file_of_the_teacher_s_predictions_gives_the_same_model(folder, tmp_path, hidden_ratio):
     teacher = load(folder / "teacher")
     file = write_predictions(tmp_path / "said.jsonl", teacher, small_examples(teacher.task, 24))
     teachers = {"asked": {}, "given": {"teacher": "", "teacher_predictions": file}}
@@ -105,7 +105,7 @@ def test_a_file_of_the_teacher_s_predictions_teaches_as_it_does(folder, tmp_path
 
 
 @pytest.mark.slow
-def test_without_a_hidden_loss_too(folder, tmp_path, recorded):
+def test_it_trains_without_a_hidden_loss(folder, tmp_path, recorded):
     for memory in (0.0, 1.0):
         where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}
         compress(tiny_options(folder, "prune(0.5)", hidden_ratio=0.0, **where))
@@ -114,7 +114,7 @@ def test_without_a_hidden_loss_too(folder, tmp_path, recorded):
     np.testing.assert_allclose(kept, asked, rtol=1e-3)
 
 
-def test_the_result_says_what_each_step_has_cost_and_saved(finished, tmp_path):
+def test_the_result_has_scores_and_sizes_after_each_step(finished, tmp_path):
     output_dir, result = finished
     rows = result["steps"]
     assert [row["step"] for row in rows] == ["as it was", *_STEPS.split(",")]
@@ -125,7 +125,7 @@ def test_the_result_says_what_each_step_has_cost_and_saved(finished, tmp_path):
     )
     missing = dropped["nonzero_parameters"] - pruned["nonzero_parameters"]
     assert missing == pytest.approx(kernels / 2, rel=0.01)
-    # A weight may round to zero, and one that was pruned does not come back.
+    # Rounding may add zeros; pruned weights stay zero.
     assert last["nonzero_parameters"] <= pruned["nonzero_parameters"]
     sizes = [row["zipped_bytes"] for row in rows]
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 4
@@ -143,7 +143,7 @@ def test_the_result_says_what_each_step_has_cost_and_saved(finished, tmp_path):
     assert last["zipped_bytes"] == len(zlib.compress(b"".join(w.tobytes() for w in weights)))
 
 
-def test_the_dev_score_is_that_of_the_model_that_is_saved(folder, finished):
+def test_the_dev_score_is_that_of_the_saved_model(folder, finished):
     output_dir, result = finished
     model, options = load(output_dir / "model"), tiny_options(folder, _STEPS)
     written = Path(options.dev_file).read_text("utf-8").splitlines()
@@ -183,9 +183,7 @@ def test_the_steps_may_come_in_any_order(folder, tmp_path, steps):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("phase", ["1 drop(layers=1)", "2 prune(0.5)", "3 quantize(int8)"])
-def test_a_compression_that_is_killed_ends_with_the_same_model(
-    folder, finished, tmp_path, caplog, phase
-):
+def test_a_killed_compression_ends_with_the_same_model(folder, finished, tmp_path, caplog, phase):
     options = tiny_options(folder, _STEPS, output_dir=str(tmp_path), checkpoint_seconds=0.001)
     checkpoints = tmp_path / "checkpoints" / phase.replace(" ", "_")
     kill_job_after(checkpoints, 2, "trainers.compress", options)
@@ -203,7 +201,7 @@ def test_a_compression_that_is_killed_ends_with_the_same_model(
     assert without_times[0] == without_times[1]
 
 
-# === dropping ===
+# === Dropping ===
 
 
 def test_the_layers_that_stay_keep_their_weights():
@@ -220,7 +218,7 @@ def test_the_layers_that_stay_keep_their_weights():
     assert len(smaller.weights) == sum(len(one.weights) for one, _ in pairs)
 
 
-def test_a_layer_s_influence_is_how_far_it_turns_the_hidden_state():
+def test_a_layer_s_influence_is_the_cosine_distance_of_its_hidden_states():
     backbone, examples = small_backbone(seed=2), tiny_examples()
     angles = []
     for i in range(len(examples)):  # without padding
@@ -233,7 +231,7 @@ def test_a_layer_s_influence_is_how_far_it_turns_the_hidden_state():
     np.testing.assert_allclose(layer_influence(backbone, examples), expected, rtol=1e-4)
 
 
-# === what is refused ===
+# === Invalid input ===
 
 _NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(0.5)"}
 
@@ -243,20 +241,20 @@ _NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(
     [
         ({"model": ""}, "--model is missing"),
         ({"teacher": ""}, "give one teacher: --teacher, .* or --teacher_predictions"),
-        ({"compress": ""}, "--compress is missing: name steps"),
+        ({"compress": ""}, "--compress is missing: set steps"),
         ({"compress": "prune(2)"}, r"--compress=prune\(2\): prune\(2\): expected a share"),
         ({"epochs": 0.0}, "--epochs=0.0: expected a number above 0"),
         ({"hidden_ratio": -1.0}, "--hidden_ratio=-1.0: expected 0 or more"),
     ],
 )
-def test_options_no_compression_can_have_are_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(UserError, match=message):
         CompressOptions(**{**_NAMES, **options})
 
 
 def test_a_step_that_leaves_no_layer_is_refused_before_the_first(folder, tmp_path):
     options = tiny_options(folder, "prune(0.5),drop(2)", output_dir=str(tmp_path))
-    with pytest.raises(UserError, match=r"drop\(2\) of a student that has 2 layers"):
+    with pytest.raises(UserError, match=r"drop\(2\) is not possible with 2 layers"):
         compress(options)
     assert not (tmp_path / "checkpoints").exists()
 

@@ -15,7 +15,7 @@ def _model():
 
 
 def _shake(model, seed):
-    """What an optimizer does: every weight moves, the pruned ones too."""
+    """Changes every weight, also pruned ones, as an optimizer does."""
     draws = np.random.default_rng(seed)
     for weight in model.trainable_variables:
         weight.assign_add(draws.normal(scale=0.01, size=weight.shape))
@@ -25,7 +25,7 @@ def _zeros(model):
     return [kernel.numpy() == 0 for kernel in linear_maps(model.backbone)]
 
 
-def test_the_schedule_is_the_toolkit_s_and_ends_before_the_training():
+def test_the_schedule_is_tfmot_s_and_ends_before_the_training():
     for steps in (1, 2, 12, 1000):
         schedule = pruning_schedule(0.75, steps)
         assert type(schedule) is toolkit().PolynomialDecay
@@ -78,7 +78,7 @@ def test_the_pattern_leaves_the_two_largest_of_every_four_inputs_from_the_first_
 
 
 @pytest.mark.parametrize("later", [None, Prune(0.25), Prune("2:4"), Prune(0.75)], ids=str)
-def test_what_is_zero_when_a_pruner_starts_stays_zero(later):
+def test_weights_that_are_zero_at_the_start_stay_zero(later):
     model = _model()
     Pruner(model.backbone, Prune(0.5), 1).after_step(tf.constant(1, tf.int64))
     earlier = _zeros(model)
@@ -92,7 +92,7 @@ def test_what_is_zero_when_a_pruner_starts_stays_zero(later):
     assert all(more) if later in (Prune("2:4"), Prune(0.75)) else not any(more)
 
 
-def test_tables_biases_norms_and_head_are_left_alone():
+def test_tables_biases_norms_and_head_are_not_pruned():
     model = _model()
     Pruner(model.backbone, Prune(0.9), 1).after_step(tf.constant(1, tf.int64))
     pruned = {kernel.path for kernel in linear_maps(model.backbone)}
@@ -102,4 +102,4 @@ def test_tables_biases_norms_and_head_are_left_alone():
         if weight.path in pruned:
             assert zeros == pytest.approx(0.9, abs=0.01)
         else:
-            assert zeros <= 1 / 40  # the token table's row of [PAD]
+            assert zeros <= 1 / 40  # the row of [PAD] in the token table

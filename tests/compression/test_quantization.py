@@ -19,7 +19,7 @@ _QUANTIZED = (*_PER_CHANNEL, "token_table", "segment_table")
 
 
 def _rounded(weight):
-    """The weight on the grid of int8, in float64."""
+    """Rounds a weight to the int8 grid, in float64."""
     value = weight.numpy().astype(np.float64)
     axis = 0 if weight.name in _PER_CHANNEL else None
     scale = np.abs(value).max(axis=axis) / 127
@@ -35,13 +35,13 @@ def model():
     return small_task_model()
 
 
-def test_tf_keras_and_child_processes_keep_the_new_keras():
+def test_tf_keras_and_child_processes_keep_keras_3():
     toolkit()
     assert "TF_USE_LEGACY_KERAS" not in os.environ
     assert tf.keras.__version__.startswith("3.")
 
 
-def test_within_the_scope_the_model_answers_as_one_with_rounded_numbers(model):
+def test_within_the_scope_the_logits_are_those_of_rounded_weights_and_inputs(model):
     quantizer, plain = Quantizer(model), _logits(model)
     with quantizer.scope():
         simulated = _logits(model)
@@ -52,8 +52,8 @@ def test_within_the_scope_the_model_answers_as_one_with_rounded_numbers(model):
     assert np.abs(plain - simulated).max() > 1e-3
 
 
-def test_the_gradient_goes_straight_through(model):
-    """d loss / d weight is the one at the rounded numbers, for the largest weights too."""
+def test_the_gradient_is_straight_through(model):
+    """d loss / d weight equals that at the rounded numbers, also for the largest weights."""
     kernel = model.head.classifier.kernel
     table = model.backbone.embedding.segment_table
     quantizer = Quantizer(model)
@@ -69,7 +69,7 @@ def test_the_gradient_goes_straight_through(model):
             tf.convert_to_tensor(one), tf.convert_to_tensor(other), 1e-4, 1e-6
         )
         assert np.abs(one).min() > 0
-    with quantizer.rounded(), rounded_inputs(rounded_rows):  # the last map by hand
+    with quantizer.rounded(), rounded_inputs(rounded_rows):  # applies the last map explicitly
         outputs = model(random_inputs())
         pooled = np.tanh(
             rounded_rows(outputs["sequence_output"][:, 0]).numpy().astype(np.float64)
@@ -83,7 +83,7 @@ def test_the_gradient_goes_straight_through(model):
 
 @pytest.mark.parametrize("shift", [0.0, 3.0, -3.0])
 def test_inputs_are_rounded_as_litert_rounds_them(shift):
-    """One linear map in an int8 file, of rows that lie about 0, above and below it."""
+    """Compares with a linear map in an int8 file, for rows around, above and below 0."""
     draws = np.random.default_rng(0)
     rows = draws.normal(shift, draws.uniform(0.1, 4, (9, 1)), (9, 64)).astype(np.float32)
     rows[4], rows[5, 1:] = 0, 0
@@ -104,10 +104,10 @@ def test_inputs_are_rounded_as_litert_rounds_them(shift):
     assert np.abs(y - map_(rows)).max() > 2e-3
 
 
-def test_rounding_gives_the_grid_keeps_zeros_and_is_undone(model):
+def test_rounding_gives_grid_values_keeps_zeros_and_is_undone(model):
     kernel = model.backbone.cells[0].feed_forwards[0].kernel_1
     value = kernel.numpy()
-    value[::2], value[:, 3] = 0, 0  # pruned weights, and a channel of them
+    value[::2], value[:, 3] = 0, 0  # pruned weights, and a pruned channel
     kernel.assign(value)
     quantizer = Quantizer(model)
     before = {weight.path: weight.numpy() for weight in model.weights}
@@ -132,7 +132,7 @@ def test_ranges_follow_the_weights(model):
 
 
 def _int8_weights(path):
-    """What an int8 file holds, as numbers again."""
+    """Dequantizes the weights in an int8 file."""
     interpreter = Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
     for tensor in interpreter.get_tensor_details():
@@ -142,13 +142,13 @@ def _int8_weights(path):
             yield values.T if scales.size > 1 else values
 
 
-def test_rounded_weights_that_inference_takes_as_they_are_stand_in_the_int8_file(tmp_path):
+def test_rounded_weights_that_are_not_folded_equal_those_in_the_int8_file(tmp_path):
     ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"] * 2
     sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}
     model = small_text_model(architecture=small_architecture(ordinary, **sizes))
     Quantizer(model.model).round()
     held = list(_int8_weights(export_litert(model, tmp_path, model.max_tokens)["int8"]))
-    # The others are folded into their neighbours, and rounded there once more.
+    # The other weights are folded into their neighbours and rounded again.
     untouched = ("token_table", "projection/kernel", "kernel_2", "pooler/kernel")
     weights = [weight for weight in model.model.weights if weight.path.endswith(untouched)]
     assert len(weights) == 7

@@ -1,4 +1,4 @@
-"""A compression on two devices does what it does on one."""
+"""Compression on two devices gives the same result as on one."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ for strategy in ("default", "mirrored"):
 """
 
 
-def test_the_same_weights_are_cut_and_the_losses_are_those_of_one(tmp_path):
+def test_two_replicas_prune_the_same_weights_and_have_the_same_losses_as_one(tmp_path):
     write_models(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", _BOTH, str(tmp_path)],

@@ -1,4 +1,4 @@
-"""A compression that takes seconds: a small student, its teacher and a few sentences."""
+"""A compression that takes seconds: a small student, its teacher, a few sentences."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from tf_efficientbert.compression.compress import CompressOptions
 
 _ORDINARY = "linear1_1(gelu(linear1_1(x,wb1)),wb2)"
 LAYERS = 2
-STEPS = 5  # of training, for one step of compression
+STEPS = 5  # training steps per compression step
 
 
 def write_models(folder: Path) -> None:
-    """Saves a student of two unlike layers and its teacher."""
+    """Saves a student with two different layers, and its teacher."""
     student = small_architecture([_ORDINARY, FORMULAS[1]])
     small_text_model(architecture=student, seed=3).save(folder / "student")
     teacher = small_architecture([_ORDINARY], hidden_size=20, embedding="bert")
@@ -25,7 +25,7 @@ def write_models(folder: Path) -> None:
 
 
 def tiny_options(folder: Path, compress: str, **changes) -> CompressOptions:
-    """Options for models that `write_models` has put into `folder`."""
+    """Returns options for the models that `write_models` saved in `folder`."""
     task = TASKS["classification"]
     rows = write_examples(folder / "rows.tsv", task, small_examples(task, count=24))
     files = {

@@ -13,7 +13,7 @@ def models():
 
 @pytest.fixture(scope="session")
 def versions(models, tmp_path_factory):
-    """MODEL/1 of each model's SavedModel."""
+    """The folder MODEL/1 of each model's SavedModel."""
     folder = tmp_path_factory.mktemp("saved_models")
     return {
         kind: export_saved_model(model, folder / kind, small_examples(model.task))

@@ -1,4 +1,4 @@
-"""Small models whose cells between them hold every operator, and their exported forms."""
+"""Small models whose cells together use every operator, and their exported forms."""
 
 import re
 
@@ -6,7 +6,7 @@ from tests.models.small_models import small_architecture
 from tests.models.small_text_models import small_text_model
 from tf_efficientbert.architecture.presets import PRESETS
 
-# The published six, each once instead of stacked, and one with the operators that are in none.
+# The six published cells, unstacked, and one with the operators that they lack.
 SLICED = small_architecture(
     [
         *(

@@ -28,7 +28,7 @@ _ONE_LAYER = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
 
 @pytest.fixture
 def options(tmp_path):
-    """Options of a custom task's export; the model is saved where they look for it."""
+    """Makes options to export a custom task's model, which it saves."""
 
     def options(network, kind="classification", **changes) -> ExportOptions:
         examples = small_examples(TASKS[kind], count=20)
@@ -44,7 +44,7 @@ def options(tmp_path):
             "model": str(tmp_path / "model"),
             "output_dir": str(tmp_path / "export"),
             "latency_runs": 3,
-            "max_int8_loss": 100.0,  # of 20 examples one is 5 points
+            "max_int8_loss": 100.0,  # one of 20 examples is 5 points
         }
         return ExportOptions(**{**given, **changes})
 
@@ -69,10 +69,10 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsy
         assert LiteRtModel(path).tokens == MAX_POSITIONS
     assert result["parity_split"] == "dev" and result["seconds"] > 0
     assert list(result["litert"]) == ["float32", "float16", "int8"]
-    assert "mediapipe" not in result  # which takes no pairs
+    assert "mediapipe" not in result  # it does not support pairs
     assert result["parity"]["litert_float32"]["agreement"] == 1.0
     assert 0 < result["parity"]["litert_float16"]["max_difference"] < 0.01
-    assert export(given) == result  # a finished job says the same again
+    assert export(given) == result  # a finished job returns the same result
     assert [path.name for path in (tmp_path / "export" / "saved_model").iterdir()] == ["1"]
 
     capsys.readouterr()
@@ -97,7 +97,7 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsy
     assert (Path(result["saved_model"]) / "assets.extra").exists()
 
 
-def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
+def test_forms_over_a_limit_are_not_delivered(options, tmp_path):
     served = tmp_path / "models" / "stars"
     (served / "6").mkdir(parents=True)
     model = small_text_model("regression", _ONE_LAYER)
@@ -110,7 +110,7 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
     assert not (tmp_path / "export" / "litert").exists()
     kept = json.loads((tmp_path / "export" / "parity.json").read_text("utf-8"))
     assert kept["forms"]["litert_float32"]["max_difference"] > 0
-    # Told otherwise, the job goes on; told so again, it refuses what it has.
+    # With higher limits the job resumes; with the strict ones again, it refuses the result.
     result = export(given)
     assert result["saved_model"] == str(served / "7")
     assert sorted(path.name for path in served.iterdir()) == ["6", "7"]
@@ -119,7 +119,7 @@ def test_forms_that_do_not_agree_are_not_served(options, tmp_path):
         export(strict)
 
 
-def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_path):
+def test_flags_select_precisions_and_other_files(options, tmp_path):
     model = small_text_model(architecture=_ONE_LAYER)
     result = export(options(model, precisions="int4, float32", text_in="float32"))
     assert list(result["litert"]) == ["int4", "float32"]
@@ -137,18 +137,16 @@ def test_precisions_and_other_files_are_written_as_the_flags_say(options, tmp_pa
 
 @pytest.mark.parametrize("asked", ["mediapipe", "mediapipe_python"])
 def test_a_file_that_mediapipe_cannot_run_is_not_written(options, asked, tmp_path):
-    python = tmp_path / "python"  # says yes to the question whether it has mediapipe
+    python = tmp_path / "python"  # claims to have mediapipe
     python.write_text("#!/bin/sh\n")
     python.chmod(0o755)
     value = {"mediapipe": "int8", "mediapipe_python": str(python)}[asked]
     model = small_text_model("pair", _ONE_LAYER)
-    with pytest.raises(UserError, match="--mediapipe=.* takes classifications of single texts"):
+    with pytest.raises(UserError, match="--mediapipe=.* supports only classification of single"):
         export(options(model, "pair", **{asked: value}))
 
 
-def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
-    options, tmp_path, monkeypatch
-):
+def test_an_export_killed_after_its_delivery_keeps_that_version(options, tmp_path, monkeypatch):
     served = tmp_path / "models" / "stars"
     model = small_text_model("regression", _ONE_LAYER)
     given = options(model, "regression", saved_model_dir=str(served))
@@ -170,14 +168,14 @@ def test_an_export_that_was_killed_when_its_version_was_there_goes_on_with_it(
         ({"saved_model_dir": "/dev/null/m"}, "--saved_model_dir=/dev/null/m cannot be written"),
     ],
 )
-def test_what_does_not_belong_to_the_model_is_refused(options, changes, message, tmp_path):
+def test_flags_that_do_not_match_the_model_are_refused(options, changes, message, tmp_path):
     given = options(small_text_model(architecture=_ONE_LAYER), **changes)
     with pytest.raises(UserError, match=message):
         export(given)
     assert not (tmp_path / "export" / "saved_model").exists()
 
 
-def test_a_metric_that_the_flags_name_is_what_int8_is_held_to(options, tmp_path):
+def test_the_metric_flag_sets_the_metric_that_limits_int8(options, tmp_path):
     examples = small_examples(TASKS["multilabel"], count=20)
     test = write_examples(tmp_path / "test.tsv", TASKS["multilabel"], examples)
     model = small_text_model("multilabel", _ONE_LAYER)
@@ -189,13 +187,13 @@ def test_a_metric_that_the_flags_name_is_what_int8_is_held_to(options, tmp_path)
     assert all("agreement" in figures for figures in forms.values())
 
 
-def test_data_of_other_labels_than_the_model_s_is_refused(options, tmp_path):
+def test_data_with_other_labels_than_the_model_is_refused(options, tmp_path):
     labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
     with pytest.raises(UserError, match="--model=.*model was trained for custom .*the data"):
         export(options(small_text_model(architecture=_ONE_LAYER), labels_file=labels))
 
 
-def test_a_supernet_is_nothing_to_export(options):
+def test_a_supernet_is_refused(options):
     with pytest.raises(UserError, match="was trained for no task"):
         export(options(small_supernet(layers=1)))
 
@@ -211,11 +209,17 @@ def test_a_supernet_is_nothing_to_export(options):
         ({"model": "m", "precisions": "float32,int7"}, "--precisions: 'int7' is none of float32"),
         ({"model": "m", "mediapipe": "int4"}, "--mediapipe: 'int4' is none of auto, none, float"),
         ({"model": "m", "text_in": "double"}, "--text_in: 'double' is none of float32"),
-        ({"model": "m", "mediapipe": "none", "mediapipe_python": "p"}, "and --mediapipe=none"),
+        (
+            {"model": "m", "mediapipe": "none", "mediapipe_python": "p"},
+            "--mediapipe=none writes none",
+        ),
         ({"model": "m", "mediapipe": "int8", "mediapipe_python": "/x"}, "/x cannot be run"),
-        ({"model": "m", "questions": "q", "text_in": "int8"}, "--text_in=int8 does not go with"),
+        (
+            {"model": "m", "questions": "q", "text_in": "int8"},
+            "--text_in=int8 cannot be combined with",
+        ),
     ],
 )
-def test_options_no_export_can_have_are_refused(given, message):
+def test_invalid_options_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         ExportOptions(**given)

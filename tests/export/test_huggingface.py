@@ -1,4 +1,4 @@
-"""A model as a Hugging Face folder: what is written, what is read back, and what is refused."""
+"""Export as a Hugging Face folder: writing, loading, errors."""
 
 import dataclasses
 import json
@@ -47,7 +47,7 @@ def exported(tmp_path_factory):
 
 @pytest.fixture
 def copied(exported, tmp_path):
-    """Copies an exported folder, to be damaged."""
+    """Copies an exported folder, so that a test can damage it."""
     return lambda kind: shutil.copytree(exported[kind][1], tmp_path / "damaged")
 
 
@@ -63,7 +63,7 @@ def _assert_same_answers(ours: TextModel, theirs: TextModel) -> None:
 
 
 @pytest.mark.parametrize("kind", _MAKERS)
-def test_a_model_that_is_exported_and_loaded_answers_the_same(exported, kind):
+def test_a_loaded_export_has_the_same_logits(exported, kind):
     model, folder = exported[kind]
     assert sorted(path.name for path in folder.iterdir()) == _FILES
     assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
@@ -74,7 +74,7 @@ def test_a_model_that_is_exported_and_loaded_answers_the_same(exported, kind):
     ours, theirs = (m.backbone.get_config() for m in (loaded, model))
     for name in ("vocabulary_size", "max_positions", "layer_norm_epsilon", "exact_gelu", "dropout"):
         assert ours[name] == theirs[name]
-    # Nothing in ordinary cells depends on it, and Hugging Face has no word for it.
+    # BERT cells do not depend on it, and Hugging Face has no setting for it.
     mismatch = model.backbone.architecture.channel_mismatch
     architecture = dataclasses.replace(loaded.backbone.architecture, channel_mismatch=mismatch)
     assert architecture == model.backbone.architecture
@@ -101,7 +101,7 @@ def test_a_teacher_s_names_and_shapes_are_those_of_hugging_face_s_bert(exported)
     np.testing.assert_array_equal(weights[name], np.transpose(query))
 
 
-def test_labels_and_activation_are_in_hugging_face_s_words(exported):
+def test_labels_and_activation_have_hugging_face_s_names(exported):
     classes, number = _config(exported["teacher"][1]), _config(exported["regression"][1])
     assert classes["id2label"] == dict(zip("012", LABELS, strict=True))
     assert classes["label2id"] == {label: i for i, label in enumerate(LABELS)}
@@ -111,7 +111,7 @@ def test_labels_and_activation_are_in_hugging_face_s_words(exported):
 
 
 @pytest.mark.parametrize("kind", ["teacher", "regression"])
-def test_an_exported_teacher_is_a_teacher_folder_again(exported, kind):
+def test_an_exported_teacher_is_a_valid_teacher_folder(exported, kind):
     model, folder = exported[kind]
     pretrained = load_teacher(folder)
     teacher = TaskModel(pretrained.backbone, model.model.rebuilt().head)
@@ -125,7 +125,7 @@ def test_a_student_is_no_teacher_folder(exported):
         load_teacher(exported["pair"][1])
 
 
-def test_precision_and_fit_projection_of_training_are_left_behind(tmp_path):
+def test_training_precision_and_fit_projection_are_not_exported(tmp_path):
     model = small_text_model(fit_size=10, dtype="mixed_bfloat16")
     export_huggingface(model, tmp_path / "model")
     loaded = load(tmp_path / "model")
@@ -151,21 +151,21 @@ def test_a_cased_tokenizer_stays_cased(tmp_path):
     }
 
 
-def test_the_card_says_what_the_model_is_and_who_can_open_it(exported):
+def test_the_card_describes_the_model_and_how_to_open_it(exported):
     cards = {
         kind: (folder / "README.md").read_text("utf-8") for kind, (_, folder) in exported.items()
     }
-    assert "transformers does not know this network" in cards["pair"]
+    assert "transformers does not support this network" in cards["pair"]
     assert "library_name: transformers\n" in cards["teacher"]
     assert "AutoModelForSequenceClassification" in cards["teacher"]
     model = exported["pair"][0]
     assert f"{model.model.count_params():,} parameters" in cards["pair"]
     assert "pairs of texts" in cards["pair"] and ", ".join(LABELS) in cards["pair"]
-    assert "Answer: a number" in cards["regression"]
+    assert "Output: a number" in cards["regression"]
     assert not any("{" in card or "}" in card for card in cards.values())
 
 
-def test_labels_may_stand_in_any_order_as_transformers_sorts_them(copied):
+def test_labels_are_read_in_any_order(copied):
     folder = copied("teacher")
     config = _config(folder)
     config["id2label"] = dict(reversed(config["id2label"].items()))
@@ -173,7 +173,7 @@ def test_labels_may_stand_in_any_order_as_transformers_sorts_them(copied):
     assert load(folder).labels == LABELS
 
 
-def test_where_an_export_fails_the_earlier_folder_stays(copied, monkeypatch):
+def test_a_failed_export_keeps_the_earlier_folder(copied, monkeypatch):
     folder = copied("teacher")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -188,7 +188,7 @@ def test_where_an_export_fails_the_earlier_folder_stays(copied, monkeypatch):
 
 
 def test_a_model_without_a_task_is_refused(tmp_path):
-    with pytest.raises(UserError, match="trained for no task"):
+    with pytest.raises(UserError, match="has no task head"):
         export_huggingface(small_supernet(layers=1), tmp_path / "model")
 
 
@@ -310,7 +310,7 @@ def test_a_damaged_or_foreign_folder_is_an_error_that_names_the_file(copied, kin
     assert len(str(caught.value)) < 1000
 
 
-def test_a_job_s_folder_is_not_taken_for_one(tmp_path):
+def test_a_job_s_folder_is_not_read_as_a_hugging_face_folder(tmp_path):
     (tmp_path / "config.json").write_text('{"flags": {}}', "utf-8")
     with pytest.raises(UserError, match=r"holds no saved model: there is no model\.keras"):
         load(tmp_path)
@@ -318,13 +318,13 @@ def test_a_job_s_folder_is_not_taken_for_one(tmp_path):
 
 @pytest.fixture
 def options(tmp_path):
-    """Options of a job on a pair model, which is saved where they look for it."""
+    """Makes options to export a pair model, which it saves."""
     small_text_model("pair", TEACHER).save(tmp_path / "model")
     given = {"model": str(tmp_path / "model"), "output_dir": str(tmp_path / "export")}
     return lambda **more: ExportOptions(**given, format="huggingface", **more)
 
 
-def test_the_job_needs_no_data_and_says_what_it_wrote(options, tmp_path):
+def test_the_job_needs_no_data_and_reports_its_files(options, tmp_path):
     result = export(options())
     assert result["huggingface"] == str(tmp_path / "export" / "huggingface")
     assert result["opens_in_transformers"] is True
@@ -335,7 +335,7 @@ def test_the_job_needs_no_data_and_says_what_it_wrote(options, tmp_path):
     assert export(options()) == result
 
 
-def test_data_that_is_named_must_be_the_model_s(options, tmp_path):
+def test_data_of_another_task_is_refused(options, tmp_path):
     rows = write_examples(tmp_path / "rows.tsv", TASKS["pair"], small_examples(TASKS["pair"]))
     data = {"task": "custom", "train_file": rows, "dev_file": rows, "max_tokens": 16}
     with pytest.raises(UserError, match="was trained for custom"):
@@ -351,6 +351,7 @@ def test_an_unknown_format_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "flag", [{"saved_model_dir": "models"}, {"precisions": "int8"}, {"max_int8_loss": 2.0}]
 )
-def test_a_flag_that_a_folder_has_no_use_for_is_refused(options, flag):
-    with pytest.raises(UserError, match=f"--{next(iter(flag))}=.* does not go with --format=hugg"):
+def test_flags_without_effect_on_the_folder_are_refused(options, flag):
+    name = next(iter(flag))
+    with pytest.raises(UserError, match=f"--{name}=.* cannot be combined with --format=hugging"):
         options(**flag)

@@ -26,7 +26,7 @@ _LENGTHS = (16, 1, 7, 2)
 
 
 def _answers(model, tokens=MAX_POSITIONS, lengths=_LENGTHS, **arguments):
-    """The graph's logits and Keras'."""
+    """Returns the graph's logits and Keras' logits."""
     inputs = random_inputs(lengths, tokens)
     graph = tf.function(InferenceGraph(model, tokens, **arguments))
     rows = [[tf.constant(inputs[n][i : i + 1]) for n in MODEL_INPUTS] for i in range(len(lengths))]
@@ -36,7 +36,7 @@ def _answers(model, tokens=MAX_POSITIONS, lengths=_LENGTHS, **arguments):
 
 
 @pytest.mark.parametrize("name", _NETWORKS)
-def test_it_says_what_keras_says(name):
+def test_logits_equal_keras(name):
     ours, expected = _answers(_NETWORKS[name]())
     assert ours.shape == expected.shape and np.ptp(expected) > 0.1
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
@@ -49,7 +49,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(short, long, rtol=0, atol=1e-5)
 
 
-def test_a_mask_that_eight_bits_can_hold_hides_padding_all_the_same():
+def test_a_mask_that_fits_into_eight_bits_hides_padding():
     ours, expected = _answers(small_task_model(architecture=SLICED), masked_score=-30.0)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
@@ -78,10 +78,10 @@ def test_few_bits_for_the_token_table_change_the_logits_a_little(bits, tolerance
 
 
 def test_a_length_over_the_model_s_positions_is_refused():
-    with pytest.raises(UserError, match=f"{MAX_POSITIONS + 1} tokens are over the model's"):
+    with pytest.raises(UserError, match=f"{MAX_POSITIONS + 1} tokens are more than the model's"):
         InferenceGraph(small_task_model(), MAX_POSITIONS + 1)
 
 
-def test_spans_have_no_such_graph():
-    with pytest.raises(UserError, match="only a model that answers with"):
+def test_span_models_are_refused():
+    with pytest.raises(UserError, match="needs a model whose head reads only"):
         InferenceGraph(small_task_model("span"), MAX_POSITIONS)

@@ -12,7 +12,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert import DEFAULT_PRECISIONS, LiteRtModel, export_litert
 from tf_efficientbert.models.text_model import TextModel
 
-# Of the logits' spread; about twice the largest difference that was measured.
+# Relative to the logits' spread; about twice the largest measured difference.
 _INT8_TOLERANCE = 0.1
 
 
@@ -23,14 +23,14 @@ def _answers(model, path, threads=1):
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", TASKS)
-def test_float32_files_answer_as_keras_does(models, litert_files, kind, threads):
+def test_float32_logits_equal_keras(models, litert_files, kind, threads):
     ours, expected = _answers(models[kind], litert_files[kind]["float32"], threads)
     assert ours.shape == expected.shape and np.ptp(expected) > 0.1
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_int8_files_answer_nearly_as_keras_does_and_are_smaller(models, litert_files, kind):
+def test_int8_logits_are_close_to_keras_and_files_are_smaller(models, litert_files, kind):
     files = litert_files[kind]
     ours, expected = _answers(models[kind], files["int8"])
     difference = np.abs(ours - expected).max() / np.ptp(expected)
@@ -49,7 +49,7 @@ def test_a_file_has_the_length_it_was_written_for(litert_files):
     assert LiteRtModel(litert_files["pair"]["int8"]).lengths == (MAX_POSITIONS,)
 
 
-def test_one_file_holds_short_and_long_texts(tmp_path):
+def test_one_file_takes_short_and_long_texts(tmp_path):
     network = small_task_model("classification", SLICED, max_positions=384)
     model = TextModel(network, Tokenizer(VOCABULARY), TASKS["classification"], 384)
     files = export_litert(model, tmp_path, 384, ("float32", "int8"))
@@ -70,14 +70,12 @@ def test_one_file_holds_short_and_long_texts(tmp_path):
     [
         (
             {"precisions": ("float32", "int7")},
-            "unknown precision 'int7'; known are .*int4",
+            "unknown precision 'int7'; expected one of .*int4",
         ),
         ({"precisions": ("int8_static",)}, "int8_static needs text of the task"),
     ],
 )
-def test_precisions_that_cannot_be_made_are_refused_and_nothing_is_written(
-    tmp_path, arguments, message
-):
+def test_invalid_precisions_are_refused_and_nothing_is_written(tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
         export_litert(small_text_model(architecture=TEACHER), tmp_path, 8, **arguments)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Every precision, in files of several lengths, on real texts."""
+"""All precisions, in files of several lengths, on real texts."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ from tf_efficientbert.models import ClassificationHead, EfficientBert, TaskModel
 from tf_efficientbert.models.text_model import TextModel
 
 _MAX_TOKENS = 40
-# Of the logits' spread; about twice the largest difference that was measured.
+# Relative to the logits' spread; about twice the largest measured difference.
 _TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "int8": 0.05, "int8_static": 0.35, "int4": 0.35}
-# Of float32's bytes, at most; the graph itself takes its share of files as small as these.
+# Upper limits relative to float32's bytes; the graph is a large part of such small files.
 _SIZE = {"float16": 0.6, "int8": 0.35, "int8_static": 0.4, "int4": 0.3}
 
 
 @pytest.fixture(scope="module")
 def model():
-    """A wide random network that reads real words."""
+    """A wide random network with a vocabulary of real words."""
     sentences = default_task.load("train").texts
     letters = sorted(set("".join(sentences).lower()) - {" "})
     words = sorted({word for sentence in sentences for word in sentence.lower().split()})
@@ -37,7 +37,7 @@ def model():
     sizes = {"vocabulary_size": len(vocabulary), "max_positions": _MAX_TOKENS}
     network = small_task_model("classification", architecture, **sizes)
     for weight in network.weights:
-        if len(weight.shape) == 2:  # at this width, or a softmax picks a single token
+        if len(weight.shape) == 2:  # keeps the softmax from selecting a single token at this width
             weight.assign(weight * 0.5)
     return TextModel(network, Tokenizer(vocabulary), default_task.default_task(), _MAX_TOKENS)
 
@@ -55,7 +55,7 @@ def encoded(model):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_it_answers_real_sentences_nearly_as_keras_does(model, files, encoded, precision):
+def test_logits_of_real_sentences_are_close_to_keras(model, files, encoded, precision):
     ours, expected = LiteRtModel(files[precision]).logits(encoded), model.logits(encoded)
     difference = np.abs(ours - expected).max() / np.ptp(expected)
     assert np.ptp(expected) > 0.5
@@ -75,7 +75,7 @@ def test_signatures_share_the_weights(model, files):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_weights_stand_where_processors_read_them_fast(files, precision):
+def test_weights_are_aligned(files, precision):
     content = files[precision].read_bytes()
     for buffer in unpack(content).buffers:
         if buffer.data is not None and len(buffer.data) > 1000:
@@ -107,7 +107,7 @@ def test_each_length_can_be_timed(model, files, encoded):
 
 
 @pytest.mark.slow
-def test_the_paper_s_student_with_four_lengths_is_as_small_as_promised(tmp_path):
+def test_the_paper_s_student_with_four_lengths_is_small(tmp_path):
     architecture = Architecture.from_preset("efficientbert")
     network = TaskModel(
         EfficientBert(architecture), ClassificationHead(architecture.hidden_size, 2)

@@ -20,7 +20,7 @@ def exported(request, tmp_path_factory):
     return model, LiteRtTextModel(export_litert_text(model, path, model.max_tokens))
 
 
-def test_text_is_answered_as_by_keras(exported):
+def test_logits_of_text_equal_keras(exported):
     model, litert = exported
     examples = small_examples(model.task, count=40)
     expected = model.logits(model.encode(examples))
@@ -28,9 +28,9 @@ def test_text_is_answered_as_by_keras(exported):
     np.testing.assert_allclose(litert.logits(examples), expected, rtol=0, atol=1e-5)
 
 
-# Of the logits' spread; about twice the largest difference that was measured.
+# Relative to the logits' spread; about twice the largest measured difference.
 @pytest.mark.parametrize(("precision", "tolerance"), [("float16", 2e-3), ("int8", 0.1)])
-def test_other_precisions_answer_nearly_as_keras_does(tmp_path, precision, tolerance):
+def test_logits_in_other_precisions_are_close_to_keras(tmp_path, precision, tolerance):
     model = small_text_model("classification", SLICED)
     path = export_litert_text(model, tmp_path / "text.tflite", model.max_tokens, precision)
     examples = small_examples(model.task, count=40)
@@ -39,7 +39,7 @@ def test_other_precisions_answer_nearly_as_keras_does(tmp_path, precision, toler
     assert 0 < difference < tolerance * np.ptp(expected)
 
 
-def test_odd_and_long_text_is_answered_as_by_keras(exported):
+def test_logits_of_odd_and_long_text_equal_keras(exported):
     model, litert = exported
     texts = ("", "\U0001f600 東京 \x01", "word1 " * 500, "Word2 WÖRD3", "word1 " * 7)
     second = texts[::-1] if model.task.pair else None
@@ -50,7 +50,7 @@ def test_odd_and_long_text_is_answered_as_by_keras(exported):
 
 @pytest.mark.parametrize("lengths", [(3, 3), (20, 3), (3, 20), (20, 20), (7, 6), (6, 8), (0, 9)])
 @pytest.mark.parametrize("max_tokens", [16, 15])
-def test_a_padded_pair_is_the_ragged_one_padded(lengths, max_tokens):
+def test_padded_encoding_of_pairs_equals_the_ragged_one(lengths, max_tokens):
     tokenizer = _MODELS["pair"]().tokenizer
     texts = [[" ".join(f"word{i}" for i in range(n))] for n in lengths]
     ids, segments = tokenizer.encode(*texts, max_tokens=max_tokens)
@@ -63,6 +63,6 @@ def test_a_padded_pair_is_the_ragged_one_padded(lengths, max_tokens):
     assert not ours[0, length:].numpy().any()
 
 
-def test_a_precision_of_the_other_quantizer_is_refused(tmp_path):
-    with pytest.raises(UserError, match="'int4' is none for text files"):
+def test_unsupported_precisions_are_refused(tmp_path):
+    with pytest.raises(UserError, match="text files have no precision 'int4'"):
         export_litert_text(small_text_model("pair"), tmp_path / "x", 8, "int4")

@@ -35,7 +35,7 @@ def path(model, tmp_path_factory):
     return export_mediapipe(model, path, model.max_tokens)
 
 
-def test_vocabulary_labels_and_task_are_attached_as_they_are(model, path):
+def test_vocabulary_labels_and_task_are_attached_unchanged(model, path):
     with zipfile.ZipFile(path) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         assert archive.read("vocab.txt").decode().split("\n") == [*VOCABULARY, ""]
@@ -68,21 +68,21 @@ def test_the_same_model_makes_the_same_file(model, path, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["pair", "regression"])
-def test_what_mediapipe_cannot_ask_is_refused(tmp_path, kind):
-    with pytest.raises(UserError, match="classifications of single texts alone"):
+def test_unsupported_tasks_are_refused(tmp_path, kind):
+    with pytest.raises(UserError, match="only classification of single texts"):
         export_mediapipe(small_text_model(kind), tmp_path / "x", 8)
 
 
-def test_a_model_that_tells_cases_apart_is_refused(tmp_path):
+def test_a_cased_model_is_refused(tmp_path):
     model = small_text_model()
     model.tokenizer = Tokenizer(VOCABULARY, lower_case=False)
     with pytest.raises(UserError, match="MediaPipe lower-cases all text"):
         export_mediapipe(model, tmp_path / "x", 8)
-    with pytest.raises(UserError, match="precision 'int4' is none for MediaPipe"):
+    with pytest.raises(UserError, match="MediaPipe files have no precision 'int4'"):
         export_mediapipe(small_text_model(), tmp_path / "x", 8, "int4")
 
 
-def test_a_file_that_is_no_text_classifier_gets_no_metadata(path):
+def test_files_other_than_text_classifiers_are_refused(path):
     model = unpack(path.read_bytes())
     model.signatureDefs[0].inputs[0].name = b"picture"
     with pytest.raises(ValueError, match="expected the inputs .* the file has .*'picture'"):
@@ -91,7 +91,7 @@ def test_a_file_that_is_no_text_classifier_gets_no_metadata(path):
 
 @pytest.fixture(scope="module")
 def mediapipe_python(tmp_path_factory):
-    """A Python with mediapipe: the one MEDIAPIPE_PYTHON names, or a new environment."""
+    """A Python with mediapipe: MEDIAPIPE_PYTHON, or a new environment."""
     if "MEDIAPIPE_PYTHON" in os.environ:
         return os.environ["MEDIAPIPE_PYTHON"]
     folder = tmp_path_factory.mktemp("environment")
@@ -114,7 +114,7 @@ def test_mediapipe_opens_the_file_and_gives_the_scores_of_keras(model, path, med
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-3)
 
 
-def test_a_python_that_cannot_be_asked_is_named(tmp_path):
+def test_an_error_names_a_python_that_cannot_run_mediapipe(tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path}/python cannot be run: No such file"):
         check_mediapipe(tmp_path / "python")
     with pytest.raises(UserError, match=f"(?s)MediaPipe in {sys.executable} fails.*No module"):

@@ -9,7 +9,7 @@ def cards(models):
     return {kind: model_card(model, "mine") for kind, model in models.items()}
 
 
-def test_a_card_says_what_the_model_is(models, cards):
+def test_a_card_describes_the_model(models, cards):
     for kind, card in cards.items():
         model = models[kind]
         assert card.startswith("# mine\n")

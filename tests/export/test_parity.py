@@ -13,7 +13,7 @@ _SERVED = ["saved_model_text", "saved_model_tokens", "saved_model_examples"]
 
 @pytest.fixture(scope="module")
 def compared(models, versions, litert_files):
-    """`parity` of the classification, with a file of another model among its own."""
+    """`parity` of the classification model, with a file of another model added."""
     model = models["classification"]
     paths = {**litert_files["classification"], "other": litert_files["pair"]["float32"]}
     examples = small_examples(model.task, count=40)
@@ -68,7 +68,7 @@ def test_the_figures_are_those_of_all_logits(compared, precision):
     )
 
 
-def test_a_file_of_another_model_shows(compared):
+def test_a_file_of_another_model_is_detected(compared):
     *_, figures = compared
     assert figures["litert_other"]["max_difference"] > 0.1
     assert figures["litert_other"]["agreement"] < 0.9
@@ -86,7 +86,7 @@ def test_a_regression_has_correlations_and_no_agreement(models, versions, litert
         assert figures[form]["pearson"] == pytest.approx(figures["keras"]["pearson"], abs=1e-4)
 
 
-def test_what_is_no_number_is_counted_and_of_keras_refused():
+def test_nan_is_counted_and_refused_for_keras():
     model = MAKERS["regression"]()
     examples = small_examples(model.task, count=5)
     encoded = model.encode(examples)
@@ -94,5 +94,5 @@ def test_what_is_no_number_is_counted_and_of_keras_refused():
     figures = parity(model, {"broken": broken}, examples, encoded)
     assert figures["broken"] == {"not_finite": 2}
     model.model.head.classifier.bias.assign([np.nan])
-    with pytest.raises(UserError, match="the Keras model answers a text with NaN or infinity"):
+    with pytest.raises(UserError, match="the Keras model gives NaN or infinity for a text"):
         parity(model, {}, examples, encoded)

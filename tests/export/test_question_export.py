@@ -16,13 +16,13 @@ from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.tasks import Span
 
-_MAX_TOKENS = 70  # no multiple of eight
+_MAX_TOKENS = 70  # not a multiple of eight
 _CONTEXTS = ("word1 word2 word3 word4 word5", "word6, word7 word1. word2 " * 20)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """The folder of a model that answers questions, at random."""
+    """The folder of a random question answering model."""
     architecture = small_architecture(["linear1_1(gelu(linear1_1(x,wb1)),wb2)"])
     network = small_task_model("span", architecture, max_positions=_MAX_TOKENS)
     folder = tmp_path_factory.mktemp("span") / "model"
@@ -53,7 +53,7 @@ def exported(model, questions, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     options = ExportOptions(model=str(model), questions=str(questions), output_dir=str(folder))
     result = export(options)
-    assert export(options) == result  # a finished job says the same again
+    assert export(options) == result  # a finished job returns the same result
     return folder, result
 
 
@@ -63,7 +63,7 @@ def _asked(result, questions, contexts):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
-def test_the_version_is_as_good_as_its_answers(exported, questions):
+def test_the_version_s_scores_are_those_of_its_answers(exported, questions):
     folder, result = exported
     rows = [
         (f"{i}-{n}", f"word{n} ?", context) for i, context in enumerate(_CONTEXTS) for n in range(5)
@@ -84,7 +84,7 @@ def test_the_version_is_as_good_as_its_answers(exported, questions):
     assert kept == {"split": "dev.json", "examples": 10, "forms": result["parity"]}
 
 
-def test_no_answer_is_the_answer_where_it_has_the_higher_score():
+def test_the_answer_is_empty_if_no_answer_scores_higher():
     asked = [
         Question(str(n), "", "", answers) for n, answers in enumerate([("b",), (), (), ("d",)])
     ]
@@ -93,16 +93,16 @@ def test_no_answer_is_the_answer_where_it_has_the_higher_score():
         "score": np.array([0.3, 0.1, 0.5, 0.6]),
         "no_answer_score": np.array([0.4, 0.2, 0.4, 0.1]),
     }
-    # Right: none for the second, "d" for the last; the third is answered though it has none.
+    # Correct: no answer for the second, "d" for the last. The third gets an answer but has none.
     assert question_scores(outputs, asked, "2.0") == {"f1": 0.5, "exact_match": 0.5}
 
 
-def test_a_set_with_unanswerable_questions_is_no_squad_1(model, tmp_path):
+def test_unanswerable_questions_are_refused_for_squad_1(model, tmp_path):
     question = {"id": "q7", "question": "?", "answers": []}
     paragraphs = [{"context": "word1", "qas": [question]}]
     path = tmp_path / "dev.json"
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
-    with pytest.raises(UserError, match="'q7' has no answer.*give --squad_version=2.0"):
+    with pytest.raises(UserError, match="'q7' has no answer.*set --squad_version=2.0"):
         export(ExportOptions(model=str(model), questions=str(path), output_dir=str(tmp_path / "e")))
     assert not (tmp_path / "e" / "saved_model").exists()
 
@@ -116,19 +116,19 @@ def test_a_set_with_unanswerable_questions_is_no_squad_1(model, tmp_path):
         ("{", "dev.json"),
     ],
 )
-def test_a_file_that_holds_no_questions_is_told(model, tmp_path, content, message):
+def test_a_file_without_valid_questions_is_refused(model, tmp_path, content, message):
     path = tmp_path / "dev.json"
     path.write_text(content)
     with pytest.raises(UserError, match=message):
         export(ExportOptions(model=str(model), questions=str(path), output_dir=str(tmp_path / "e")))
 
 
-def test_a_model_that_answers_no_questions_is_told(questions, tmp_path):
+def test_a_model_of_another_task_is_refused(questions, tmp_path):
     small_text_model().save(tmp_path / "model")
     options = ExportOptions(
         model=str(tmp_path / "model"), questions=str(questions), output_dir=str(tmp_path / "e")
     )
-    with pytest.raises(UserError, match="--questions: the model in .* finds no answers"):
+    with pytest.raises(UserError, match="--questions: .* is not a question answering model"):
         export(options)
     with pytest.raises(UserError, match="--squad_version=3.0: expected one of 1.1, 2.0"):
         ExportOptions(model="m", squad_version="3.0")

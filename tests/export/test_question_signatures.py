@@ -54,7 +54,7 @@ def _answers(asked, pairs):
 
 
 def _expected(model, question, context):
-    """(answer, score, start, end, score of no answer) by trying every span."""
+    """Returns (answer, score, start, end, score of no answer) by trying every span."""
     token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
         [question], [context], _MAX_TOKENS
     )
@@ -77,7 +77,7 @@ def _expected(model, question, context):
     return context[begin:end], score, begin, end, none
 
 
-def test_the_answer_is_the_best_span_and_stands_where_it_says(model, asked):
+def test_the_answer_is_the_best_span_with_its_position(model, asked):
     answers = _answers(asked, list(_ODD.values()))
     for row, (question, context) in enumerate(_ODD.values()):
         answer, score, start, end, none = _expected(model, question, context)
@@ -89,7 +89,7 @@ def test_the_answer_is_the_best_span_and_stands_where_it_says(model, asked):
     assert answers["score"].dtype == np.float32
 
 
-def test_a_pair_is_answered_alone_as_in_a_batch(asked):
+def test_a_pair_gets_the_same_answer_alone_and_in_a_batch(asked):
     invalid = [(b"word1 \xff", b"word2 \xe6\x9d word3 \xff")]
     pairs = [*((q.encode(), c.encode()) for q, c in _ODD.values()), *invalid]
     batch = _answers(asked, pairs)
@@ -100,7 +100,7 @@ def test_a_pair_is_answered_alone_as_in_a_batch(asked):
         np.testing.assert_allclose(alone["score"][0], batch["score"][row], rtol=1e-4)
 
 
-def test_serialized_examples_are_answered_as_their_texts(asked):
+def test_serialized_examples_get_the_same_answers_as_texts(asked):
     question, context = (text.encode() for text in _ODD["plain"])
 
     def feature(text):
@@ -113,7 +113,7 @@ def test_serialized_examples_are_answered_as_their_texts(asked):
         np.testing.assert_array_equal(answers[name], value)
 
 
-def test_token_ids_are_answered_with_logits(model, asked):
+def test_token_ids_give_logits(model, asked):
     ids = tf.constant([[2, 5, 3, 7, 8, 9, 3]])
     types = tf.constant([[0, 0, 0, 1, 1, 1, 1]])
     ones = tf.ones_like(ids)
@@ -123,7 +123,7 @@ def test_token_ids_are_answered_with_logits(model, asked):
         np.testing.assert_allclose(answers[name], expected[name], rtol=0, atol=1e-5)
 
 
-def test_the_logits_of_tokens_are_as_wide_as_the_tokens(asked):
+def test_logits_are_as_wide_as_the_token_ids(asked):
     ids = tf.constant([[2, 5, 3, 7, 8, 9, 3]])
     given = {"input_word_ids": ids, "input_mask": tf.ones_like(ids), "input_type_ids": ids * 0}
     narrow = asked["tokens"](**given)

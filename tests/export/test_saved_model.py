@@ -19,7 +19,7 @@ from tf_efficientbert.export.model_card import model_card
 from tf_efficientbert.export.saved_model import ServedModel, export_saved_model, next_version
 from tf_efficientbert.models.text_model import TextModel
 
-# What TF Serving does, without a line of this project.
+# Loads the model as TF Serving does, without code of this project.
 _FRESH_PROCESS = """
 import json, sys
 import numpy as np
@@ -66,7 +66,7 @@ def _texts(examples):
 
 @pytest.fixture(scope="module")
 def served(models, versions, tmp_path_factory):
-    """What each exported model answers in a process of its own: {signature/output: array}."""
+    """The outputs of each exported model in another process: {signature/output: array}."""
     folder, orders = tmp_path_factory.mktemp("served"), {}
     for kind, model in models.items():
         examples = small_examples(model.task)
@@ -86,7 +86,7 @@ def served(models, versions, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", TASKS)
 @pytest.mark.parametrize("signature", _ANSWERS)
-def test_a_process_without_this_project_is_answered_as_by_keras(models, served, kind, signature):
+def test_outputs_in_a_process_without_this_project_equal_keras(models, served, kind, signature):
     model, answers = models[kind], served[kind]
     logits = model.logits(model.encode(small_examples(model.task)))
     assert np.ptp(logits) > 0.1
@@ -95,7 +95,7 @@ def test_a_process_without_this_project_is_answered_as_by_keras(models, served, 
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair"])
-def test_classes_come_with_probabilities_and_label(served, kind):
+def test_classification_returns_probabilities_and_label(served, kind):
     answers = served[kind]
     logits = answers["serving_default/logits"].astype(float)
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -108,7 +108,7 @@ def test_classes_come_with_probabilities_and_label(served, kind):
     assert len(answers) == 3 * len(_ANSWERS) + 2
 
 
-def test_several_labels_come_with_the_probability_of_each(models, served):
+def test_multilabel_returns_labels_and_their_probabilities(models, served):
     answers, task = served["multilabel"], models["multilabel"].task
     logits = answers["serving_default/logits"].astype(float)
     expected = 1 / (1 + np.exp(-logits))
@@ -125,7 +125,7 @@ def test_several_labels_come_with_the_probability_of_each(models, served):
     assert answers["classify/classes"].tolist() == [[label.encode() for label in LABELS]] * 9
 
 
-def test_of_a_regression_the_value_is_all(served):
+def test_regression_returns_only_the_value(served):
     answers = served["regression"]
     assert answers.keys() == {*(f"{name}/logits" for name in _ANSWERS), "regress/outputs"}
     assert answers["regress/outputs"].shape == (9,)
@@ -133,7 +133,7 @@ def test_of_a_regression_the_value_is_all(served):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_each_signature_is_of_the_kind_that_a_server_asks_for(versions, kind):
+def test_each_signature_has_its_method_name(versions, kind):
     saved = SavedModel.FromString((versions[kind] / "saved_model.pb").read_bytes())
     (graph,) = saved.meta_graphs
     methods = {name: signature.method_name for name, signature in graph.signature_def.items()}
@@ -157,7 +157,7 @@ def test_signatures_are_called_as_documented(models, versions, kind):
     assert {(spec.dtype, spec.shape.rank) for spec in tokens.values()} == {(tf.int32, 2)}
 
 
-def test_a_batch_that_is_larger_than_one_of_ours_is_answered_in_order(models, versions):
+def test_outputs_of_several_batches_are_in_order(models, versions):
     model = models["pair"]
     examples = small_examples(model.task, count=130)
     encoded, served = model.encode(examples), ServedModel(versions["pair"], model.task.served_texts)

@@ -12,7 +12,7 @@ from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.serving_graph import ServingGraph
 
-# More columns, and more real tokens, than one step of the graph's sizes.
+# More columns and more real tokens than one step of the graph's sizes.
 _TOKENS = 48
 _STACKED = ["elu(linear4_2(gelu(linear4_2(x,wb1)),wb2))"]
 _NETWORKS = {
@@ -39,7 +39,7 @@ def _arguments(inputs):
 
 @pytest.mark.parametrize("lengths", [(16, 1, 7, 2), (3,), (40, 17, 33), (48, 48), (1, 1)])
 @pytest.mark.parametrize("name", _NETWORKS)
-def test_it_says_what_keras_says(name, lengths):
+def test_logits_equal_keras(name, lengths):
     model = _NETWORKS[name]()
     inputs = random_inputs(lengths, _TOKENS)
     expected = model(dict(zip(MODEL_INPUTS, _arguments(inputs), strict=True)))["logits"].numpy()
@@ -48,7 +48,7 @@ def test_it_says_what_keras_says(name, lengths):
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)
 
 
-def test_a_row_is_answered_alike_in_any_batch_and_however_far_it_is_padded():
+def test_a_row_s_logits_do_not_depend_on_batch_and_padding():
     graph = _graph(_model(SLICED))
     together = graph(*_arguments(random_inputs((7, 3, 5), _TOKENS))).numpy()
     inputs = random_inputs((7, 3, 5), _TOKENS)
@@ -59,7 +59,7 @@ def test_a_row_is_answered_alike_in_any_batch_and_however_far_it_is_padded():
     assert np.ptp(together, axis=0).max() > 0.1
 
 
-def test_a_mask_with_holes_hides_what_is_in_them():
+def test_a_mask_with_holes_hides_the_masked_tokens():
     model = _model(SLICED)
     inputs = random_inputs((9, 9), _TOKENS)
     inputs["padding_mask"][0, [2, 5]] = 0
@@ -69,7 +69,7 @@ def test_a_mask_with_holes_hides_what_is_in_them():
     assert np.abs(ours[0] - ours[1]).max() > 1e-3
 
 
-def test_a_row_without_a_real_token_is_answered_with_numbers_and_changes_no_other():
+def test_a_row_without_real_tokens_gives_finite_logits_and_changes_no_other():
     graph = _graph(_model(SLICED))
     inputs = random_inputs((7, 4), _TOKENS)
     before = graph(*_arguments(inputs)).numpy()
@@ -80,6 +80,6 @@ def test_a_row_without_a_real_token_is_answered_with_numbers_and_changes_no_othe
     np.testing.assert_allclose(after[0], before[0], rtol=0, atol=1e-6)
 
 
-def test_spans_have_no_such_graph():
-    with pytest.raises(UserError, match="only a model that answers with"):
+def test_span_models_are_refused():
+    with pytest.raises(UserError, match="needs a model whose head reads only"):
         ServingGraph(small_task_model("span"))

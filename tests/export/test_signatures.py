@@ -1,4 +1,4 @@
-"""What a server's batches and its callers' odd texts become in the graph."""
+"""Batches from a server and odd texts in the graph of the signatures."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ _ODD = {
 }
 
 
-def test_the_last_bucket_is_where_text_is_cut():
+def test_text_is_cut_at_the_last_bucket():
     assert buckets_for(16) == (16,)
     assert buckets_for(64) == (64,)
     assert buckets_for(65) == (64, 65)
@@ -72,7 +72,7 @@ def test_a_batch_of_text_is_padded_to_the_smallest_bucket_that_holds_it(asked, w
 
 @pytest.mark.parametrize("given", [1, 64, 100, 128, 152, 200])
 @pytest.mark.parametrize(("real", "expected"), [(0, 64), (64, 64), (65, 128), (129, 152)])
-def test_token_ids_of_any_width_come_into_the_bucket_of_their_mask(asked, given, real, expected):
+def test_token_ids_of_any_width_are_refit_to_the_bucket_of_their_mask(asked, given, real, expected):
     model, _ = asked["classification"]
     ids = np.zeros((2, given), np.int32)
     ids[0, :real] = 5
@@ -84,7 +84,7 @@ def test_token_ids_of_any_width_come_into_the_bucket_of_their_mask(asked, given,
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_token_ids_as_a_server_fills_them_up_are_answered_as_alone(asked, kind):
+def test_token_ids_padded_by_a_server_give_the_same_logits(asked, kind):
     model, graphs = asked[kind]
     texts = ("word1 word2", "word3", "word4 word5 word6 word7 " * 20, "")
     examples = Examples(texts, texts[::-1] if model.task.pair else None, None)
@@ -97,7 +97,7 @@ def test_token_ids_as_a_server_fills_them_up_are_answered_as_alone(asked, kind):
         alone = {name: tf.constant(row[None]) for name, row in rows[-1].items()}
         answer = graphs["tokens"](**alone)["logits"]
         np.testing.assert_allclose(answer, expected[[i]], rtol=0, atol=1e-5)
-    # TF Serving fills a row up with the first element of its tensor: [CLS], and a mask of 1.
+    # TF Serving pads a row with the first element of its tensor: [CLS], and a mask of 1.
     longest = max(encoded.lengths)
     filled = {
         name: np.stack(
@@ -110,7 +110,7 @@ def test_token_ids_as_a_server_fills_them_up_are_answered_as_alone(asked, kind):
     np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-5)
 
 
-def test_ids_that_the_mask_leaves_out_do_not_count(asked):
+def test_masked_ids_do_not_matter(asked):
     _, graphs = asked["classification"]
     clean = graphs["tokens"](**_tokens([[2, 7, 8, 3, 0, 0]]))["logits"]
     mask = [[1, 1, 1, 1, 0, 0]]
@@ -135,7 +135,7 @@ def test_token_ids_past_the_last_bucket_are_cut(asked):
         (_tokens([[2, 7, 3]], types=[[0], [0]]), "input_type_ids must have the shape"),
     ],
 )
-def test_token_ids_no_text_has_are_refused(asked, tokens, message):
+def test_invalid_token_ids_are_refused(asked, tokens, message):
     _, graphs = asked["classification"]
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         graphs["tokens"](**tokens)
@@ -160,7 +160,7 @@ def test_odd_text_gets_the_same_answer_alone_and_in_a_batch(asked, kind, signatu
         np.testing.assert_allclose(alone[0], row, rtol=0, atol=1e-5)
 
 
-def test_odd_text_is_answered_as_by_keras(asked):
+def test_logits_of_odd_text_equal_keras(asked):
     model, graphs = asked["classification"]
     texts = [text for text in _ODD.values() if text == text.decode("utf-8", "ignore").encode()]
     assert len(texts) == len(_ODD) - 2
@@ -169,7 +169,7 @@ def test_odd_text_is_answered_as_by_keras(asked):
     np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-5)
 
 
-def test_what_is_no_example_or_lacks_a_text_is_refused(asked):
+def test_invalid_examples_and_missing_texts_are_refused(asked):
     _, graphs = asked["pair"]
     half = as_example({"text": "word1"}).SerializeToString()
     with pytest.raises(tf.errors.InvalidArgumentError, match="second_text"):
@@ -178,7 +178,7 @@ def test_what_is_no_example_or_lacks_a_text_is_refused(asked):
         graphs["classify"](tf.constant([b"no example"]))
 
 
-def test_a_batch_of_none_is_answered_by_none(asked):
+def test_an_empty_batch_gives_an_empty_output(asked):
     _, graphs = asked["classification"]
     assert graphs["serving_default"](tf.constant([], tf.string))["logits"].shape == (0, 3)
     assert graphs["classify"](tf.constant([], tf.string))["classes"].shape == (0, 3)

@@ -1,7 +1,7 @@
-"""Exported teachers opened in transformers itself, in an environment of its own.
+"""Opens exported teachers in transformers, in a separate environment.
 
-torch and transformers are no dependency of the project: the first run installs them into
-.venv/transformers (with the CPU build of torch 1.2 GB, with the CUDA build several).
+torch and transformers are not dependencies of the project. The first run installs them into
+.venv/transformers (1.2 GB with the CPU build of torch, several GB with the CUDA build).
 """
 
 import json
@@ -102,10 +102,10 @@ def _minilm() -> tuple[TextModel, Examples]:
 
 
 def _minilm_on_pairs() -> tuple[TextModel, Examples]:
-    """The same for pairs, many of them too long, without empty texts.
+    """Returns the same model for pairs of non-empty texts, many of them too long.
 
-    Where both are cut and the room left for them is odd, transformers gives the token over to the
-    longer, we to the first; of 25 tokens an even 22 are left.
+    If both texts are cut and an odd number of tokens is left for them, transformers gives the extra
+    token to the longer text, this project to the first. Of 25 tokens, 22 are left, an even number.
     """
     model, examples = _minilm()
     task = Classification("custom", default_task.default_task().labels, pair=True)
@@ -154,7 +154,7 @@ def test_the_folder_opens_as_a_bert_with_its_head_and_nothing_is_missing(case):
     model, _, answers, _ = case
     assert answers["class"] == "BertForSequenceClassification"
     assert not any(answers["complaints"].values()), answers["complaints"]
-    assert answers["num_labels"] == (len(model.labels) or 1)  # of a regression the number itself
+    assert answers["num_labels"] == (len(model.labels) or 1)  # a regression has one output
     assert answers["max_tokens"] == model.max_tokens
     if not model.task.has_classes:
         assert answers["problem_type"] == "regression"
@@ -162,7 +162,7 @@ def test_the_folder_opens_as_a_bert_with_its_head_and_nothing_is_missing(case):
         assert tuple(answers["labels"].values()) == model.labels
 
 
-def test_its_tokenizer_gives_our_ids(case):
+def test_transformers_tokenizer_gives_the_same_ids(case):
     model, examples, answers, _ = case
     encoded = model.encode(examples)
     ours = np.split(encoded.token_ids, encoded.offsets[1:-1])
@@ -174,7 +174,7 @@ def test_its_tokenizer_gives_our_ids(case):
     assert not different
 
 
-def test_its_logits_are_ours(case):
+def test_transformers_logits_equal_keras(case):
     model, examples, answers, _ = case
     ours, theirs = model.logits(model.encode(examples)), np.array(answers["logits"])
     difference = np.abs(ours.reshape(theirs.shape) - theirs).max()
@@ -183,9 +183,9 @@ def test_its_logits_are_ours(case):
     assert difference < 1e-5
 
 
-def test_what_transformers_saves_again_is_read_again(case):
+def test_a_folder_saved_by_transformers_is_read(case):
     model, examples, _, folder = case
-    for name in ("vocab.txt", "tokenizer_config.json"):  # its tokenizers keep another form
+    for name in ("vocab.txt", "tokenizer_config.json"):  # transformers saves another format
         shutil.copy(folder / "model" / name, folder / "again" / name)
     again = load(folder / "again")
     assert (again.task, again.max_tokens) == (model.task, model.max_tokens)

@@ -27,7 +27,7 @@ def _read(version):
 
 
 def _parts(log):
-    """(signature, the texts' columns, or None for tokens; the mask's lengths, or None)."""
+    """Returns (signature, columns of texts or None for tokens, lengths of the mask or None)."""
     kind = log.WhichOneof("log_type")
     request = getattr(log, kind).request
     name = request.model_spec.signature_name
@@ -48,7 +48,7 @@ def _parts(log):
 
 @pytest.fixture(scope="module", params=TASKS)
 def warmed(request, tmp_path_factory):
-    """(model, its sentences, what was written for them)."""
+    """(model, its sentences, the written requests)."""
     model, version = long_model(request.param), tmp_path_factory.mktemp(request.param)
     examples = small_examples(model.task)
     count = write_warm_up_requests(model, signatures(model), examples, version, "mine")
@@ -73,7 +73,7 @@ def test_requests_are_made_of_the_sentences(warmed):
     _, examples, requests = warmed
     for _, columns, lengths in requests:
         if lengths is None:
-            # By name: a request's inputs come in any order.
+            # By name, because a request's inputs have no order.
             for name, sentences in zip(_TEXTS, examples.columns, strict=False):
                 endless = " ".join(sentences * 60)
                 assert all(text.decode() in endless for text in columns[name])

@@ -13,7 +13,7 @@ def models():
 
 @pytest.fixture(scope="session")
 def folders(models, tmp_path_factory):
-    """Where each model is saved."""
+    """The folder of each saved model."""
     root = tmp_path_factory.mktemp("models")
     for kind, model in models.items():
         model.save(root / kind)
@@ -27,7 +27,7 @@ def examples():
 
 @pytest.fixture(scope="session")
 def files(examples, tmp_path_factory):
-    """Each task's examples as a .tsv file."""
+    """A .tsv file with each task's examples."""
     root = tmp_path_factory.mktemp("files")
     return {
         kind: write_examples(root / f"{kind}.tsv", TASKS[kind], examples[kind]) for kind in TASKS

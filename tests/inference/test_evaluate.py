@@ -13,7 +13,7 @@ from tf_efficientbert.metrics import glue
 
 @pytest.fixture
 def options(folders, files, tmp_path):
-    """Options to score a model on its own examples."""
+    """Makes options that score a model on its own examples."""
 
     def options(kind="classification", **changes) -> EvaluateOptions:
         given = {
@@ -32,7 +32,7 @@ def options(folders, files, tmp_path):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, kind):
+def test_scores_are_those_of_the_model_s_predictions(options, models, examples, kind):
     model, known = models[kind], examples[kind]
     scores = evaluate(options(kind))
     answers = model.predict(known.texts, known.second_texts)
@@ -67,18 +67,18 @@ def test_scores_are_those_of_the_model_s_own_answers(options, models, examples, 
     assert scores == pytest.approx({**expected, "examples": 30})
 
 
-def test_the_scores_are_kept_and_said_again(options, tmp_path):
+def test_a_finished_run_returns_the_same_scores(options, tmp_path):
     first = evaluate(options())
     assert json.loads((tmp_path / "scores" / "result.json").read_text("utf-8")) == first
     assert evaluate(options()) == first
 
 
-def test_a_split_and_a_limit_are_taken(options):
+def test_split_and_limit_are_used(options):
     result = evaluate(options(score_split="train", limit=7))
     assert result["examples"] == 7
 
 
-def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path):
+def test_score_split_test_scores_the_test_file(options, files, tmp_path):
     with open(files["classification"], encoding="utf-8") as file:
         lines = file.read().splitlines()[:6]
     path = tmp_path / "test.tsv"
@@ -95,7 +95,7 @@ def test_a_test_file_is_scored_where_test_is_asked_for(options, files, tmp_path)
         ({"output_dir": ""}, "--output_dir is missing"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(options, changes, message):
+def test_data_that_does_not_match_the_model_is_refused(options, changes, message):
     with pytest.raises(UserError, match=message):
         evaluate(options(**changes))
 
@@ -140,7 +140,7 @@ def test_a_split_without_labels_is_refused(options, folders, tmp_path):
 
 
 def _copy_as_rte(folder, description):
-    """The same model, said to be RTE's; three outputs for two labels do no harm here."""
+    """The same model with the task RTE; its three outputs for two labels do not matter here."""
 
     shutil.copytree(folder, description.parent)
     given = json.loads(description.read_text("utf-8"))
@@ -155,6 +155,6 @@ def _copy_as_rte(folder, description):
         ({"model": "m", "task": "mood"}, "'mood' is not a GLUE task"),
     ],
 )
-def test_options_no_evaluation_can_have_are_refused(given, message):
+def test_invalid_options_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         EvaluateOptions(**given)

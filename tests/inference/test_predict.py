@@ -17,7 +17,7 @@ def _asked(folders, kind="classification", **options):
     return predict(PredictOptions(model=folders[kind], **options))["predictions"]
 
 
-def test_one_text_is_answered_as_by_the_model(folders, models):
+def test_a_text_gets_the_model_s_prediction(folders, models):
     (answer,) = _asked(folders, text="word1 word2")
     (expected,) = models["classification"].predict(["word1 word2"])
     assert answer == {
@@ -28,7 +28,7 @@ def test_one_text_is_answered_as_by_the_model(folders, models):
     }
 
 
-def test_a_pair_is_answered_as_by_the_model(folders, models):
+def test_a_pair_gets_the_model_s_prediction(folders, models):
     (answer,) = _asked(folders, "pair", text="word1", second_text="word2 word3")
     (expected,) = models["pair"].predict(["word1"], ["word2 word3"])
     assert (answer["text"], answer["second_text"]) == ("word1", "word2 word3")
@@ -36,7 +36,9 @@ def test_a_pair_is_answered_as_by_the_model(folders, models):
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_a_file_is_answered_line_by_line_labels_or_not(folders, models, examples, files, kind):
+def test_a_file_with_or_without_labels_gets_a_prediction_per_line(
+    folders, models, examples, files, kind
+):
     known = examples[kind]
     answers = _asked(folders, kind, input_file=files[kind])
     expected = models[kind].predict(known.texts, known.second_texts)
@@ -45,7 +47,7 @@ def test_a_file_is_answered_line_by_line_labels_or_not(folders, models, examples
     assert [a["score"] for a in answers] == pytest.approx([e.score for e in expected], abs=1e-5)
 
 
-def test_with_an_output_directory_the_answers_are_a_table_too(folders, files, tmp_path):
+def test_with_an_output_directory_a_table_is_written(folders, files, tmp_path):
     out = str(tmp_path / "out")
     answers = _asked(folders, "pair", input_file=files["pair"], output_dir=out)
     lines = (tmp_path / "out" / "predictions.tsv").read_text("utf-8").splitlines()
@@ -72,7 +74,7 @@ def test_tabs_and_line_breaks_in_a_text_do_not_break_the_table(folders, tmp_path
     assert {line.count("\t") for line in lines} == {3}
 
 
-def test_odd_text_is_answered(folders):
+def test_odd_text_gets_a_prediction(folders):
     for text in ("\U0001f600", "東京", "word1 " * 5000, "\x01"):
         (answer,) = _asked(folders, text=text)
         assert 1 / 3 <= answer["score"] <= 1
@@ -81,8 +83,8 @@ def test_odd_text_is_answered(folders):
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("pair", {"text": "a"}, "task custom needs --second_text"),
-        ("classification", {"text": "a", "second_text": "b"}, "custom takes no --second_text"),
+        ("pair", {"text": "a"}, "--second_text: task custom needs a second text"),
+        ("classification", {"text": "a", "second_text": "b"}, "task custom takes no second text"),
         ("classification", {"input_file": "absent.tsv"}, "absent.tsv: no such file"),
         ("regression", {"input_file": "answers.doc"}, "the extension does not name a known format"),
     ],
@@ -104,21 +106,21 @@ def test_a_file_of_another_kind_than_the_task_is_refused(folders, files, kind, o
         _asked(folders, kind, input_file=files[of])
 
 
-def test_a_model_that_finds_answers_in_a_context_has_no_label_to_give(tmp_path):
+def test_question_answering_models_are_refused(tmp_path):
     network = small_task_model("span")
     model = TextModel(network, Tokenizer(VOCABULARY), Span("squad"), MAX_POSITIONS)
     model.save(tmp_path / "model")
-    with pytest.raises(UserError, match="the task is a span"):
+    with pytest.raises(UserError, match="`predict` does not support a span task"):
         predict(PredictOptions(model=str(tmp_path / "model"), text="a", second_text="b"))
     with pytest.raises(UserError, match="task squad is a span, which has no label per text"):
         TaskData(TaskOptions(test_file="x.csv"), model.task)
-    with pytest.raises(UserError, match="no form here for a span"):
+    with pytest.raises(UserError, match="a span task cannot be exported as a Hugging Face folder"):
         export_huggingface(model, tmp_path / "hub")
 
 
-def test_a_supernet_cannot_answer(tmp_path):
+def test_a_supernet_is_refused(tmp_path):
     small_supernet(layers=1).save(tmp_path / "supernet")
-    with pytest.raises(UserError, match="supernet has no task head: it cannot answer"):
+    with pytest.raises(UserError, match="supernet has no task head, so it cannot predict"):
         predict(PredictOptions(model=str(tmp_path / "supernet"), text="word1"))
 
 
@@ -126,12 +128,15 @@ def test_a_supernet_cannot_answer(tmp_path):
     ("given", "message"),
     [
         ({"text": "a"}, "--model is missing"),
-        ({"model": "m"}, "give either --text or --input_file"),
-        ({"model": "m", "text": "  "}, "give either --text or --input_file"),
-        ({"model": "m", "text": "a", "input_file": "b.tsv"}, "give either --text or --input_file"),
+        ({"model": "m"}, "give either a non-empty --text or --input_file"),
+        ({"model": "m", "text": "  "}, "give either a non-empty --text or --input_file"),
+        (
+            {"model": "m", "text": "a", "input_file": "b.tsv"},
+            "give either a non-empty --text or --input_file",
+        ),
         ({"model": "m", "second_text": "a", "input_file": "b"}, "--second_text goes with --text"),
     ],
 )
-def test_options_no_question_can_have_are_refused(given, message):
+def test_invalid_options_are_refused(given, message):
     with pytest.raises(UserError, match=message):
         PredictOptions(**given)

@@ -133,7 +133,7 @@ def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):
         assert f"{model['parameters'] / 1e6:.2f} M" in printed
     for answer in report["answers"]:
         assert answer["text"] in printed
-    assert f"python -m trainers.predict --model={folder}/searched/model" in printed
+    assert f"tf-efficientbert predict --model={folder}/searched/model" in printed
     assert "[1/10] teacher" in printed
     assert "Searched against plain: " in printed
 
@@ -143,7 +143,7 @@ def test_a_finished_run_that_is_started_again_gives_the_same_report_at_once(bert
     before = _files(folder)
     options = pipeline_options(bert, folder, checkpoint_seconds=1.0)
     first, *rest = finish_job("trainers.run_pipeline", options).stdout.splitlines()
-    assert first == f"{folder} is finished; this is its report."
+    assert first == f"{folder} is finished. Its report:"
     assert rest == printed.splitlines()[-len(rest) :]
     assert _files(folder) == before
     assert json.loads((folder / "report.json").read_text("utf-8")) == report

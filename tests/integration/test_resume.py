@@ -107,7 +107,7 @@ def test_a_whole_run_that_is_killed_twice_ends_with_the_same_report(bert, finish
     kill_job_after(folder / "supernet" / _WARM_UP, 7, job, options)
     kill_job_after(folder / "published" / _TASK, 5, job, options)
     printed = finish_job(job, options).stdout.splitlines()
-    assert "[4/10] plain: finished before" in printed and "[5/10] published" in printed
+    assert "[4/10] plain: already finished" in printed and "[5/10] published" in printed
     other, report, _ = finished_run
     ours = json.loads((folder / "report.json").read_text("utf-8"))
     assert _without_times(ours) == _without_times(report)

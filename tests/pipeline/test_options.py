@@ -51,20 +51,20 @@ def _assert_has(job, expected):
     assert {name: getattr(job, name) for name in expected} == expected
 
 
-def test_the_teacher_is_told_of_the_task_and_the_training(options):
+def test_teacher_options_have_the_task_and_the_training(options):
     expected = {"epochs": 1.5, "learning_rate": 1e-3, "teacher_dir": "bert"}
     expected["output_dir"] = "out/teacher"
     _assert_has(options.teacher(), {**_TRAINING, **_TASK, **expected})
 
 
-def test_the_supernet_is_told_of_its_sizes_the_corpus_and_the_training(options):
+def test_supernet_options_have_its_sizes_the_corpus_and_the_training(options):
     expected = {"epochs": 2.5, "learning_rate": 2e-3, "teacher_dir": "bert"}
     corpus = {**_CORPUS, "corpus": "mine.txt,out/task_texts.txt,out/task_texts.txt"}
     expected["output_dir"] = "out/supernet"
     _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
 
 
-def test_the_search_is_told_of_its_stages_teachers_supernet_task_and_text(options):
+def test_search_options_have_stages_teachers_supernet_task_and_text(options):
     expected = {
         **{name: value for name, value in _TRAINING.items() if name != "batch_size"},
         **_CORPUS,
@@ -81,7 +81,7 @@ def test_the_search_is_told_of_its_stages_teachers_supernet_task_and_text(option
 
 
 @pytest.mark.parametrize("name", STUDENTS)
-def test_a_student_is_told_of_teacher_supernet_task_and_training(options, name):
+def test_student_options_have_teacher_supernet_task_and_training(options, name):
     expected = {
         "epochs": 3.5,
         "learning_rate": 3e-3,
@@ -94,7 +94,7 @@ def test_a_student_is_told_of_teacher_supernet_task_and_training(options, name):
     _assert_has(options.student(name), {**_TRAINING, **_TASK, **_CORPUS, **expected})
 
 
-def test_a_compression_is_told_of_its_steps_student_teacher_task_and_training(options):
+def test_compression_options_have_steps_student_teacher_task_and_training(options):
     assert options.models == MODELS
     steps = {"compress": "drop(1),prune(0.5)"}
     told = {"compress_epochs": 4.5, "compress_learning_rate": 4e-3}
@@ -111,7 +111,7 @@ def test_a_compression_is_told_of_its_steps_student_teacher_task_and_training(op
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_export_is_told_of_its_model_and_the_task(options, name):
+def test_export_options_have_the_model_and_the_task(options, name):
     expected = {"model": f"out/{name}/model", "output_dir": f"out/export/{name}"}
     _assert_has(options.export(name), {**_TASK, **expected, "latency_runs": 13})
 
@@ -126,18 +126,18 @@ def test_an_export_is_told_of_its_model_and_the_task(options, name):
         ({"stages": "brief"}, "--stages=brief: expected paper, quick or a .json file"),
         ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
         ({"compress": "prune(2.0)"}, r"--compress=prune\(2.0\): prune\(2.0\): expected a share"),
-        ({"compress": "drop(6)"}, r"--compress: drop\(6\) of a student that has 6 layers"),
+        ({"compress": "drop(6)"}, r"--compress: drop\(6\) is not possible with 6 layers"),
         ({"compress": "drop(1)", "compress_epochs": 0.0}, "--epochs=0.0: expected a number above"),
         ({"task": "custom"}, "--task=custom needs --train_file"),
     ],
 )
-def test_what_a_later_phase_would_refuse_is_refused_at_once(given, message):
+def test_invalid_options_of_later_phases_are_refused_at_once(given, message):
     with pytest.raises(UserError, match=message):
         PipelineOptions(**given)
 
 
 def _with_teacher(tmp_path, **given):
-    """Options with a teacher of random size, which the sizes that are given must go with."""
+    """Makes options with a small random teacher, which the given sizes must match."""
     write_folder(tmp_path / "bert", CONFIG, None)
     sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8}
     lengths = {"max_tokens": 11, "corpus_max_tokens": 11}
@@ -152,7 +152,7 @@ def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
         _with_teacher(tmp_path, embedding_size=too_wide).check_sizes()
 
 
-def test_bounds_of_a_stage_that_hold_nothing_are_refused_before_any_phase(tmp_path):
+def test_stage_bounds_without_candidates_are_refused_before_any_phase(tmp_path):
     stages = [dataclasses.asdict(stage) for stage in RECIPES["quick"]]
     for stage in stages:
         del stage["searched"]
@@ -163,7 +163,7 @@ def test_bounds_of_a_stage_that_hold_nothing_are_refused_before_any_phase(tmp_pa
 
 
 @pytest.mark.parametrize("kind", ["classification", "pair"])
-def test_the_task_s_own_text_is_its_training_sentences_one_a_line(tmp_path, kind):
+def test_the_task_s_own_text_is_a_line_for_each_training_sentence(tmp_path, kind):
     task = TASKS[kind]
     examples = small_examples(task)
     rows = write_examples(tmp_path / "rows.tsv", task, examples)

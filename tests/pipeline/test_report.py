@@ -93,7 +93,7 @@ _REPORT = {
 
 
 def _row(text, name):
-    """The cells of the first line that begins with `name`."""
+    """Returns the cells of the first line that begins with `name`."""
     line = next(line for line in text.splitlines() if line.split()[:1] == [name])
     return [cell.strip() for cell in line.strip().split("  ") if cell.strip()]
 
@@ -112,7 +112,7 @@ def test_the_head_names_the_columns_and_the_metric():
     assert head[6:] == ["float32 ms (1/2 threads)", "int8 ms (1/2 threads)", "of teacher"]
 
 
-def test_scores_of_the_dev_split_are_called_so_and_shown_alike():
+def test_dev_scores_are_shown_like_test_scores():
     report = copy.deepcopy(_REPORT)
     for model in report["models"]:
         for name in _scores(0):
@@ -121,7 +121,7 @@ def test_scores_of_the_dev_split_are_called_so_and_shown_alike():
     assert dev == render(_REPORT, "out").replace("split test", "split dev")
 
 
-def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
+def test_another_metric_is_shown_with_its_name_and_without_an_error():
     report = copy.deepcopy(_REPORT)
     for model, score in zip(report["models"], (0.0, -0.5, -0.25, 0.25), strict=True):
         for name in _scores(0):
@@ -132,11 +132,11 @@ def test_another_metric_is_called_by_its_name_and_shown_without_an_error():
     assert "accuracy" not in text
     assert _row(text, "model")[3] == "pearson"
     assert _row(text, "published")[3] == "-25.0"
-    assert _row(text, "published")[-1] == "-"  # no share of a teacher that knows nothing
+    assert _row(text, "published")[-1] == "-"  # no share of a teacher with a score of 0
     assert "Searched against plain: +75.0 points of pearson; the error of the difference is" in text
 
 
-def test_the_searched_student_s_gap_is_shown_with_its_error_whichever_way_it_goes():
+def test_a_negative_gap_of_the_searched_student_is_shown_with_its_error():
     expected = "plain: \u22120.9 ± 1.7 points of accuracy (unpaired), less than two standard"
     assert expected in render(_REPORT, "out").replace("\u202f", " ").replace("\u00a0", " ")
 
@@ -149,7 +149,7 @@ def test_a_stage_s_candidates_failures_best_score_and_seconds_are_shown():
     assert expected in render(_REPORT, "out").splitlines()
 
 
-def test_what_each_step_of_compression_cost_and_saved_is_shown():
+def test_scores_and_sizes_after_each_compression_step_are_shown():
     sizes = {"parameters": 5_234_567, "macs": 190_600_000, "seconds": 41.0}
     steps = [
         {"step": "as it was", "dev_accuracy": 0.86, "nonzero_parameters": 5_234_567, **sizes},
@@ -181,13 +181,13 @@ def test_forms_of_a_regression_have_no_agreement():
     assert _row(text[text.index("Exported") :], "teacher") == ["teacher", "2e-06", "4e-02"]
 
 
-def test_set_answers_seconds_and_files_are_named():
+def test_data_predictions_seconds_and_files_are_shown():
     text = render(_REPORT, "runs/mine")
     assert "582 examples of reviews, split test" in text
     answers = [
         "  positive (0.99):  What a phone.",
-        "  positive (0.51), the data say negative:  What a day.",
-        "  1.21, the data say 0.5:  It rains.",
+        "  positive (0.51), expected negative:  What a day.",
+        "  1.21, expected 0.5:  It rains.",
     ]
     assert "\n".join(answers) in text
     assert "teacher 61, export_plain 21" in text

@@ -1,4 +1,4 @@
-"""A whole report with every part in it, small or as large as a long search leaves it."""
+"""Complete reports, small or as large as after a long search."""
 
 import json
 import math
@@ -28,7 +28,7 @@ def described(network: Architecture) -> dict:
 
 
 def report(counts: tuple[int, ...] = (4, 3, 5), layers: int = 2, records: int = 30) -> dict:
-    """A report as JSON holds it; the second candidate of a stage failed, the last one runs."""
+    """Returns a report as in JSON; each stage has a failed second and a running last candidate."""
     names = ("joint", "formulas", "sizes")
     stages = [_stage(name, count, layers) for name, count in zip(names, counts, strict=True)]
     stages[-1]["training"] = _curve(records)
@@ -77,7 +77,7 @@ def report(counts: tuple[int, ...] = (4, 3, 5), layers: int = 2, records: int = 
 
 
 def data_card(labels: dict[str, int] | None = None) -> dict:
-    """The card of three splits; `labels` are the training rows of each class."""
+    """Returns a data card of three splits; `labels` are the training rows of each class."""
     train = labels or {"negative": 1500, "positive": 900}
     held_out = {name: count // 4 for name, count in train.items()}
     by_split = {"train": train, "dev": held_out, "test": held_out}

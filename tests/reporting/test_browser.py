@@ -1,4 +1,4 @@
-"""A real browser opens the page: nothing sticks out, is fetched, or is complained of."""
+"""Opens the page in a real browser: no overflow, no requests, no errors."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from tf_efficientbert.reporting.page import page
 
 from .reports import data_card, report
 
-# The copy that is opened may fetch nothing and remembers what it tried and what went wrong.
+# The opened copy forbids requests, and records attempted requests and errors.
 WATCHED = """<meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
   content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
@@ -23,7 +23,7 @@ addEventListener("securitypolicyviolation", event => faults.push("fetch " + even
 addEventListener("error", event => faults.push("error " + event.message), true);
 for (const kind of ["error", "warn"]) console[kind] = text => faults.push(kind + " " + text);
 </script>"""
-# Frames are how a page is seen at the width of a phone: a window has a smallest width.
+# A frame gives the page the width of a phone: windows have a larger minimum width.
 WRAPPER = """<!doctype html><meta charset="utf-8"><title>wrapper</title>
 <iframe id="frame" src="report.html" width="{width}" height="900" style="border:0"></iframe>
 <pre id="found">nothing</pre>

@@ -25,7 +25,7 @@ def node_names(svg: str) -> Counter:
 
 
 def places(svg: str) -> list[tuple[float, float, float, float]]:
-    """(left, top, right, bottom) of every node."""
+    """Returns (left, top, right, bottom) of every node."""
     boxes = [tuple(map(float, found)) for found in BOX.findall(svg)]
     circles = [tuple(map(float, found)) for found in CIRCLE.findall(svg)]
     return [(x, y, x + w, y + h) for x, y, w, h in boxes] + [
@@ -35,7 +35,7 @@ def places(svg: str) -> list[tuple[float, float, float, float]]:
 
 @settings(deadline=None)
 @given(formula=valid_formulas().filter(lambda f: width_error(f) is None))
-def test_graph_holds_each_node_of_the_formula_once(formula):
+def test_graph_has_each_node_of_the_formula_once(formula):
     cell = CellSpec.from_text(str(formula))
     assert node_names(drawn(cell)) == Counter(node.name for node in cell.formula.walk())
 

@@ -21,12 +21,12 @@ def _class(label, f1, support=20):
 
 
 def _rows(html):
-    """The rows of a drawn table as lists of texts."""
+    """Returns the rows of a table as lists of texts."""
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in html.split("<tr")[1:]]
     return [[unescape(cell).replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in rows]
 
 
-def test_each_of_a_few_classes_has_its_figures():
+def test_each_of_a_few_classes_has_its_scores():
     drawn = classes_table("searched", [_class("sad", 0.6), _class("glad", 0.125, support=1)])
     assert _rows(drawn) == [
         ["class", "precision", "recall", "F1", "examples"],
@@ -36,7 +36,7 @@ def test_each_of_a_few_classes_has_its_figures():
     assert "searched" in drawn
 
 
-def test_names_of_classes_are_shown_as_they_are():
+def test_class_names_are_escaped():
     drawn = classes_table("searched", [_class(name, 0.5) for name in _NAMES])
     assert [row[0] for row in _rows(drawn)[1:]] == _NAMES
     assert "<b>" not in drawn
@@ -51,7 +51,7 @@ def test_of_many_classes_the_ten_of_lowest_f1_are_shown():
     assert "the 10 of 150 classes with the lowest F1" in drawn
 
 
-def test_a_class_without_examples_is_neither_found_nor_missed():
+def test_a_class_without_examples_has_no_recall_and_is_not_among_the_worst():
     few = classes_table("searched", [_class("sad", 0.6), _class("glad", 0.0, support=0)])
     assert _rows(few)[2] == ["glad", "75.0 %", "–", "–", "0"]
     many = [_class(f"class {number}", 0.5) for number in range(14)] + [_class("rare", 0.0, 0)] * 2
@@ -81,7 +81,7 @@ def test_more_classes_have_their_most_confused_pairs():
     names = [*_NAMES, *(f"class {number}" for number in range(143))]
     drawn = confusion("searched", names, _counts(150, at1_2=10, at4_5=60, at2_1=2))
     assert _rows(drawn) == [
-        ["true class", "answered", "examples", "of the true class"],
+        ["true class", "predicted class", "examples", "share of the true class"],
         ["残高照会", "رصيد الحساب", "60", "60.0 %"],
         ["fees, charges & taxes", "<b>bold</b>", "10", "20.0 %"],
         ["<b>bold</b>", "fees, charges & taxes", "2", "4.8 %"],
@@ -89,7 +89,7 @@ def test_more_classes_have_their_most_confused_pairs():
     assert "<b>" not in drawn
 
 
-def test_no_more_than_ten_pairs_are_shown_the_larger_share_of_equal_ones_first():
+def test_at_most_ten_pairs_are_shown_ordered_by_count_then_share():
     counts = [[0 if row == column else 1 for column in range(13)] for row in range(13)]
     counts[12] = [0] * 11 + [1, 0]
     rows = _rows(confusion("searched", list(range(13)), counts))
@@ -97,6 +97,6 @@ def test_no_more_than_ten_pairs_are_shown_the_larger_share_of_equal_ones_first()
     assert rows[1] == ["12", "11", "1", "100.0 %"]
 
 
-def test_many_classes_that_are_all_told_apart_have_no_pairs():
+def test_many_classes_without_confusion_have_no_pairs():
     drawn = confusion("searched", list(range(20)), _counts(20))
-    assert "no class was taken for another one" in drawn and "<table" not in drawn
+    assert "no class was confused with another" in drawn and "<table" not in drawn

@@ -32,7 +32,7 @@ def _begin(folder, candidates=0):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of the whole road, in the middle of its search."""
+    """A pipeline run in the middle of its search."""
     _begin(tmp_path / "mine" / "search", candidates=2)
     teacher = tmp_path / "mine" / "teacher"
     teacher.mkdir()
@@ -42,7 +42,7 @@ def run(tmp_path):
     return tmp_path / "mine"
 
 
-def test_of_an_unfinished_run_what_is_there_is_collected(run):
+def test_an_unfinished_run_gives_the_results_so_far(run):
     report = collect(run)
     assert report["title"] == "mine"
     assert report["seconds"] == {"teacher": 12.5}
@@ -53,18 +53,18 @@ def test_of_an_unfinished_run_what_is_there_is_collected(run):
     assert "models" not in report
 
 
-def test_a_finished_run_s_report_says_the_rest(run):
+def test_a_finished_run_adds_its_report(run):
     (run / "report.json").write_text(json.dumps({"task": "reviews", "seconds": {"x": 1}}), "utf-8")
     report = collect(run)
     assert (report["task"], report["seconds"]) == ("reviews", {"x": 1})
     assert collect(run, {"task": "given"})["task"] == "given"
 
 
-def test_a_search_s_own_folder_will_do(run):
+def test_a_search_s_own_folder_is_accepted(run):
     assert collect(run / "search")["search"] == collect(run)["search"]
 
 
-def test_a_page_is_written_while_the_search_is_at_work(run):
+def test_a_page_is_written_while_the_search_is_running(run):
     before = (run / "search" / STUDY).read_bytes()
     result = write_report(ReportOptions(study=str(run)))
     assert result == {"report": str(run / "report.html"), "candidates": {"joint": 2}}
@@ -72,19 +72,19 @@ def test_a_page_is_written_while_the_search_is_at_work(run):
     assert (run / "search" / STUDY).read_bytes() == before
 
 
-def test_the_page_goes_where_it_is_told(run, tmp_path):
+def test_the_page_is_written_to_the_output_directory(run, tmp_path):
     write_report(ReportOptions(study=str(run), output_dir=str(tmp_path / "new")))
     assert (tmp_path / "new" / "report.html").is_file()
     assert not (run / "report.html").exists()
 
 
-def test_a_search_without_a_candidate_can_be_drawn(tmp_path):
+def test_a_search_without_a_candidate_gives_a_page(tmp_path):
     _begin(tmp_path / "search")
     assert write_report(ReportOptions(study=str(tmp_path)))["candidates"] == {"joint": 0}
 
 
 def test_a_folder_without_a_study_is_named(tmp_path):
-    with pytest.raises(UserError, match=f"{tmp_path}: no study.journal in it"):
+    with pytest.raises(UserError, match=f"{tmp_path}: there is no study.journal in it"):
         collect(tmp_path)
     with pytest.raises(UserError, match="--study is missing"):
         ReportOptions()

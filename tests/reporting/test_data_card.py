@@ -34,7 +34,7 @@ def test_facts_hints_notes_and_rows_left_out_are_shown():
         assert part in text, part
 
 
-def test_a_regression_shows_its_targets_and_no_picture_of_classes():
+def test_a_regression_shows_its_targets_and_no_chart_of_classes():
     card = data_card() | {
         "kind": "regression",
         "labels": {},
@@ -46,7 +46,7 @@ def test_a_regression_shows_its_targets_and_no_picture_of_classes():
     assert html.count("<svg") == 1 and "Lengths of texts" in html
 
 
-def test_the_picture_of_lengths_marks_where_texts_are_cut():
+def test_the_chart_of_lengths_marks_where_texts_are_cut():
     assert ">cut at 64 tokens<" in _html(data_card())
     card = data_card() | {"hints": []}
     card["tokens"] |= {"max_tokens": 512, "cut": 0, "cut_count": 0, "max": 180}
@@ -55,7 +55,7 @@ def test_the_picture_of_lengths_marks_where_texts_are_cut():
     assert "none at 512 tokens" in html
 
 
-def test_lengths_beyond_the_picture_are_said_to_be_in_the_last_bar():
+def test_a_note_says_that_the_last_bar_has_all_longer_texts():
     assert "the last bar counts all up to 700 tokens" in _html(data_card())
     card = data_card()
     card["tokens"]["max"] = 190
@@ -63,7 +63,7 @@ def test_lengths_beyond_the_picture_are_said_to_be_in_the_last_bar():
 
 
 @pytest.mark.parametrize("name", ["two words", "a, b & c", "<b>$\\frac$</b>", "残高照会", "رصيد"])
-def test_classes_of_any_name_stand_beside_their_picture(name):
+def test_class_names_are_listed_beside_the_chart(name):
     html = _html(data_card({name: 5, "other": 1}))
     assert name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") in html
     assert "<b>" not in html
@@ -71,7 +71,7 @@ def test_classes_of_any_name_stand_beside_their_picture(name):
     assert "Frequency of 2 classes in 3 splits" in drawing
 
 
-def test_150_classes_are_a_small_picture_without_names():
+def test_150_classes_give_a_small_chart_without_names():
     labels = {f"class {number}": 300 - number for number in range(150)}
     html = _html(data_card(labels))
     assert "class 149" not in html
@@ -84,7 +84,7 @@ def test_of_many_rows_left_out_the_first_are_listed_and_all_are_counted():
     text = _text(_html(data_card() | {"left_out": rows}))
     assert "5,000 rows left out" in text
     assert text.count("no label") == 100
-    assert "4,900 more stand in report.json" in text
+    assert "report.json lists 4,900 more" in text
 
 
 def test_without_a_card_there_is_no_section():

@@ -24,7 +24,7 @@ def plain(shown: str) -> str:
         (58 * 86_400, "58 d 0 h"),
     ],
 )
-def test_duration_has_the_two_units_that_matter(seconds, shown):
+def test_duration_has_its_two_largest_units(seconds, shown):
     assert plain(formats.duration(seconds)) == shown
 
 
@@ -44,7 +44,7 @@ def test_count_has_its_unit(value, shown):
     assert plain(formats.count(value)) == shown
 
 
-def test_score_is_in_per_cent_only_where_the_metric_is_a_share():
+def test_score_is_in_percent_only_if_the_metric_is_a_share():
     assert plain(formats.score(0.8123, "accuracy", 0.0171)) == "81.2 ± 1.7 %"
     assert plain(formats.score(-0.05, "matthews")) == "−5.0 %"
     assert plain(formats.score(0.4312, "loss")) == "0.4312"
@@ -52,7 +52,7 @@ def test_score_is_in_per_cent_only_where_the_metric_is_a_share():
 
 
 @pytest.mark.parametrize("value", [None, True, "1", math.nan, math.inf, 10**400, 1e200, [], {}])
-def test_what_cannot_be_drawn_is_no_number(value):
+def test_values_that_cannot_be_drawn_give_none(value):
     assert formats.finite(value) is None
 
 
@@ -60,12 +60,12 @@ def test_what_cannot_be_drawn_is_no_number(value):
     ("metric", "shown"),
     [("macro_f1", "macro F1"), ("micro_f1", "micro F1"), ("f1", "F1"), ("accuracy", "accuracy")],
 )
-def test_a_share_is_named_in_words_and_shown_in_per_cent(metric, shown):
+def test_a_share_is_named_in_words_and_shown_in_percent(metric, shown):
     assert formats.metric_name(metric) == shown
     assert formats.is_share(metric)
 
 
-def test_a_gap_has_a_sign_unless_it_is_nothing():
+def test_a_gap_has_a_sign_unless_it_is_zero():
     assert plain(formats.gap(0.0132, "macro_f1", 0.021)) == "+1.3 ± 2.1"
     assert plain(formats.gap(-0.0132, "accuracy")) == "−1.3"
     assert plain(formats.gap(0.0, "accuracy", 0.01)) == "0.0 ± 1.0"

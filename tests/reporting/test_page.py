@@ -22,7 +22,7 @@ HOSTILE = "</style><script>alert('x')</script> $\\frac$ & \"q\" \ud800 _"
 
 
 class Reader(HTMLParser):
-    """Collects what a page holds and fails where its tags do not balance."""
+    """Collects the content of a page; fails if its tags are not balanced."""
 
     def __init__(self, html: str):
         super().__init__()
@@ -83,8 +83,8 @@ def test_page_is_balanced_and_refers_to_nothing_outside(whole):
         "Models",
         "Data",
         "Classes",
-        "What each stage gained",
-        "The chosen architecture",
+        "Gain of each stage",
+        "Chosen architecture",
         "All candidates",
     ):
         assert name in read.text
@@ -103,7 +103,7 @@ def test_same_report_gives_the_same_page_in_another_process(whole):
     assert page(WHOLE) == whole
 
 
-def test_a_report_is_left_as_it_was():
+def test_a_report_is_not_changed():
     given = copy.deepcopy(WHOLE)
     page(given)
     assert given == WHOLE
@@ -142,7 +142,7 @@ def test_every_text_of_a_report_is_escaped():
 
 @st.composite
 def selections(draw, value):
-    """The value with any of its parts left out or None."""
+    """Strategy: the value with any of its parts missing or None."""
     if isinstance(value, dict):
         kept = {key: part for key, part in value.items() if draw(st.integers(0, 5))}
         return {key: draw(selections(part)) for key, part in kept.items()}
@@ -169,13 +169,13 @@ def test_each_part_may_be_missing_empty_or_the_only_one(key):
     assert_well_formed(page({key: None}))
 
 
-def test_an_empty_report_says_what_is_not_there_yet():
+def test_an_empty_report_notes_the_missing_parts():
     read = assert_well_formed(page({}))
     assert "No search has been run yet" in read.text
     assert "No model has been scored yet" in read.text
 
 
-def test_exported_forms_stand_with_their_score_agreement_and_difference():
+def test_exported_forms_are_shown_with_score_agreement_and_difference():
     figures = {"max_difference": 0.2, "agreement": 0.993, "accuracy": 0.881, "keras": None}
     parity = {"searched": {"keras": figures, "litert_int8": figures}, "plain": {"other": {}}}
     read = assert_well_formed(page({"parity": parity}))
@@ -184,16 +184,16 @@ def test_exported_forms_stand_with_their_score_agreement_and_difference():
     assert "litert int8" in text and "Exported forms" in text
 
 
-def test_a_search_at_work_is_not_said_to_be_finished():
+def test_a_running_search_is_not_shown_as_finished():
     stages = report()["search"]["stages"]
     assert "Searched in 3 stages" in assert_well_formed(page({"search": {"stages": stages}})).text
     for part in (stages[:2], [*stages[:2], {**stages[2], "ended": False}]):
         read = assert_well_formed(page({"search": {"stages": part}}))
-        assert "The search is not finished; so far" in read.text
-        assert "The best so far" in read.text
+        assert "Search not finished, so far" in read.text
+        assert "Best architecture so far" in read.text
 
 
-def test_a_stage_that_has_only_begun_says_so():
+def test_a_stage_without_candidates_is_shown():
     read = assert_well_formed(page({"search": {"stages": [{"name": "joint", "planned": 12}]}}))
     assert "joint (0 of 12)" in read.text
     assert "No candidate has a score yet" in read.text
@@ -226,7 +226,7 @@ def test_odd_scores_and_states_make_a_page(scores, state, metric):
     assert_well_formed(page({"search": {"stages": [stage]}}))
 
 
-def test_failed_candidates_stand_apart_with_their_reason(whole):
+def test_failed_candidates_are_shown_with_their_reason(whole):
     assert "the loss is not finite at step 9" in whole
     assert "failed, without a score" in whole
 
@@ -239,7 +239,7 @@ def test_failed_candidates_stand_apart_with_their_reason(whole):
         (0.95, "+9.0 ± 2.0", "more than two standard errors: better"),
     ],
 )
-def test_gap_to_plain_stands_with_the_error_of_the_difference(searched, cell, verdict):
+def test_gap_to_plain_is_shown_with_the_error_of_the_difference(searched, cell, verdict):
     given = copy.deepcopy({"models": WHOLE["models"]})
     error = math.sqrt(searched * (1 - searched) / 400)
     given["models"][3] |= {"test_accuracy": searched, "test_accuracy_standard_error": error}
@@ -249,7 +249,7 @@ def test_gap_to_plain_stands_with_the_error_of_the_difference(searched, cell, ve
 
 
 def _gap_of_searched(paired, **searched):
-    """The page's text of a searched model and a plain one, 86.0 ± 1.7 % right."""
+    """Returns the page's text for a searched model and a plain one with 86.0 ± 1.7 % accuracy."""
     given = {"models": [dict(WHOLE["models"][1]), WHOLE["models"][3] | searched]}
     return assert_well_formed(page(given | {"paired": {"searched": paired}})).text
 
@@ -263,7 +263,7 @@ def _gap_of_searched(paired, **searched):
         (0.0, 1.0, "0.0 ± 0.5 points of accuracy (paired, p = 1): these examples show no"),
     ],
 )
-def test_gap_of_answers_to_the_same_examples_stands_with_its_p_value(difference, p_value, shown):
+def test_a_paired_gap_is_shown_with_its_p_value(difference, p_value, shown):
     paired = {"difference": difference, "standard_error": 0.005, "p_value": p_value}
     text = _gap_of_searched({"metric": "accuracy", **paired})
     assert shown in text
@@ -271,14 +271,14 @@ def test_gap_of_answers_to_the_same_examples_stands_with_its_p_value(difference,
     assert "McNemar" in text
 
 
-def test_models_that_answer_alike_have_no_difference():
+def test_models_with_the_same_predictions_have_no_difference():
     paired = {"metric": "accuracy", "difference": 0.0, "standard_error": 0.0, "p_value": 1.0}
     text = _gap_of_searched(paired)
     assert "Searched against plain: no difference in accuracy (paired, p = 1)." in text
     assert "standard errors" not in text
 
 
-def test_perfect_scores_have_no_difference_without_pairs_too():
+def test_perfect_scores_have_no_unpaired_difference():
     perfect = {"test_accuracy": 1.0, "test_accuracy_standard_error": 0.0}
     models = [{"name": name, **perfect} for name in ("plain", "searched")]
     text = assert_well_formed(page({"models": models})).text
@@ -286,7 +286,7 @@ def test_perfect_scores_have_no_difference_without_pairs_too():
     assert "more than two standard errors" not in text
 
 
-def test_a_gap_of_another_metric_is_not_taken_for_the_first_one_s():
+def test_a_paired_gap_of_another_metric_is_not_used():
     paired = {"metric": "macro_f1", "difference": 0.5, "standard_error": 0.0, "p_value": 0.01}
     text = _gap_of_searched(paired)
     assert "+2.0 ± 2.4 points of accuracy (unpaired)" in text and "50.0" not in text
@@ -306,7 +306,7 @@ def test_metrics_are_shown_in_words():
     assert "macro_f1" not in html
 
 
-def test_gap_without_errors_says_that_they_are_not_known():
+def test_a_gap_without_errors_has_an_unknown_error():
     given = {
         "models": [
             {"name": "plain", "test_matthews": 0.40},
@@ -314,17 +314,17 @@ def test_gap_without_errors_says_that_they_are_not_known():
         ]
     }
     assert (
-        "+5.0 points of matthews; the error of the difference is not known"
+        "+5.0 points of matthews; the error of the difference is unknown"
         in Reader(page(given)).text
     )
 
 
-def test_scores_in_per_cent_are_shown_as_they_are():
+def test_scores_in_percent_are_not_scaled():
     text = Reader(page({"models": [{"name": "searched", "test_f1": 85.3}]})).text
     assert "85.3 %" in text
 
 
-def test_best_of_a_stage_stands_with_its_standard_error():
+def test_best_of_a_stage_is_shown_with_its_standard_error():
     stage = {
         "name": "joint",
         "metric": "accuracy",
@@ -336,7 +336,7 @@ def test_best_of_a_stage_stands_with_its_standard_error():
     assert "+10.0" in text  # over its first candidate
 
 
-def test_each_step_of_compression_stands_with_what_it_cost_and_saved():
+def test_scores_and_sizes_after_each_compression_step_are_shown():
     text = Reader(page({"compression": WHOLE["compression"]})).text
     assert "as it was 88.0 ± 1.6 % – 6.09 M 6.09 M 209 M 20.9 MB 6.3 MB 3.2 s" in text
     assert "prune(0.5) 86.5 ± 1.6 % −1.5 6.09 M 4.00 M 209 M 15.2 MB 6.3 MB 1 min 35 s" in text
@@ -358,13 +358,13 @@ def test_confusion_matrix_of_the_wrong_shape_is_left_out():
     assert 'class="confusion"' not in html
 
 
-def test_every_drawing_says_what_it_shows(whole):
+def test_every_drawing_has_a_label(whole):
     drawings = re.findall(r"<svg[^>]*>", whole)
     assert len(drawings) > 8
     assert all('role="img"' in drawing and "aria-label=" in drawing for drawing in drawings)
 
 
-def test_page_of_150_classes_names_the_worst_alone():
+def test_page_of_150_classes_shows_only_the_worst():
     labels = [f"intent {number}" for number in range(150)]
     counts = [[20 if row == column else 0 for column in range(150)] for row in range(150)]
     counts[7][140] = 13
@@ -384,7 +384,7 @@ def test_page_of_150_classes_names_the_worst_alone():
     assert "the 10 of 150 classes with the lowest F1" in text
 
 
-def test_classes_are_the_searched_model_s_or_else_the_last_one_s():
+def test_classes_are_those_of_the_searched_or_else_the_last_model():
     def shown(*models):
         figures = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 3}
         given = {name: [{"label": f"class of {name}", **figures}] for name in models}

@@ -8,7 +8,7 @@ def _row(forms, litert, name):
     return {title: cell.replace("\N{NO-BREAK SPACE}", " ") for title, cell in shown.items()}
 
 
-def test_a_form_stands_with_score_likeness_differences_size_and_latency():
+def test_a_form_is_shown_with_score_agreement_differences_size_and_latency():
     keras = {"max_difference": 0.0, "mean_difference": 0.0, "agreement": 1.0, "accuracy": 0.9}
     int8 = {**keras, "max_difference": 0.034, "agreement": 0.995, "accuracy": 0.891}
     int8["accuracy_standard_error"] = 0.012
@@ -16,7 +16,7 @@ def test_a_form_stands_with_score_likeness_differences_size_and_latency():
     assert _row({"keras": keras, "litert_int8": int8}, {"int8": file}, "litert int8") == {
         "form": "litert int8",
         "accuracy": "89.1 ± 1.2 %",
-        "same answers": "99.5 %",
+        "agreement": "99.5 %",
         "largest difference": "3.4e-02",
         "mean difference": "0.0e+00",
         "file": "5.6 MB",
@@ -25,13 +25,13 @@ def test_a_form_stands_with_score_likeness_differences_size_and_latency():
     }
 
 
-def test_a_regression_has_no_answers_that_could_be_the_same():
+def test_a_regression_has_no_agreement():
     figures = {"max_difference": 1e-6, "mean_difference": 1e-7, "pearson": 0.8, "spearman": 0.79}
     row = _row({"keras": figures, "saved_model_text": figures}, {}, "saved model text")
-    assert row["pearson"] == "80.0 %" and row["same answers"] == row["file"] == "–"
+    assert row["pearson"] == "80.0 %" and row["agreement"] == row["file"] == "–"
 
 
-def test_a_form_that_answers_nan_has_no_figures():
+def test_a_form_with_nan_has_no_figures():
     keras = {"max_difference": 0.0, "agreement": 1.0, "f1": 0.7}
     row = _row({"keras": keras, "saved_model_text": {"not_finite": 3}}, {}, "saved model text")
     assert set(row.values()) == {"saved model text", "–"}

@@ -1,4 +1,4 @@
-"""Requests as bytes, which no client would send, and what they leave behind."""
+"""Requests as raw bytes, which no client would send, and the memory of the server."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""Many clients at once, asking without a pause."""
+"""Many concurrent clients that send requests without a pause."""
 
 import collections
 import threading
@@ -12,13 +12,13 @@ __all__ = ["Clients"]
 
 
 class Clients:
-    """Threads that ask "words" for its newest version until told to stop, or refused.
+    """Threads that send requests to the newest version of "words" until stopped or refused.
 
-    They take turns with the `protocols`.
+    The `protocols` are assigned to them in turn.
 
     Attributes:
-        answers: how often each version answered.
-        errors: what else came back; such a client stops.
+        answers: number of responses by version.
+        errors: errors; a client with an error stops.
     """
 
     def __init__(self, server, count: int, signature: str = "", protocols=("grpc", "rest")):
@@ -37,13 +37,13 @@ class Clients:
             thread.start()
 
     def wait_until(self, true: Callable[[collections.Counter], bool]) -> None:
-        """Waits for answers, for up to a minute; fails with the first error."""
+        """Waits up to a minute for responses; fails with the first error."""
         with self._changed:
             found = self._changed.wait_for(lambda: self.errors or true(self.answers), 60)
         assert found and not self.errors, (self.errors[:3], self.answers)
 
     def wait_for_errors(self, count: int) -> None:
-        """Waits for `count` errors, for up to a minute."""
+        """Waits up to a minute for `count` errors."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.errors) >= count, 60), self.answers
 
@@ -52,7 +52,7 @@ class Clients:
         self.join()
 
     def join(self) -> None:
-        """Waits until every client has stopped by itself."""
+        """Waits until every client has stopped."""
         for thread in self._threads:
             thread.join()
 

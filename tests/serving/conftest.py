@@ -24,7 +24,7 @@ model_config_list {{
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A process that serves two versions of "words", and two models of the library."""
+    """A process that serves two versions of "words", and two exported models."""
     folder = tmp_path_factory.mktemp("served")
     for version in (1, 2):
         save_words(folder / "words", version)
@@ -56,7 +56,7 @@ def connect(request, server):
 
 @pytest.fixture
 def still_serving(server):
-    """After the test a good request is answered."""
+    """Checks after the test that a valid request succeeds."""
     yield
     client = GrpcClient(server.grpc, "words", retries=0)
     assert client.predict({"text": ["abc"]})["length"].tolist() == [3.0]

@@ -1,4 +1,4 @@
-"""Requests that are right, nearly right and wrong, as a random generator draws them."""
+"""Random requests: valid, almost valid and invalid."""
 
 import json
 import random
@@ -34,7 +34,7 @@ def random_message(draw: random.Random) -> tuple[str, bytes]:
         ]
     )
     message = make(draw).SerializeToString()
-    if draw.random() < 0.3:  # bytes cut off, or changed
+    if draw.random() < 0.3:  # truncated or changed bytes
         message = bytearray(message[: draw.randrange(len(message) + 1)])
         for _ in range(min(len(message), draw.randrange(4))):
             message[draw.randrange(len(message))] = draw.randrange(256)
@@ -54,7 +54,7 @@ def random_predict(draw: random.Random) -> predict_pb2.PredictRequest:
 
 
 def random_classification(draw: random.Random) -> classification_pb2.ClassificationRequest:
-    """A RegressionRequest has the same fields."""
+    """Returns a ClassificationRequest; a RegressionRequest has the same fields."""
     request = classification_pb2.ClassificationRequest()
     request.model_spec.name = draw.choice(NAMES)
     request.model_spec.signature_name = draw.choice(SIGNATURES)
@@ -69,7 +69,7 @@ def random_classification(draw: random.Random) -> classification_pb2.Classificat
 
 
 def random_question(draw: random.Random) -> get_model_metadata_pb2.GetModelMetadataRequest:
-    """A GetModelStatusRequest asks with the same field for the model."""
+    """Returns a GetModelMetadataRequest; GetModelStatusRequest has the same model field."""
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = draw.choice(NAMES)
     if draw.random() < 0.5:
@@ -109,7 +109,7 @@ def random_tensor(draw: random.Random, proto) -> None:
 
 
 def random_post(draw: random.Random) -> tuple[str, bytes | None]:
-    """A path and a body; without one it is a GET."""
+    """Returns a path and a body; None as body means GET."""
     model = f"/v1/models/{draw.choice([name for name in NAMES if name])}"
     if draw.random() < 0.1:
         version = draw.choice(["", "/versions/1", "/versions/-1", "/versions/x", "/labels/stable"])

@@ -1,4 +1,4 @@
-"""A SavedModel in plain TensorFlow with every form of signature, quick to write."""
+"""A small SavedModel in plain TensorFlow with all kinds of signatures."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ CLASSES = ("bad", "good")
 
 
 class _Words(tf.Module):
-    """Answers with the length of a text, its first byte and the version that answered."""
+    """Returns the length of a text, its first byte and the version."""
 
     def __init__(self, version: int):
         self.version = tf.Variable(version, dtype=tf.int64)
@@ -64,7 +64,7 @@ class _Words(tf.Module):
 
 
 def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
-    """Writes `base_path`/`version`, whole or not at all, with `warmup` recorded requests."""
+    """Writes `base_path`/`version` atomically, with `warmup` warm-up requests."""
     words = _Words(version)
     text = tf.TensorSpec([None], tf.string)
     ids = tf.TensorSpec([None, None], tf.int32)
@@ -98,7 +98,7 @@ def save_words(base_path: Path, version: int, warmup: int = 3) -> Path:
 
 
 def write_warmup(version: Path, requests: list) -> None:
-    """Writes the requests where TF Serving looks for them."""
+    """Writes warm-up requests to the path that TF Serving reads."""
     (version / "assets.extra").mkdir(exist_ok=True)
     path = version / "assets.extra" / "tf_serving_warmup_requests"
     with tf.io.TFRecordWriter(str(path)) as writer:

@@ -1,4 +1,4 @@
-"""A local server: as a process of its own, or in this one where only its answers matter."""
+"""Local servers for tests: in a separate process, or in this process."""
 
 import contextlib
 import ctypes
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from serving.local_server import LocalServer, ServerOptions
 
-_START_SECONDS = 180  # TensorFlow is imported, on a machine that may be busy
+_START_SECONDS = 180  # importing TensorFlow on a busy machine takes long
 
 
 class ServerProcess:
-    """Runs until `stop`; its log is a file, so that it never waits for a reader.
+    """Runs until `stop`; logs to a file, so that it never waits for a reader.
 
     Attributes:
         grpc, rest: host:port of each.
@@ -44,14 +44,14 @@ class ServerProcess:
         self._process.send_signal(number)
 
     def terminate_by_a_thread(self) -> None:
-        """SIGTERM, taken in by another thread than the main one."""
+        """Sends SIGTERM to a thread other than the main one."""
         threads = {int(name) for name in os.listdir(f"/proc/{self.pid}/task")} - {self.pid}
-        # The oldest: it does not end in this moment.
+        # The oldest thread, because a new one might just end.
         if ctypes.CDLL(None, use_errno=True).tgkill(self.pid, min(threads), signal.SIGTERM):
             raise OSError(ctypes.get_errno(), "tgkill")
 
     def wait(self) -> int:
-        """Waits for the end; returns the exit status."""
+        """Waits for the end of the process; returns the exit status."""
         try:
             return self._process.wait(120)
         except subprocess.TimeoutExpired:
@@ -77,7 +77,7 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def server_here(**options) -> Iterator[LocalServer]:
-    """A server in threads of this process, with its models loaded; it looks for new ones often.
+    """Yields a server in threads of this process, with loaded models and frequent polling.
 
     Its `grpc` and `rest` are host:port of each.
     """

@@ -1,4 +1,4 @@
-"""What a client may send: each is answered with a proper status, and the next request is served."""
+"""Invalid requests get a proper status, and the next request succeeds."""
 
 import json
 import socket
@@ -15,7 +15,7 @@ from tests.models.small_text_models import LABELS, VOCABULARY
 from tests.serving.bare_calls import http_call, raw_call, resident_megabytes
 from tests.serving.random_requests import IDS, TOKENS
 
-NO_MESSAGE = "the message is no request of this method"
+NO_MESSAGE = "the message is not a valid request of this method"
 
 pytestmark = pytest.mark.usefixtures("still_serving")
 
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("still_serving")
     ],
     ids=["empty", "space", "1 MB", "1 MB word", "not UTF-8", "NUL", "emoji", "CJK", "accents"],
 )
-def test_any_text_gets_an_answer(connect, text):
+def test_any_text_gets_a_prediction(connect, text):
     outputs = connect("reviews").predict({"text": [text, "word1"]})
     assert outputs["label"][0].decode() in LABELS
     assert np.isfinite(outputs["probabilities"]).all()
@@ -89,7 +89,7 @@ WRONG = {
 
 @pytest.mark.parametrize("model", ["words", "reviews"])
 @pytest.mark.parametrize("inputs", WRONG.values(), ids=WRONG)
-def test_tensors_that_do_not_fit_are_an_invalid_argument(connect, model, inputs):
+def test_tensors_that_do_not_match_the_signature_are_an_invalid_argument(connect, model, inputs):
     with pytest.raises(RequestError) as error:
         connect(model).predict(inputs, "tokens")
     assert error.value.code == "INVALID_ARGUMENT"
@@ -114,7 +114,7 @@ def test_an_unknown_signature_is_refused(connect):
     assert error.value.code in ("FAILED_PRECONDITION", "INVALID_ARGUMENT")  # gRPC, REST
 
 
-def test_a_shape_is_not_believed(server):
+def test_memory_is_not_allocated_for_a_claimed_shape(server):
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = "words", "tokens"
     for name in TOKENS:
@@ -128,7 +128,7 @@ def test_a_shape_is_not_believed(server):
     assert status == "INVALID_ARGUMENT"
 
 
-def test_bytes_that_are_no_message_are_an_invalid_argument(server):
+def test_invalid_messages_are_an_invalid_argument(server):
     with grpc.insecure_channel(server.grpc) as channel:
         for method in ("PredictionService/Predict", "ModelService/GetModelStatus"):
             status, details = raw_call(channel, method, b"\xff\xff\xff")
@@ -136,7 +136,7 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(server):
 
 
 @pytest.mark.slow
-def test_bytes_that_are_no_message_leave_no_memory_behind(server):
+def test_invalid_messages_leak_no_memory(server):
     with grpc.insecure_channel(server.grpc) as channel:
         for count in (1000, 5000):  # pools and caches fill up first
             before = resident_megabytes(server.pid)
@@ -146,9 +146,9 @@ def test_bytes_that_are_no_message_leave_no_memory_behind(server):
 
 
 @pytest.mark.parametrize("letters", ["words", "语", "😀"])
-def test_a_message_that_names_much_is_cut(server, letters):
+def test_a_long_error_message_is_cut(server, letters):
     client = GrpcClient(server.grpc, letters * 20_000)
-    for _ in range(20):  # headers that are a little too long get through at times
+    for _ in range(20):  # slightly too long headers sometimes get through
         with pytest.raises(RequestError) as error:
             client.predict({"text": ["a"]})
         assert error.value.code == "NOT_FOUND"
@@ -186,7 +186,7 @@ def test_a_message_that_names_much_is_cut(server, letters):
     ],
     ids=lambda body: body[:40].decode("latin-1"),
 )
-def test_a_body_that_makes_no_sense_is_a_bad_request(server, body):
+def test_an_invalid_body_is_a_bad_request(server, body):
     status, answer = http_call(server, "POST", "/v1/models/words:predict", body)
     assert (status, list(json.loads(answer))) == (400, ["error"])
 
@@ -207,7 +207,7 @@ def test_a_body_that_makes_no_sense_is_a_bad_request(server, body):
         ("HEAD", "/healthz", 501),
     ],
 )
-def test_a_path_that_leads_nowhere_says_so(server, method, path, status):
+def test_an_unknown_path_is_an_error(server, method, path, status):
     assert http_call(server, method, path, b'{"inputs": ["a"]}')[0] == status
 
 
@@ -224,7 +224,7 @@ def test_a_path_that_leads_nowhere_says_so(server, method, path, status):
     ],
     ids=["too long", "negative", "no number", "chunked", "long path", "many headers", "nonsense"],
 )
-def test_broken_http_is_answered(server, head, status):
+def test_broken_http_gets_an_error_status(server, head, status):
     host, port = server.rest.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(head)

@@ -31,7 +31,7 @@ class Model:
         return outputs["y"].tolist()
 
     def waiting(self, rows):
-        """Returns when so many rows are in the queue."""
+        """Waits until so many rows are in the queue."""
         end = time.monotonic() + 30
         while self.queue.waiting_rows != rows:
             assert time.monotonic() < end
@@ -39,7 +39,7 @@ class Model:
 
 
 class Asking(threading.Thread):
-    """Asks in a thread of its own; `answer` is what came back, or the error."""
+    """Runs a request in a thread; `answer` is its output or error."""
 
     def __init__(self, model, *values, deadline=None):
         super().__init__()
@@ -59,7 +59,7 @@ class Asking(threading.Thread):
 
 
 def busy(**options) -> tuple[Model, Asking]:
-    """A model whose only slot is taken until its gate opens."""
+    """Returns a model whose only slot is busy until its gate opens."""
     model = Model(slots=1, **options)
     model.gate.clear()
     first = Asking(model, 1)
@@ -74,7 +74,7 @@ def test_a_free_model_runs_a_request_at_once_in_its_own_thread():
     assert Model(thread).ask(1) == [threading.get_ident()]
 
 
-def test_requests_that_wait_are_answered_by_one_batch():
+def test_waiting_requests_run_in_one_batch():
     model, first = busy()
     others = [Asking(model, value, value + 1) for value in range(10, 20, 2)]
     model.waiting(10)
@@ -105,7 +105,7 @@ def test_only_requests_of_one_shape_are_merged():
     assert model.batches == [1, 2, 1]
 
 
-def test_a_full_queue_refuses_and_says_why():
+def test_a_full_queue_refuses_requests_with_the_reason():
     model, first = busy(max_waiting_rows=2)
     waiting = Asking(model, 2, 3)
     model.waiting(2)
@@ -117,7 +117,7 @@ def test_a_full_queue_refuses_and_says_why():
     assert model.ask(4) == [8]
 
 
-def test_a_request_that_fails_does_not_fail_those_it_was_merged_with():
+def test_a_failing_request_does_not_fail_others_of_its_batch():
     model, first = busy()
     good, bad, other = Asking(model, 2), Asking(model, -1), Asking(model, 3)
     model.waiting(3)
@@ -126,7 +126,7 @@ def test_a_request_that_fails_does_not_fail_those_it_was_merged_with():
     assert isinstance(bad.answer, ValueError)
 
 
-def test_a_deadline_ends_the_wait_and_frees_the_place():
+def test_a_deadline_ends_the_wait_and_frees_space_in_the_queue():
     model, first = busy(max_waiting_rows=1)
     with pytest.raises(ServingError) as error:
         model.ask(2, deadline=time.monotonic() + 0.01)
@@ -164,7 +164,7 @@ def beside_three() -> tuple[Model, list[Asking]]:
     model.begun = queue.SimpleQueue()
     model.gates = {number: threading.Event() for number in range(1, 10)}  # by the first number
     pair = []
-    for number in (1, 2):  # one waits, and the batch beside it has one
+    for number in (1, 2):  # one request waits, and the running batch has one
         pair.append(Asking(model, number))
         assert model.begun.get(timeout=30) == [number]
     three = []
@@ -178,7 +178,7 @@ def beside_three() -> tuple[Model, list[Asking]]:
     return model, three
 
 
-def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_merged():
+def test_a_slot_waits_for_as_many_requests_as_the_running_batch_has_merged():
     model, three = beside_three()
     waiting = [Asking(model, 6)]
     model.waiting(1)
@@ -198,7 +198,7 @@ def test_a_slot_waits_until_as_many_requests_wait_as_the_batch_beside_it_has_mer
     assert [each.answer for each in waiting] == [[12], [14], [16], [18]]
 
 
-def test_rows_that_fill_a_batch_wait_for_no_more_requests():
+def test_rows_that_fill_a_batch_do_not_wait_for_more_requests():
     model, three = beside_three()
     first = Asking(model, 6, 7)
     model.waiting(2)
@@ -214,7 +214,7 @@ def test_rows_that_fill_a_batch_wait_for_no_more_requests():
     ]
 
 
-def test_many_threads_each_get_their_own_answers():
+def test_many_threads_each_get_their_own_outputs():
     model = Model(max_rows=8, max_waiting_rows=1000, slots=2)
 
     def ask_often(start, wrong):

@@ -1,4 +1,4 @@
-"""The clients: what they try again, how long, over which connection; and the command line."""
+"""The clients: retries, deadlines, connections, command line."""
 
 import http.server
 import json
@@ -23,7 +23,7 @@ from tf_efficientbert.errors import UserError
 
 
 def failing(codes: list[str]):
-    """A call that fails with each code in turn, then answers; and the times it was told."""
+    """Returns a call that fails with each code in turn, then succeeds; and its deadlines."""
     told = []
 
     def call(seconds):
@@ -35,7 +35,7 @@ def failing(codes: list[str]):
     return call, told
 
 
-def test_unavailable_is_tried_again_until_it_answers():
+def test_unavailable_is_retried_until_it_succeeds():
     call, told = failing(["UNAVAILABLE"] * 3)
     assert with_retries(call, deadline_seconds=30, retries=3) == "answer"
     assert len(told) == 4
@@ -45,14 +45,14 @@ def test_unavailable_is_tried_again_until_it_answers():
 @pytest.mark.parametrize(
     "code", ["RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INVALID_ARGUMENT", "INTERNAL", "NOT_FOUND"]
 )
-def test_nothing_else_is_tried_again(code):
+def test_other_errors_are_not_retried(code):
     call, told = failing([code])
     with pytest.raises(RequestError, match=code):
         with_retries(call, deadline_seconds=30, retries=3)
     assert len(told) == 1
 
 
-def test_retries_end_with_their_number_and_with_the_deadline():
+def test_retries_end_at_their_limit_and_at_the_deadline():
     call, told = failing(["UNAVAILABLE"] * 100)
     with pytest.raises(RequestError):
         with_retries(call, deadline_seconds=30, retries=2)
@@ -72,7 +72,7 @@ def test_values_become_arrays_without_loss():
     assert as_array(np.array([1.5], np.float32)).dtype == np.float32
 
 
-# === REST against a server that misbehaves ===
+# === REST with a faulty server ===
 
 
 class _Scripted(http.server.BaseHTTPRequestHandler):
@@ -82,7 +82,7 @@ class _Scripted(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.asked += 1
         status = self.server.statuses.pop(0) if self.server.statuses else 200
-        if status is None:  # the connection breaks
+        if status is None:  # breaks the connection
             self.close_connection = True
             return
         body = json.dumps({"outputs": {"y": [1]}, "error": "scripted"}).encode()
@@ -106,7 +106,7 @@ def scripted():
     server.server_close()
 
 
-def test_rest_tries_503_and_broken_connections_again(scripted):
+def test_rest_retries_503_and_broken_connections(scripted):
     scripted.statuses = [503, None, 503]
     client = RestClient(scripted.address, "m")
     assert client.predict({"x": [1]})["y"].tolist() == [1]
@@ -117,14 +117,14 @@ def test_rest_tries_503_and_broken_connections_again(scripted):
     ("status", "code"),
     [(429, "RESOURCE_EXHAUSTED"), (400, "INVALID_ARGUMENT"), (500, "INTERNAL"), (504, "DEADLINE")],
 )
-def test_rest_tries_no_other_status_again(scripted, status, code):
+def test_rest_does_not_retry_other_statuses(scripted, status, code):
     scripted.statuses = [status]
     with pytest.raises(RequestError, match=f"{code}.*scripted"):
         RestClient(scripted.address, "m").predict({"x": [1]})
     assert scripted.asked == 1
 
 
-def test_nobody_there_is_unavailable_within_the_deadline():
+def test_a_missing_server_is_unavailable_within_the_deadline():
     for client in (
         GrpcClient("127.0.0.1:1", "m", deadline_seconds=0.5),
         RestClient("127.0.0.1:1", "m", deadline_seconds=0.5),
@@ -139,7 +139,7 @@ def test_nobody_there_is_unavailable_within_the_deadline():
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """(key, certificate) of localhost, signed by itself."""
+    """(key, certificate) of localhost, self-signed."""
     folder = tmp_path_factory.mktemp("tls")
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
@@ -190,13 +190,13 @@ def client_command(*flags: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-def test_the_command_prints_the_answer(server):
+def test_the_command_prints_the_response(server):
     done = client_command("--rest", f"--server={server.rest}", "--model=words", "--text=abcdef")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["label"] == ["good"]
 
 
-def test_the_command_speaks_grpc_and_classifies(server):
+def test_the_command_classifies_over_grpc(server):
     done = client_command(
         f"--server={server.grpc}", "--model=words", "--text=abcdefgh", "--classify"
     )
@@ -212,21 +212,21 @@ def test_the_command_speaks_grpc_and_classifies(server):
         (["--text=a", "--deadline_seconds=0"], "--deadline_seconds"),
         (["--text=a", "--ca_file=/gone"], "--ca_file=/gone"),
         (["--text=a", "--model=gone"], "NOT_FOUND"),
-        (["--text=a", f"--ca_file={__file__}"], "test_client.py holds no certificates"),
-        (["--text=a", "--server=localhost:abc"], "localhost:abc is no host:port"),
+        (["--text=a", f"--ca_file={__file__}"], "test_client.py has no certificates"),
+        (["--text=a", "--server=localhost:abc"], "localhost:abc is not a host:port"),
         (["--question=a", "--text=b", "--second_text=c"], "exclude each other"),
-        (["--reload_config=models.config"], "leave --rest out"),
+        (["--reload_config=models.config"], "remove --rest"),
     ],
 )
-def test_the_command_tells_what_is_wrong_in_one_line(server, flags, told):
+def test_the_command_reports_errors_in_one_line(server, flags, told):
     done = client_command("--rest", f"--server={server.rest}", *flags)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ") and told in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_rest_at_the_port_of_grpc_is_told_at_once(server):
-    with pytest.raises(RequestError, match="is that the port of gRPC") as error:
+def test_rest_at_the_grpc_port_is_reported_without_retries(server):
+    with pytest.raises(RequestError, match="is it the gRPC port") as error:
         RestClient(server.grpc, "words").predict({"text": ["a"]})
     assert error.value.code == "INVALID_ARGUMENT"
 
@@ -260,7 +260,7 @@ def test_the_load_test_measures_one_client_and_many(server):
 
 
 @pytest.mark.parametrize("rest", [False, True])
-def test_a_load_test_that_is_refused_says_why(server, rest):
+def test_a_failed_load_test_gives_the_reason(server, rest):
     from serving.load_test import LoadTestOptions, load_test
 
     where = server.rest if rest else server.grpc

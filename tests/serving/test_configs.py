@@ -1,4 +1,4 @@
-"""The configs that ship parse as what TF Serving reads, and say what the exported graph needs."""
+"""The configs in serving/ are valid for TF Serving and suit the exported graph."""
 
 import os
 import re
@@ -28,14 +28,14 @@ def flags(arguments: list[str]) -> dict[str, str]:
     return dict(argument.removeprefix("--").split("=") for argument in arguments)
 
 
-def test_the_models_keep_every_version_and_name_the_stable_one():
+def test_the_models_keep_all_versions_and_label_the_stable_one():
     (model,) = read_models(SERVING / "config" / "models.config").model_config_list.config
-    assert model.model_version_policy.HasField("all")  # no new version pushes out a labelled one
+    assert model.model_version_policy.HasField("all")  # keeps labelled versions
     assert dict(model.version_labels) == {"stable": 1}
     assert model.model_platform == "tensorflow"
 
 
-def test_batches_are_as_the_file_says():
+def test_the_batching_file_is_read():
     options = read_batching(SERVING / "config" / "batching_parameters.txt")
     assert (options.max_rows, options.max_waiting_rows, options.slots) == (32, 256, 2)
 
@@ -65,13 +65,13 @@ def test_both_deployments_run_one_image_with_the_same_flags():
             assert (SERVING / "config" / Path(value).name).is_file()
 
 
-def test_the_image_is_of_the_version_whose_protocol_is_installed():
+def test_the_image_has_the_version_of_the_installed_api():
     setup = (SERVING.parent / "setup.py").read_text("utf-8")
     version = CONTAINER["image"].partition(":")[2]
     assert f'"tensorflow-serving-api=={version}"' in setup
 
 
-def test_threads_are_the_cores_of_the_container():
+def test_threads_equal_the_cores_of_the_container():
     given = flags(CONTAINER["args"])
     cores = CONTAINER["resources"]["limits"]["cpu"]
     assert given["tensorflow_intra_op_parallelism"] == cores
@@ -83,7 +83,7 @@ def test_only_loopback_is_open_on_a_laptop():
     assert ports and all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_manifests_point_at_each_other():
+def test_manifests_refer_to_each_other():
     deployment, service = KUBERNETES["deployment"], KUBERNETES["service"]
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
@@ -99,7 +99,7 @@ def test_manifests_point_at_each_other():
     assert path in COMPOSE["services"]["serving"]["healthcheck"]["test"][-1]
 
 
-# === Files that are wrong ===
+# === Invalid files ===
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_manifests_point_at_each_other():
         (read_ssl, 'server_key: "x"', "server_cert is missing"),
     ],
 )
-def test_a_wrong_file_is_told_by_name_and_line(tmp_path, read, text, told):
+def test_an_invalid_file_is_reported_with_name_and_line(tmp_path, read, text, told):
     path = tmp_path / "given.config"
     path.write_text(text)
     with pytest.raises(UserError, match=told) as error:
@@ -120,7 +120,7 @@ def test_a_wrong_file_is_told_by_name_and_line(tmp_path, read, text, told):
     assert str(path) in str(error.value)
 
 
-def test_a_missing_file_is_told_by_flag(tmp_path):
+def test_a_missing_file_is_reported_with_its_flag(tmp_path):
     with pytest.raises(UserError, match="--model_config_file=.*gone"):
         read_models(str(tmp_path / "gone"))
 
@@ -133,7 +133,7 @@ def test_metrics_can_be_turned_off_and_have_a_default_path(tmp_path):
     assert read_prometheus_path(str(path)) == "/monitoring/prometheus/metrics"
 
 
-def test_what_a_batching_file_leaves_out_is_at_its_default(tmp_path):
+def test_missing_batching_parameters_have_their_defaults(tmp_path):
     path = tmp_path / "batching_parameters.txt"
     path.write_text("max_batch_size { value: 4 }")
     options = read_batching(str(path))

@@ -1,4 +1,4 @@
-"""Every call of TF Serving's protocols that the local server offers, with real clients."""
+"""All supported calls of TF Serving's protocols, with real clients."""
 
 import json
 import urllib.error
@@ -42,14 +42,14 @@ def get(server, path: str) -> tuple[int, str]:
 # === Both protocols ===
 
 
-def test_predict_answers_every_row_by_output_name(connect):
+def test_predict_returns_every_row_by_output_name(connect):
     outputs = connect().predict({"text": ["a", "abcdef"]})
     assert outputs["length"].tolist() == [1.0, 6.0]
     assert outputs["label"].tolist() == [b"bad", b"good"]
     assert outputs["version"].tolist() == [2, 2]
 
 
-def test_a_version_and_a_label_choose_the_version(connect):
+def test_version_and_label_select_the_version(connect):
     text = {"text": ["a"]}
     assert connect(version=1).predict(text)["version"].tolist() == [1]
     assert connect(label="stable").predict(text)["version"].tolist() == [1]
@@ -71,7 +71,7 @@ def test_bytes_arrive_as_they_were_sent(connect):
     assert connect().predict({"text": [b"\xff\x00z"]})["first_bytes"].tolist() == [b"\xff"]
 
 
-def test_serialized_examples_are_an_input_like_others(connect):
+def test_serialized_examples_are_accepted_as_input(connect):
     feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"abc"]))
     example = tf.train.Example(features=tf.train.Features(feature={"text": feature}))
     given = {"examples": [example.SerializeToString()]}
@@ -88,19 +88,19 @@ def test_more_rows_than_a_batch_holds_come_back_in_order(connect):
     assert connect().predict({"text": texts})["length"].tolist() == [len(t) for t in texts]
 
 
-def test_classify_gives_classes_with_scores(connect):
+def test_classify_returns_classes_with_scores(connect):
     rows = connect().classify([{"text": "a"}, {"text": "abcdefghi"}])
     assert [[label for label, _ in row] for row in rows] == [["bad", "good"]] * 2
     assert rows[0][0][1] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
     assert rows[1][1][1] == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
 
 
-def test_regress_gives_values(connect):
+def test_regress_returns_values(connect):
     assert connect().regress([{"text": "a"}, {"text": "abc"}]) == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(("form", "other"), [("classify", "regress"), ("regress", "classify")])
-def test_each_form_needs_a_signature_of_its_own(connect, form, other):
+def test_classify_and_regress_need_their_own_signatures(connect, form, other):
     for signature in (other, ""):
         with pytest.raises(RequestError, match=f"tensorflow/serving/{form}") as error:
             getattr(connect(), form)([{"text": "a"}], signature)
@@ -123,7 +123,7 @@ def test_metadata_lists_the_signatures(connect):
     assert not any(name.startswith("__") for name in signatures)
 
 
-def test_a_model_of_the_library_answers_as_it_did_before_the_export(connect):
+def test_an_exported_classifier_gives_the_model_s_outputs(connect):
     model, text = small_text_model(), "word1 word2 word3"
     outputs = connect("reviews").predict({"text": [text]})
     logits = model.model(_encoded(model, text))["logits"]
@@ -131,7 +131,7 @@ def test_a_model_of_the_library_answers_as_it_did_before_the_export(connect):
     assert outputs["label"][0].decode() in LABELS
 
 
-def test_a_regression_of_the_library_gives_the_value(connect):
+def test_an_exported_regression_gives_the_model_s_value(connect):
     model, text = small_text_model("regression"), "word1 word2 word3"
     (value,) = connect("stars").regress([{"text": text}])
     assert value == pytest.approx(model.predict([text])[0].score, abs=1e-5)
@@ -154,7 +154,7 @@ def _encoded(model, text: str) -> dict:
         ({"label": "gone"}, "INVALID_ARGUMENT"),
     ],
 )
-def test_an_unknown_model_version_or_label_is_told(connect, arguments, code):
+def test_an_unknown_model_version_or_label_is_an_error(connect, arguments, code):
     with pytest.raises(RequestError) as error:
         connect(**arguments).predict({"text": ["a"]})
     assert error.value.code == code
@@ -162,7 +162,7 @@ def test_an_unknown_model_version_or_label_is_told(connect, arguments, code):
         connect(**arguments).status()
 
 
-# === gRPC alone ===
+# === gRPC only ===
 
 
 @pytest.fixture(scope="module")
@@ -178,16 +178,16 @@ def text_request(*texts: bytes, signature="", model="words") -> predict_pb2.Pred
     return request
 
 
-def test_an_answer_names_model_version_and_signature(predictions):
+def test_a_response_names_model_version_and_signature(predictions):
     spec = predictions.Predict(text_request(b"a")).model_spec
     assert (spec.name, spec.version.value, spec.signature_name) == ("words", 2, "serving_default")
 
 
-def test_values_of_an_answer_are_in_the_typed_field(predictions):
+def test_values_of_a_response_are_in_the_typed_field(predictions):
     assert list(predictions.Predict(text_request(b"ab")).outputs["length"].float_val) == [2.0]
 
 
-def test_an_output_filter_chooses_outputs(predictions):
+def test_an_output_filter_selects_outputs(predictions):
     request = text_request(b"a")
     request.output_filter.append("label")
     assert set(predictions.Predict(request).outputs) == {"label"}
@@ -225,7 +225,7 @@ def test_the_context_of_examples_is_part_of_each(predictions):
     assert first.classes[1].score > 0.5 > second.classes[1].score
 
 
-def test_metadata_is_asked_for_by_field(predictions):
+def test_metadata_needs_a_field(predictions):
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "words"
     with pytest.raises(grpc.RpcError) as error:
@@ -233,7 +233,7 @@ def test_metadata_is_asked_for_by_field(predictions):
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_calls_that_are_not_offered_say_so(predictions):
+def test_unsupported_calls_are_unimplemented(predictions):
     with pytest.raises(grpc.RpcError) as error:
         predictions.MultiInference(inference_pb2.MultiInferenceRequest())
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
@@ -248,7 +248,7 @@ def test_a_reload_without_a_config_changes_nothing(server, connect):
     assert connect().predict({"text": ["a"]})["length"].tolist() == [1.0]
 
 
-# === REST alone ===
+# === REST only ===
 
 
 def test_rows_of_several_outputs_are_objects(server):
@@ -272,7 +272,7 @@ def test_columns_of_one_input_need_no_name(server):
     assert (status, answer["outputs"]["length"]) == (200, [1.0, 2.0])
 
 
-def test_base64_stands_for_bytes_in_rows_and_columns(server):
+def test_bytes_are_base64_in_rows_and_columns(server):
     for given in (
         {"instances": [{"b64": "/wB6"}]},
         {"instances": [{"text": {"b64": "/wB6"}}]},
@@ -291,7 +291,7 @@ def test_versions_and_labels_are_parts_of_the_path(server):
         assert (status, answer["outputs"]["version"]) == (200, [version])
 
 
-def test_classify_takes_a_context_and_answers_pairs(server):
+def test_classify_accepts_a_context_and_returns_pairs(server):
     given = {
         "signature_name": "classify",
         "context": {"text": "abcdefghi"},
@@ -318,7 +318,7 @@ def test_the_status_page_has_tf_servings_form(server):
     }
 
 
-def test_health_and_readiness_answer(server):
+def test_health_and_readiness_are_served(server):
     assert get(server, "/healthz")[0] == 200
     assert get(server, "/readyz")[0] == 200
 

@@ -1,4 +1,4 @@
-"""Random requests: each is answered with a proper status, and leaves no memory behind."""
+"""Random requests get a proper status and leak no memory."""
 
 import concurrent.futures
 import http.client
@@ -16,13 +16,13 @@ REFUSED = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "NOT_FOUND", "RESOURCE_EXH
 pytestmark = pytest.mark.usefixtures("still_serving")
 
 
-def test_hundreds_of_random_requests_are_each_answered(server):
+def test_hundreds_of_random_requests_get_a_valid_status(server):
     fuzz(server, 400, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("clients", [1, 8])
-def test_ten_thousand_random_requests_leave_no_memory_behind(server, clients):
+def test_ten_thousand_random_requests_leak_no_memory(server, clients):
     fuzz(server, 2000, seed=2, clients=clients)  # pools and caches fill up first
     before = resident_megabytes(server.pid)
     fuzz(server, 10_000, seed=3, clients=clients)
@@ -30,7 +30,7 @@ def test_ten_thousand_random_requests_leave_no_memory_behind(server, clients):
 
 
 def fuzz(server, count: int, seed: int, clients: int = 2) -> None:
-    """Half over gRPC, half over REST; no answer may be a fault of the server."""
+    """Sends half over gRPC, half over REST; no response may be an internal error."""
     with concurrent.futures.ThreadPoolExecutor(clients) as pool:
         shares = [(server, count // clients, f"{seed} {client}") for client in range(clients)]
         seen = set().union(*pool.map(lambda share: fuzz_alone(*share), shares))
@@ -38,7 +38,7 @@ def fuzz(server, count: int, seed: int, clients: int = 2) -> None:
 
 
 def fuzz_alone(server, count: int, seed: str) -> set:
-    """The statuses that one client saw."""
+    """Returns the statuses that one client got."""
     draw = random.Random(seed)
     seen = set()
     with grpc.insecure_channel(server.grpc) as channel:

@@ -1,4 +1,4 @@
-"""Too much work, deadlines, and the end of a server under load."""
+"""Overload, deadlines, and shutdown under load."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def base(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def narrow(base, tmp_path_factory):
-    """A server that runs one row and lets one wait; its REST deadline is short."""
+    """A server that runs one row, queues one, and has a short REST deadline."""
     parameters = tmp_path_factory.mktemp("narrow") / "batching_parameters.txt"
     parameters.write_text(ONE_AT_A_TIME)
     with server_here(
@@ -63,7 +63,7 @@ def narrow(base, tmp_path_factory):
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_a_full_queue_refuses_and_says_why(narrow, protocol):
+def test_a_full_queue_refuses_requests_with_the_reason(narrow, protocol):
     clients = Clients(narrow, 8, "slow", protocols=[protocol])
     clients.wait_for_errors(1)
     clients.stop()
@@ -75,8 +75,8 @@ def test_a_full_queue_refuses_and_says_why(narrow, protocol):
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
-def test_a_deadline_that_passes_while_waiting_is_told(narrow, protocol):
-    """The slot is nearly always taken; the caller over gRPC, and REST's server, wait 0.15 s."""
+def test_a_deadline_that_passes_while_waiting_is_an_error(narrow, protocol):
+    """The slot is almost always busy; the gRPC client's and the REST deadline are 0.15 s."""
     busy = Clients(narrow, 1, "slow", protocols=["grpc"])
     busy.wait_until(lambda answers: answers[1] > 0)
     if protocol == "rest":
@@ -91,7 +91,7 @@ def test_a_deadline_that_passes_while_waiting_is_told(narrow, protocol):
     assert GrpcClient(narrow.grpc, "words").predict({"text": ["a"]})["version"] == [1]
 
 
-def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
+def test_calls_above_the_limit_are_refused_without_a_thread(base):
     with server_here(
         model_name="words", model_base_path=str(base), max_concurrent_requests=2
     ) as server:
@@ -109,7 +109,7 @@ def test_more_calls_than_allowed_are_refused_before_they_take_a_thread(base):
         pytest.param(ONE_AT_A_TIME, id="longer than its patience", marks=pytest.mark.slow),
     ],
 )
-def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_path, batching):
+def test_sigterm_under_load_answers_every_accepted_request(base, tmp_path, batching):
     flags = ["--model_name=words", f"--model_base_path={base}"]
     if batching:
         parameters = tmp_path / "batching_parameters.txt"
@@ -124,30 +124,30 @@ def test_sigterm_under_load_answers_every_request_that_was_accepted(base, tmp_pa
     clients.join()
     answered = int(re.search(r"stopped: (\d+) requests answered", server.log())[1])
     assert clients.answers[1] == answered
-    # What came later was refused at the door: by gRPC's gate, or because nothing listens any more.
+    # Later requests are refused by gRPC's gate, or because nothing listens any more.
     assert len(clients.errors) == 16
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
-    if not batching:  # else perhaps no client comes back in time to see the gate
+    if not batching:  # with batching, perhaps no client sends another request in time
         assert any("the server is stopping" in error.message for error in clients.errors)
 
 
-def test_a_signal_that_another_thread_takes_in_stops_the_server_too(base, tmp_path):
-    """As the kernel may do it while threads are started: then nothing wakes the main thread."""
+def test_a_signal_delivered_to_another_thread_stops_the_server(base, tmp_path):
+    """The kernel may do so while threads are started. Then nothing wakes the main thread."""
     server = ServerProcess(tmp_path / "log", "--model_name=words", f"--model_base_path={base}")
     server.terminate_by_a_thread()
     assert server.wait() == 0
 
 
-def test_a_request_whose_body_is_still_arriving_is_answered_by_a_server_that_stops(base):
+def test_a_stopping_server_answers_a_request_whose_body_is_still_arriving(base):
     with (
         server_here(model_name="words", model_base_path=str(base)) as server,
         _connected(server) as idle,
         _connected(server) as busy,
     ):
         busy.sendall(_HEAD + _BODY[:5])
-        time.sleep(0.5)  # it is read
+        time.sleep(0.5)  # the server reads it
         server.stop()
-        assert idle.recv(100) == b""  # the server stops
+        assert idle.recv(100) == b""  # the server is stopping
         busy.sendall(_BODY[5:])
         answer = busy.recv(4096)
     assert answer.startswith(b"HTTP/1.1 200") and b"Connection: close" in answer
@@ -190,7 +190,7 @@ def test_a_connection_that_was_answered_does_not_hold_up_a_server_that_stops(bas
         assert answered.recv(100) == b""  # long before the 60 s
 
 
-def test_a_request_behind_another_one_in_the_same_packet_is_answered(base):
+def test_a_second_request_in_the_same_packet_is_answered(base):
     get = b"GET /v1/models/words HTTP/1.1\r\n\r\n"
     with (
         server_here(model_name="words", model_base_path=str(base)) as server,
@@ -221,7 +221,7 @@ def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loadi
         client.close()
 
 
-def test_a_drain_that_was_too_short_is_told_by_the_exit_status(base, tmp_path):
+def test_a_drain_that_was_too_short_sets_the_exit_status(base, tmp_path):
     flags = ["--model_name=words", f"--model_base_path={base}", "--drain_seconds=0.1"]
     idle = ServerProcess(tmp_path / "idle", *flags)
     idle.signal()
@@ -246,7 +246,7 @@ def test_two_servers_do_not_share_a_port(base, narrow):
         LocalServer(ServerOptions(port=0, **given | {"rest_api_port": narrow.rest_port}))
 
 
-def test_a_wrong_option_is_told_by_name(base, tmp_path):
+def test_an_invalid_option_is_named(base, tmp_path):
     from serving.local_server import ServerOptions
     from tf_efficientbert.errors import UserError
 
@@ -264,7 +264,7 @@ def test_a_wrong_option_is_told_by_name(base, tmp_path):
             ServerOptions(**options)
 
 
-def test_grpc_alone_can_be_served(base):
+def test_grpc_can_be_served_without_rest(base):
     with server_here(model_name="words", model_base_path=str(base), rest_api_port=-1) as server:
         with grpc.insecure_channel(server.grpc) as channel:
             grpc.channel_ready_future(channel).result(30)

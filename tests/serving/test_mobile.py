@@ -1,4 +1,4 @@
-"""What the notes for apps do to text is what the tokenizer of the training does to it."""
+"""The app snippets normalize text as the training tokenizer does."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ _NOTES = Path(__file__).parents[2] / "serving" / "mobile" / "README.md"
 
 
 def _invisible() -> str:
-    """The class of characters in the Kotlin snippet's constant."""
+    """Returns the character class in the Kotlin snippet's constant."""
     (declared,) = re.findall(
         r"const val INVISIBLE = ((?:\"[^\"]*\"[ +\n]*)+)", _NOTES.read_text("utf-8")
     )
@@ -20,7 +20,7 @@ def _invisible() -> str:
 
 
 def _normalized(text: str, invisible: re.Pattern) -> str:
-    """The Kotlin snippet, step by step."""
+    """Does the same steps as the Kotlin snippet."""
     plain = unicodedata.normalize("NFKC", text).lower().replace("ß", "ss").replace("ς", "σ")
     letters = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", plain))
     kept = [c for c in letters if unicodedata.category(c) != "Mn" and not invisible.match(c)]
@@ -28,13 +28,13 @@ def _normalized(text: str, invisible: re.Pattern) -> str:
     return "".join(" " if unicodedata.category(c) in spaces else c for c in kept)
 
 
-def test_the_snippet_s_normalization_changes_no_token():
+def test_the_snippet_s_normalization_gives_the_same_tokens():
     invisible = re.compile(f"[{_invisible()}]")
     assert invisible.match("\u200b") and not invisible.match("a")
     characters = [
         chr(code)
         for code in range(1, 0x10000)
-        # A surrogate is no character, and of one without a name Unicode's versions think otherwise.
+        # Skips surrogates, and unnamed characters, on which Unicode versions differ.
         if unicodedata.category(chr(code)) not in ("Cs", "Cn", "Co")
     ]
     tokenizer = Tokenizer((*VOCABULARY[:5], "a", "b", "##a", "##b"))
@@ -48,5 +48,5 @@ def test_the_snippet_s_normalization_changes_no_token():
         for character, one, other in zip(characters, as_given, as_normalized, strict=True)
         if one != other
     ]
-    # Greek's iota below a letter, which is a mark to the snippet and a letter to case folding.
+    # Greek iota subscript is a mark for the snippet and a letter for case folding.
     assert differing == ["U+0345", "U+037A"]

@@ -1,4 +1,4 @@
-"""How a loaded version runs."""
+"""Threads of a loaded version."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from serving.servable import Servable
 from tests.serving.served_models import save_words
 
 
-def test_a_request_s_own_thread_runs_the_model_on_as_many_cores_as_told(tmp_path, monkeypatch):
+def test_a_request_s_own_thread_runs_the_model_on_the_given_cores(tmp_path, monkeypatch):
     save_words(tmp_path, 1)
     configs, runs = [], []
 

@@ -1,4 +1,4 @@
-"""Versions that come, go and turn out to be broken, under clients that never notice."""
+"""Versions that are added, removed or broken while clients send requests."""
 
 import gc
 import shutil
@@ -28,7 +28,7 @@ from tf_efficientbert.storage import replaced_directory
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Good versions 1 to 3, to copy from."""
+    """Valid versions 1 to 3, to copy."""
     folder = tmp_path_factory.mktemp("saved")
     for version in (1, 2, 3):
         save_words(folder, version)
@@ -51,14 +51,14 @@ def here(base):
 
 
 def publish(source, base, version: int) -> None:
-    """Puts a copy into place by a rename, as the export does."""
+    """Publishes a copy by a rename, as the export does."""
     new = base / f".{version}.new"
     shutil.copytree(source, new)
     new.rename(base / str(version))
 
 
 def wait_for_status(client, version: int, state: str) -> str:
-    """Waits until the version is in the state; returns its error."""
+    """Waits until the version has the state; returns its error message."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         found = client.status().get(version, ("", ""))
@@ -86,7 +86,7 @@ def test_a_new_version_takes_over_and_the_old_one_ends(here, saved, base):
 def test_a_version_ends_after_its_last_request(here, saved, base):
     answers = []
     ask = lambda: answers.append(here.client.predict({"text": ["a"]}, "slow"))  # noqa: E731
-    late = [threading.Thread(target=ask) for _ in range(6)]  # more than run at a time
+    late = [threading.Thread(target=ask) for _ in range(6)]  # more than run concurrently
     for thread in late:
         thread.start()
     publish(saved / "2", base, 2)
@@ -111,7 +111,7 @@ def test_no_request_fails_while_versions_are_swapped_and_removed(here, saved, ba
     assert sum(clients.answers.values()) > 200
 
 
-def test_no_request_fails_while_the_version_that_answers_is_taken_back(here, saved, base):
+def test_no_request_fails_while_the_served_version_is_removed(here, saved, base):
     clients = Clients(here, 8)
     publish(saved / "2", base, 2)
     clients.wait_until(lambda answers: answers[2] > 50)
@@ -133,11 +133,11 @@ def test_a_base_path_with_nothing_to_serve_is_reported_once(tmp_path, caplog):
     repository.poll()
     repository.poll()
     empty, gone = (record.getMessage() for record in caplog.records)
-    assert empty == f"model words: {base} has no folder that is named by a version's number"
+    assert empty == f"model words: {base} has no folder named by a version number"
     assert gone.startswith(f"model words: {base} cannot be read:")
 
 
-def test_of_several_versions_that_answer_one_can_be_removed(saved, base):
+def test_one_of_several_served_versions_can_be_removed(saved, base):
     config = model_server_config("words", str(base))
     config.model_config_list.config[0].model_version_policy.all.SetInParent()
     publish(saved / "2", base, 2)
@@ -171,7 +171,7 @@ def test_32_clients_see_no_failure_in_a_minute_of_swaps(base, saved, tmp_path):
         )
         shutil.rmtree(base / str(version))
         version += 1
-    # One that answers is taken back, too.
+    # Also removes a served version.
     publish(saved / "3", base, version + 1)
     clients.wait_until(lambda answers: answers[3] > 50)
     shutil.rmtree(base / str(version + 1))
@@ -228,7 +228,7 @@ BROKEN = {
 }
 
 
-def test_a_broken_version_is_reported_and_the_old_one_serves_on(here, saved, base, tmp_path):
+def test_a_broken_version_is_reported_and_the_old_one_is_still_served(here, saved, base, tmp_path):
     for number, (fault, spoil) in enumerate(BROKEN.items(), 10):
         shutil.copytree(saved / "2", tmp_path / fault)
         spoil(tmp_path / fault)
@@ -241,28 +241,28 @@ def test_a_broken_version_is_reported_and_the_old_one_serves_on(here, saved, bas
     assert answering(here.client) == 3
 
 
-def test_a_broken_version_is_tried_again_when_its_files_change(here, saved, base):
+def test_a_broken_version_is_retried_when_its_files_change(here, saved, base):
     publish(saved / "2", base, 2)
     graph = base / "2" / "saved_model.pb"
     whole = graph.read_bytes()
     wait_for_status(here.client, 2, "AVAILABLE")
     publish(saved / "3", base, 3)
     wait_for_status(here.client, 3, "AVAILABLE")
-    (base / "4").mkdir()  # a copy that begins, and takes its time
+    (base / "4").mkdir()  # a slow copy that has begun
     wait_for_status(here.client, 4, "END")
     shutil.copytree(saved / "2", base / "4", dirs_exist_ok=True)
     wait_for_status(here.client, 4, "AVAILABLE")
     assert (answering(here.client), graph.read_bytes()) == (2, whole)
 
 
-def test_what_is_not_a_number_is_no_version(tmp_path):
+def test_only_numbers_are_versions(tmp_path):
     for name in ("1", "12", ".13.new", "tmp", "-1", "٣", "1.5"):
         (tmp_path / name).mkdir()
     (tmp_path / "7").write_text("a file")
     assert set(versions_on_disk(tmp_path)) == {1, 12}
 
 
-def test_policies_choose_versions():
+def test_policies_select_versions():
     specific = Policy(specific=Policy.Specific(versions=[1, 9]))
     assert wanted_versions(Policy(), {1, 2, 3}) == {3}
     assert wanted_versions(Policy(latest=Policy.Latest(num_versions=2)), {1, 2, 3}) == {2, 3}
@@ -271,7 +271,7 @@ def test_policies_choose_versions():
     assert wanted_versions(Policy(), set()) == set()
 
 
-# === Other configs at run time ===
+# === Config reloads ===
 
 
 def test_a_reload_adds_and_removes_models(here, saved):
@@ -303,7 +303,7 @@ def test_a_label_moves_only_to_a_version_that_is_available(here, base):
     ("name", "base_path", "platform"),
     [("", "/models/x", "tensorflow"), ("x", "", "tensorflow"), ("x", "/models/x", "caffe")],
 )
-def test_a_config_that_cannot_be_served_changes_nothing(here, name, base_path, platform):
+def test_an_invalid_config_changes_nothing(here, name, base_path, platform):
     config = model_server_config(name, base_path)
     config.model_config_list.config[0].model_platform = platform
     with pytest.raises(RequestError) as error:
@@ -312,7 +312,7 @@ def test_a_config_that_cannot_be_served_changes_nothing(here, name, base_path, p
     assert answering(here.client) == 1
 
 
-def test_the_recorded_requests_have_run_before_the_first_caller_comes(here):
+def test_warm_up_requests_run_before_the_first_request(here):
     with urllib.request.urlopen(f"http://{here.rest}/monitoring/prometheus/metrics") as page:
         assert b'local_server:batch_rows_count{model_name="words"} 3.0' in page.read()
 
@@ -388,13 +388,13 @@ def _readiness(server):
         return error.code
 
 
-def test_a_server_is_ready_when_its_models_were_loaded(here):
+def test_a_server_is_ready_when_its_models_are_loaded(here):
     assert _readiness(here) == 200
     here.loaded.clear()
     assert _readiness(here) == 503
 
 
-def test_what_was_made_of_a_version_that_fails_leaves_the_memory(base):
+def test_a_failed_load_leaks_no_memory(base):
     class Graph:
         pass
 
@@ -421,7 +421,7 @@ def test_a_server_that_is_stopped_during_a_load_drains_before_it_ends(here, base
     clients = Clients(here, 4, "slow")
     clients.wait_until(lambda answers: answers[1] >= 4)
     here.stop()
-    clients.join()  # each was answered until it was refused
+    clients.join()  # each got responses until it was refused
     assert {error.code for error in clients.errors} == {"UNAVAILABLE"}
     assert held.let_go is None
     held.go.set()

@@ -1,4 +1,4 @@
-"""The page in the browser: what it answers, what it asks for, what it says of faults."""
+"""The web page in a browser: scores, requests, errors."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ from tf_efficientbert.tasks import MultiLabel
 
 TOKENS = 24
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789σя"
-# In pieces of one letter no text is unknown as a whole: a wrong character makes another score.
+# With one-letter pieces no word is [UNK] as a whole, so a wrong character changes the score.
 VOCABULARY = (
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]"),
     *(LETTERS + ".,!?'-$你好"),
@@ -81,7 +81,7 @@ def drawn_texts(count_each=25) -> list[str]:
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory) -> Path:
     network = small_task_model(vocabulary_size=len(VOCABULARY), max_positions=TOKENS)
-    for weight in network.head.weights:  # so that texts are told apart
+    for weight in network.head.weights:  # makes scores differ between texts
         weight.assign(4 * weight)
     folder = tmp_path_factory.mktemp("web") / "model"
     TextModel(network, Tokenizer(VOCABULARY), TASKS["classification"], TOKENS).save(folder)
@@ -113,7 +113,7 @@ def served(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def page(site, browser) -> Iterator[Tab]:
-    """The page, ready; `page.address` is its own."""
+    """The loaded page; `page.address` is its address."""
     with served(site) as address:
         browser.events.clear()
         browser.open(address)
@@ -123,7 +123,7 @@ def page(site, browser) -> Iterator[Tab]:
 
 
 def answer(page: Tab, text: str) -> dict[str, float]:
-    """The scores that the page shows for `text`, by class."""
+    """Returns the scores that the page shows for `text`, by class."""
     page.run(f"document.getElementById('text').value = {json.dumps(text)}")
     page.run("document.getElementById('answer').hidden = true")
     page.run("document.getElementById('classify').click()")
@@ -138,22 +138,22 @@ def answer(page: Tab, text: str) -> dict[str, float]:
 
 
 def shown(page: Tab, part: str) -> str:
-    """The text of a part of the page; empty where it is hidden."""
+    """Returns the text of a part of the page; empty if it is hidden."""
     return page.run(f"(e => e.hidden ? '' : e.textContent)(document.getElementById('{part}'))")
 
 
-# === Answers ===
+# === Scores ===
 
 
 @slow
 @needs_chromium
 @needs_npm
 @pytest.mark.parametrize("texts", [SENTENCES, drawn_texts()], ids=["text", "drawn"])
-def test_the_scores_are_pythons(page, saved_model, texts):
+def test_the_scores_equal_python_s(page, saved_model, texts):
     model = teb.models.load(saved_model)
     logits = model.logits(model.encode(Examples(tuple(texts), None, None)))
     expected = tf.nn.softmax(logits).numpy()
-    assert expected.std(axis=0).max() > 0.02  # another text, another score
+    assert expected.std(axis=0).max() > 0.02  # scores depend on the text
     wrong = {}
     for text, scores in zip(texts, expected, strict=True):
         given = answer(page, text)
@@ -165,7 +165,7 @@ def test_the_scores_are_pythons(page, saved_model, texts):
 @slow
 @needs_chromium
 @needs_npm
-def test_a_sentence_is_typed_and_answered_by_keyboard(page, saved_model):
+def test_a_sentence_is_classified_by_keyboard(page, saved_model):
     (prediction,) = teb.models.load(saved_model).predict(["A good day"])
     page.type("A good day")
     page.press("Enter")
@@ -183,14 +183,12 @@ def test_a_sentence_is_typed_and_answered_by_keyboard(page, saved_model):
 @slow
 @needs_chromium
 @needs_npm
-def test_of_several_labels_those_above_their_thresholds_are_the_answer(
-    saved_model, browser, tmp_path
-):
+def test_multilabel_shows_the_labels_above_their_thresholds(saved_model, browser, tmp_path):
     single = teb.models.load(saved_model)
     task = MultiLabel("moods", LABELS, pair=False)
     logits = single.logits(single.encode(Examples(tuple(SENTENCES), None, None)))
     ascending = np.sort(task.probabilities(logits), axis=0)
-    # In the widest gap about the middle: MediaPipe's last digits are others.
+    # In the widest gap near the middle, because MediaPipe's last digits differ.
     gaps = np.diff(ascending[3:-3], axis=0).argmax(axis=0) + 3
     columns = np.arange(len(LABELS))
     middle = (ascending[gaps, columns] + ascending[gaps + 1, columns]) / 2
@@ -213,7 +211,7 @@ def test_of_several_labels_those_above_their_thresholds_are_the_answer(
 @slow
 @needs_chromium
 @needs_npm
-def test_empty_text_is_asked_for(page):
+def test_empty_text_is_an_error(page):
     page.type(" ")
     page.press("Enter")
     assert "no text" in shown(page, "problem")
@@ -243,26 +241,26 @@ def test_the_page_fits_its_window(page, width, scheme):
     assert dark == (scheme == "dark")
 
 
-# === What it asks for ===
+# === Requests ===
 
 
 @slow
 @needs_chromium
 @needs_npm
-def test_the_page_asks_its_own_server_alone(page):
+def test_the_page_sends_requests_only_to_its_own_server(page):
     answer(page, "good")
-    page.run("new Promise(done => setTimeout(done, 2000))")  # what is sent late
+    page.run("new Promise(done => setTimeout(done, 2000))")  # waits for late requests
     assert {url[: len(page.address)] for url in page.requested()} == {page.address}
     logged = [e["params"]["entry"] for e in page.events if e["method"] == "Log.entryAdded"]
     assert [entry["text"] for entry in logged if entry["level"] == "error"] == []
-    # A request elsewhere would have been noticed.
+    # Checks that a request elsewhere would be detected.
     with pytest.raises(RuntimeError, match="Failed to fetch"):
         page.run("fetch('https://example.org/')")
     page.wait_for("true")
     assert any("example.org" in json.dumps(event) for event in page.events)
 
 
-def test_files_have_their_types_and_folders_no_list(tmp_path):
+def test_files_have_their_content_types_and_folders_are_not_listed(tmp_path):
     types = {
         "page.js": "text/javascript",
         "bundle.mjs": "text/javascript",
@@ -289,7 +287,7 @@ def test_a_taken_port_is_named(tmp_path):
         page_server(tmp_path, server.server_port)
 
 
-# === What goes wrong ===
+# === Errors ===
 
 
 @slow
@@ -304,7 +302,7 @@ def test_a_taken_port_is_named(tmp_path):
     ],
     ids=["missing", "cut", "foreign"],
 )
-def test_a_page_without_its_model_says_so(tmp_path, site, browser, damage, reason):
+def test_a_page_without_its_model_shows_an_error(tmp_path, site, browser, damage, reason):
     copy = tmp_path / "site"
     shutil.copytree(site, copy)
     damage(copy / "model.tflite")
@@ -318,27 +316,27 @@ def test_a_page_without_its_model_says_so(tmp_path, site, browser, damage, reaso
         assert browser.run("document.getElementById('loading').hidden")
 
 
-def test_a_model_for_pairs_cannot_be_shown(tmp_path):
+def test_a_model_for_pairs_is_refused(tmp_path):
     small_text_model("pair").save(tmp_path / "model")
-    with pytest.raises(UserError, match="--model=.*single texts alone"):
+    with pytest.raises(UserError, match="--model=.*classification of single texts"):
         build_site(tmp_path / "site", tmp_path / "model")
     assert not (tmp_path / "site").exists()
 
 
-def test_a_file_that_is_no_model_for_mediapipe_is_named(tmp_path):
+def test_a_file_that_is_not_for_mediapipe_is_named(tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"no model")
-    with pytest.raises(UserError, match=r"--model=.*model.tflite is no file for MediaPipe"):
+    with pytest.raises(UserError, match=r"--model=.*model.tflite is not a file for MediaPipe"):
         build_site(tmp_path / "site", tmp_path / "model.tflite")
 
 
-def test_a_folder_with_a_page_and_more_is_left_alone(tmp_path):
+def test_a_folder_with_a_page_and_other_files_is_not_changed(tmp_path):
     sources = shutil.copytree(Path(site_module.__file__).parent / "assets", tmp_path / "assets")
     with pytest.raises(UserError, match="--output_dir=.*holds other files"):
         build_site(sources, tmp_path / "model")
     assert (sources / "package.json").is_file()
 
 
-def test_a_folder_of_other_files_is_left_alone(tmp_path):
+def test_a_folder_of_other_files_is_not_changed(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match="--output_dir=.*holds other files"):
         build_site(tmp_path, tmp_path / "model")
@@ -347,7 +345,7 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
 
 @slow
 @needs_npm
-def test_without_npm_the_site_stays_as_it_was(tmp_path, site, monkeypatch):
+def test_without_npm_the_site_is_not_changed(tmp_path, site, monkeypatch):
     copy = tmp_path / "site"
     shutil.copytree(site, copy)
     (copy / "model.json").write_text("earlier")
@@ -361,7 +359,7 @@ def test_without_npm_the_site_stays_as_it_was(tmp_path, site, monkeypatch):
     ("flags", "message"),
     [({}, "--model is missing"), ({"model": "m", "port": 65536}, "--port=65536")],
 )
-def test_a_wrong_flag_is_named(flags, message):
+def test_an_invalid_flag_is_named(flags, message):
     with pytest.raises(UserError, match=message):
         PageOptions(**flags)
 
@@ -374,7 +372,7 @@ def test_a_wrong_flag_is_named(flags, message):
 def test_one_command_serves_an_exported_file_until_ctrl_c(tmp_path, site):
     command = [sys.executable, "-m", "serving.web.serve", f"--model={site / 'model.tflite'}"]
     command += [f"--output_dir={tmp_path / 'web'}", "--port=0"]
-    # Whoever started the tests may have had Ctrl-C ignored, which is inherited.
+    # The process may inherit an ignored SIGINT from the shell that runs the tests.
     heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **heard)
     try:

@@ -86,7 +86,7 @@ def test_a_fault_of_ours_shows_where_it_was(bake):
 def test_the_help_of_a_real_job_lists_its_flags():
     done = _run("-m", "trainers.predict", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Answers text with a saved model.")
+    assert done.stdout.startswith("Predicts labels for text with a saved model.")
     words = " ".join(done.stdout.split())
     for field in dataclasses.fields(PredictOptions):
         assert f"--{field.name} {field.metadata['help']}" in words

@@ -1,4 +1,4 @@
-"""Making a trained student smaller: pruning, quantization-aware training, layer dropping."""
+"""Compression of a trained student: pruning, quantization-aware training, layer dropping."""
 
 from tf_efficientbert.compression.compress import CompressOptions, compress
 from tf_efficientbert.compression.steps import Drop, Prune, Quantize, parse_steps

@@ -1,4 +1,4 @@
-"""The job that makes a trained student smaller while it learns on from its teacher."""
+"""The job that compresses a trained student while it trains on its teacher."""
 
 import contextlib
 import dataclasses
@@ -36,12 +36,12 @@ from tf_efficientbert.training.strategy import make_strategy
 _log = logging.getLogger(__name__)
 
 _START = "as it was"
-_MEASURED_EXAMPLES = 256  # by which layers are compared
+_MEASURED_EXAMPLES = 256  # for measuring the influence of layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
-    """What `compress` is told."""
+    """Options of `compress`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     model: str = input_option("", "folder of the trained student: …/model")
@@ -59,7 +59,7 @@ class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
         if not self.steps:
-            raise UserError("--compress is missing: name steps, such as prune(0.5),quantize(int8)")
+            raise UserError("--compress is missing: set steps, such as prune(0.5),quantize(int8)")
         if not self.hidden_ratio >= 0:
             raise UserError(f"--hidden_ratio={self.hidden_ratio}: expected 0 or more")
 
@@ -69,21 +69,21 @@ class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
 
 
 def compress(options: CompressOptions) -> dict:
-    """Takes the steps one after the other, and saves what is left under `output_dir`/model.
+    """Runs the steps one after the other and saves the student to `output_dir`/model.
 
-    Each step is a task distillation from the student as it then is. The teacher, or a file in its
-    place, gives the predictions to match. Its hidden states are of another width than the saved
-    student's, which has no fit projection any more, so the student as it was gives those, layer by
-    layer, as the full-precision model does in Zhang et al. 2020, TernaryBERT (arXiv 2009.12812).
-    What an earlier step has made holds in the later ones: zeros stay, and weights stay quantized.
+    Each step is a task distillation that starts from the current student. The predictions to match
+    come from the teacher or from a file. The hidden states come, layer by layer, from the
+    uncompressed student, as from the full-precision model in Zhang et al. 2020, TernaryBERT (arXiv
+    2009.12812): the teacher's have another width, and a saved student has no fit projection. Later
+    steps keep the results of earlier ones: zeros stay zero, and weights stay quantized.
 
     Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes",
-        "int8_bytes": see `_sizes`, "steps": the same of the student as it was and after each step,
-        with "step" and "seconds", "seconds": float}. A finished run returns what it returned then;
-        an interrupted one goes on.
+        "int8_bytes": see `_sizes`, "steps": the same for the uncompressed student and after each
+        step, with "step" and "seconds", "seconds": float}. A finished run returns its earlier
+        result; an interrupted one resumes.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
         if run.result:
@@ -246,7 +246,7 @@ class _Compression:
         return history
 
     def finished(self) -> TextModel:
-        """The student with the weights that it answers with."""
+        """Returns the student with its final, possibly rounded, weights."""
         if self._quantizer:
             self._quantizer.round()
         logits = self._student.logits(self._encoded_dev)
@@ -267,13 +267,13 @@ class _Compression:
             inputs = {name: batch[name] for name in MODEL_INPUTS}
             theirs = self._teachers.outputs(batch)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
-                ours = model(inputs, training=True, dropout_seed=dropout_seed)
-            return objective.compare(theirs, ours, batch)
+                outputs = model(inputs, training=True, dropout_seed=dropout_seed)
+            return objective.compare(targets, outputs, batch)
 
         return loss_fn
 
     def _drop(self, step: Drop) -> tuple[int, ...]:
-        """Takes layers out; returns which, from 0."""
+        """Removes layers; returns their numbers, from 0."""
         model = self._student.model
         dropped = tuple(layer - 1 for layer in step.layers)
         if not dropped:
@@ -287,19 +287,19 @@ class _Compression:
         return dropped
 
     def _evaluate(self) -> dict[str, float]:
-        with self._as_it_answers():
+        with self._deployed_weights():
             logits = self._student.logits(self._encoded_dev)
         return self._student.task.dev_scores(logits, self._dev.labels)
 
-    def _as_it_answers(self):
+    def _deployed_weights(self):
         return self._quantizer.rounded() if self._quantizer else contextlib.nullcontext()
 
     def _record(self, number: int, name: str, figures: dict) -> None:
-        """Writes down how the student is after a step, unless an earlier process has."""
+        """Records scores and sizes after a step, unless an earlier process has done so."""
         if number < len(self.rows):
             return
         _log.info("measuring the sizes of the student: %s", name)
-        with self._as_it_answers():
+        with self._deployed_weights():
             sizes = _sizes(self._student)
         dev = {key: value for key, value in figures.items() if key.startswith("dev_")}
         seconds = self._run.seconds - sum(row["seconds"] for row in self.rows)
@@ -313,9 +313,10 @@ def _with_network(student: TextModel, model: TaskModel) -> TextModel:
 
 
 def _sizes(student: TextModel) -> dict[str, int]:
-    """{"parameters", "nonzero_parameters", "macs" (at 128 tokens), "zipped_bytes", "int8_bytes"}.
+    """Returns {"parameters", "nonzero_parameters", "macs", "zipped_bytes", "int8_bytes"}.
 
-    The last two are those of the float32 weights, deflated, and of the LiteRT file in int8.
+    "macs" is at 128 tokens, "zipped_bytes" is the size of the deflated float32 weights and
+    "int8_bytes" that of the int8 LiteRT file.
     """
     weights = [weight.numpy() for weight in student.model.weights]
     content = b"".join(weight.astype(np.float32).tobytes() for weight in weights)

@@ -1,4 +1,4 @@
-"""A student with fewer layers."""
+"""Layer dropping."""
 
 import dataclasses
 
@@ -13,28 +13,28 @@ _BATCH = 16
 
 
 def without_layers(model: TaskModel, dropped: tuple[int, ...]) -> TaskModel:
-    """The model without the layers of these numbers, from 0; the others keep their weights."""
-    theirs = model.backbone
-    kept = [i for i in range(theirs.architecture.num_layers) if i not in dropped]
+    """Returns the model without the layers `dropped` (from 0); the others keep their weights."""
+    full = model.backbone
+    kept = [i for i in range(full.architecture.num_layers) if i not in dropped]
     architecture = dataclasses.replace(
-        theirs.architecture, cells=tuple(theirs.architecture.cells[i] for i in kept)
+        full.architecture, cells=tuple(full.architecture.cells[i] for i in kept)
     )
-    config = {**theirs.get_config(), "architecture": architecture, "name": "efficient_bert"}
-    ours = EfficientBert.from_config(config)
+    config = {**full.get_config(), "architecture": architecture, "name": "efficient_bert"}
+    small = EfficientBert.from_config(config)
     head = type(model.head).from_config({**model.head.get_config(), "name": "head"})
-    smaller = TaskModel(ours, head, name="task_model")
-    pairs = [(head, model.head), (ours.embedding, theirs.embedding)]
+    smaller = TaskModel(small, head, name="task_model")
+    pairs = [(head, model.head), (small.embedding, full.embedding)]
     for i, old in enumerate(kept):
-        pairs += [(ours.attentions[i], theirs.attentions[old]), (ours.cells[i], theirs.cells[old])]
-    if ours.fit_projection:
-        pairs.append((ours.fit_projection, theirs.fit_projection))
+        pairs += [(small.attentions[i], full.attentions[old]), (small.cells[i], full.cells[old])]
+    if small.fit_projection:
+        pairs.append((small.fit_projection, full.fit_projection))
     for target, source in pairs:
         target.set_weights(source.get_weights())
     return smaller
 
 
 def layer_influence(backbone: EfficientBert, examples: EncodedExamples) -> np.ndarray:
-    """How much each layer turns its input: the mean over real tokens of 1 - cos(input, output).
+    """Measures each layer's influence: the mean over real tokens of 1 - cos(input, output).
 
     Men et al. 2024, ShortGPT (arXiv 2403.03853), equation 1.
     """

@@ -1,4 +1,4 @@
-"""Magnitude pruning of a student that trains."""
+"""Magnitude pruning during training."""
 
 import tensorflow as tf
 
@@ -6,20 +6,20 @@ from tf_efficientbert.compression.steps import PATTERN, Prune
 from tf_efficientbert.compression.toolkit import toolkit
 from tf_efficientbert.models.efficientbert import EfficientBert
 
-# Zhu and Gupta 2017 (arXiv 1710.01878): masks that change often and early, then time to recover.
+# Zhu and Gupta 2017 (arXiv 1710.01878): masks change often and early, then the model recovers.
 _UPDATES = 100
 _PRUNED_BY = 2 / 3
 
 
 def linear_maps(model) -> list:
-    """The kernels [inputs, outputs] of a model's linear maps; no table, bias or LayerNorm."""
+    """Returns the kernels [inputs, outputs] of linear maps, without tables, biases, LayerNorms."""
     return [v for v in model.trainable_variables if v.name.startswith("kernel")]
 
 
 def pruning_schedule(sparsity: float, total_steps: int):
-    """TFMOT's PolynomialDecay from 0 to `sparsity`, which it reaches after two thirds of the steps.
+    """Returns TFMOT's PolynomialDecay from 0 to `sparsity` within two thirds of the steps.
 
-    Zhu and Gupta 2017 (arXiv 1710.01878), equation 1. Some 100 steps on the way change masks.
+    Zhu and Gupta 2017 (arXiv 1710.01878), equation 1. The masks change some 100 times.
     """
     end = max(1, int(total_steps * _PRUNED_BY))
     every = max(1, end // _UPDATES)
@@ -27,15 +27,15 @@ def pruning_schedule(sparsity: float, total_steps: int):
 
 
 class Pruner:
-    """Sets small weights of an encoder's linear maps to zero, step by step, by TFMOT's masks.
+    """Gradually sets small weights of an encoder's linear maps to zero with TFMOT's masks.
 
-    A weight that is zero already stays so: what an earlier training has pruned. The head is left
-    alone, it is small.
+    Weights that are zero at the start stay zero, so an earlier pruning is kept. The head is not
+    pruned, because it is small.
 
     Args:
         backbone: EfficientBert.
-        prune: Prune, or None to keep the zeros that are there and make no new ones.
-        total_steps: int, how long the training is.
+        prune: Prune, or None to only keep existing zeros.
+        total_steps: int, number of training steps.
     """
 
     def __init__(self, backbone: EfficientBert, prune: Prune | None, total_steps: int):
@@ -53,7 +53,7 @@ class Pruner:
             self._pruning = toolkit().Pruning(
                 lambda: self._step,
                 list(zip(self._kernels, self.masks, thresholds, strict=True)),
-                # The pattern is whole from the first step on: TFMOT gives it no schedule.
+                # The pattern is complete from the first step: TFMOT has no schedule for it.
                 pruning_schedule(0.5 if patterned else prune.amount, total_steps),
                 block_size=(1, 1),
                 block_pooling_type="AVG",
@@ -62,11 +62,11 @@ class Pruner:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What a checkpoint holds of it."""
+        """The variables that a checkpoint must hold."""
         return [*self._held, *self.masks]
 
     def after_step(self, steps_taken) -> None:
-        """Renews the masks where the schedule says so, and applies them to the weights."""
+        """Updates the masks according to the schedule, and applies them to the weights."""
         for kernel, held in zip(self._kernels, self._held, strict=True):
             kernel.assign(kernel * held)
         if self._pruning:

@@ -1,4 +1,4 @@
-"""Quantization-aware training: a student learns with numbers rounded as LiteRT rounds them."""
+"""Quantization-aware training with numbers rounded as LiteRT rounds them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,17 +11,16 @@ from tf_efficientbert.compression.toolkit import toolkit
 from tf_efficientbert.layers.linear import rounded_inputs
 from tf_efficientbert.models.task_model import TaskModel
 
-# What LiteRT's converter quantizes by one range for the whole of it.
+# Weights that LiteRT's converter quantizes with a single range.
 _TABLES = ("token_table", "segment_table")
 _SMALLEST, _LARGEST = -128.0, 127.0
 
 
 def rounded_rows(x: tf.Tensor) -> tf.Tensor:
-    """x [..., d] as LiteRT quantizes what goes into a linear map of int8 weights.
+    """Rounds x [..., d] as LiteRT quantizes the input of a linear map with int8 weights.
 
-    Each row has a range of its own, from its smallest to its largest number and with 0 in it, in
-    256 steps; it is found as the row comes, so there is none to learn. The gradient goes straight
-    through.
+    Each row has its own range of 256 steps, from its minimum to its maximum, extended to contain 0.
+    The range is computed at run time, so there is none to learn. The gradient is straight-through.
     """
     full = tf.cast(x, tf.float32)
     low = tf.minimum(tf.reduce_min(full, axis=-1, keepdims=True), 0.0)
@@ -36,16 +35,16 @@ def rounded_rows(x: tf.Tensor) -> tf.Tensor:
 class Quantizer:
     """Rounds a model's numbers as LiteRT's dynamic-range int8 does.
 
-    Weights by TFMOT's quantizer, symmetric, from -127 to 127: a linear map with a range for each
-    output channel, an embedding table with one. What goes into a linear map by `rounded_rows`. The
-    graph that is exported folds some weights into others, which are then rounded again: the
-    query's, the first kernels of cells, key and value of the last layer, the segment table; see
-    `InferenceGraph`. A map of fewer than 1,024 weights, such as a small classifier, stays in float
-    in the file, and so does what goes into the last layer's key and value.
+    TFMOT's quantizer rounds weights, symmetrically, from -127 to 127: linear maps with a range for
+    each output channel, embedding tables with one range. `rounded_rows` rounds the inputs of linear
+    maps. The exported graph differs in places. It folds some weights into others and rounds the
+    results again: the query's, the first kernels of cells, key and value of the last layer, the
+    segment table; see `InferenceGraph`. In the file, maps of fewer than 1,024 weights, such as a
+    small classifier, stay in float, as do the inputs of the last layer's key and value.
 
-    The training keeps full weights. The forward pass rounds them, and the gradient goes straight
-    through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient is 0
-    for the largest weight of some channels, which could never shrink.
+    Training keeps full-precision weights. The forward pass rounds them, and the gradient is
+    straight-through (Bengio et al. 2013, arXiv 1308.3432): 1 for every weight. TFMOT's own gradient
+    is 0 for the largest weight of some channels, which could then never shrink.
     """
 
     def __init__(self, model: TaskModel):
@@ -70,20 +69,20 @@ class Quantizer:
 
     @property
     def variables(self) -> list[tf.Variable]:
-        """What a checkpoint holds of it."""
+        """The variables that a checkpoint must hold."""
         return [variable for ranges in self._ranges for variable in ranges.values()]
 
     def follow(self) -> None:
-        """Takes the ranges of the weights as they are now."""
+        """Updates the ranges from the current weights."""
         self._rounded(renew=True)
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Within it the model computes with rounded weights, and rounded inputs of its maps."""
+        """Within the block, the model computes with rounded weights and rounded inputs of maps."""
         pairs = []
         for weight, rounded in zip(self._weights, self._rounded(), strict=True):
             full = tf.convert_to_tensor(weight.value)
-            # Exactly `rounded`: the two are within a factor of two of each other, or it is 0.
+            # The sum equals `rounded` exactly: both differ by at most a factor of two, or it is 0.
             pairs.append((weight, full + tf.stop_gradient(rounded - full)))
         with keras.StatelessScope(state_mapping=pairs), rounded_inputs(rounded_rows):
             yield
@@ -95,7 +94,7 @@ class Quantizer:
 
     @contextlib.contextmanager
     def rounded(self) -> Iterator[None]:
-        """Within it the weights themselves are rounded."""
+        """Within the block, the weights themselves are rounded."""
         full = [tf.identity(weight.value) for weight in self._weights]
         try:
             self.round()

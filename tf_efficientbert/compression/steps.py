@@ -1,4 +1,4 @@
-"""What `--compress` says: prune(0.5),quantize(int8) as data, and back as text."""
+"""The steps in `--compress`: parses prune(0.5),quantize(int8), and formats it again."""
 
 import ast
 import dataclasses
@@ -12,10 +12,10 @@ PRECISION = "int8"
 
 @dataclasses.dataclass(frozen=True)
 class Prune:
-    """Zeros where the encoder's linear maps are smallest.
+    """Sets the smallest weights of the encoder's linear maps to zero.
 
     Args:
-        amount: the share of each map's weights, above 0 and below 1; or "2:4", two of every four
+        amount: the share of each map's weights, above 0 and below 1; or "2:4" for two of every four
             neighbours along a map's inputs.
     """
 
@@ -32,7 +32,7 @@ class Prune:
 
 @dataclasses.dataclass(frozen=True)
 class Quantize:
-    """Training on weights and inputs of linear maps rounded to int8, as LiteRT rounds them."""
+    """Trains with weights and inputs of linear maps rounded to int8 as in LiteRT."""
 
     precision: str = PRECISION
 
@@ -46,11 +46,11 @@ class Quantize:
 
 @dataclasses.dataclass(frozen=True)
 class Drop:
-    """Fewer layers.
+    """Removes layers.
 
     Args:
-        count: how many to take out, those that matter least; or
-        layers: which ones, counted from 1 in the network as it is then, ascending.
+        count: how many layers to remove, those with the least influence; or
+        layers: which layers to remove, counted from 1 in the current network, ascending.
     """
 
     count: int = 0
@@ -60,7 +60,7 @@ class Drop:
         numbers = self.layers or (self.count,)
         fits = all(type(number) is int and number > 0 for number in numbers)
         if not fits or (self.layers and self.count) or len(set(numbers)) != len(numbers):
-            raise ValueError("expected how many layers, as in drop(1), or which: drop(layers=3+5)")
+            raise ValueError("expected a number of layers, drop(1), or a list: drop(layers=3+5)")
         object.__setattr__(self, "layers", tuple(sorted(self.layers)))
 
     @property
@@ -76,27 +76,27 @@ Step = Prune | Quantize | Drop
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
-    """Reads what `str` of each step, joined by commas, gives; no text is no step.
+    """Parses comma-separated steps, in the form of `str(step)`; empty text gives no steps.
 
     Raises:
-        UserError: names the flag --compress and the part that is wrong.
+        UserError: a step is invalid.
     """
     try:
-        # Python has no a:b outside of brackets.
+        # Quotes 2:4, which is no Python expression.
         tree = ast.parse("[" + re.sub(r"\b(\d+:\d+)\b", r"'\1'", text.strip()) + "]", mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _refused(text, "that cannot be read") from error
+        raise _refused(text, "cannot be parsed") from error
     if not isinstance(tree.body, ast.List):
-        raise _refused(text, "that cannot be read")
+        raise _refused(text, "cannot be parsed")
     return tuple(_step(node, text) for node in tree.body.elts)
 
 
 def check_drops(steps: tuple[Step, ...], num_layers: int) -> None:
-    """Raises UserError where a step drops a layer that is not there, or the last one."""
+    """Raises UserError if a step drops a layer that does not exist, or all layers."""
     for step in steps:
         if isinstance(step, Drop):
             if step.how_many >= num_layers or max(step.layers, default=1) > num_layers:
-                raise UserError(f"--compress: {step} of a student that has {num_layers} layers")
+                raise UserError(f"--compress: {step} is not possible with {num_layers} layers")
             num_layers -= step.how_many
 
 
@@ -114,7 +114,7 @@ def _step(node: ast.expr, text: str) -> Step:
         ):
             make, arguments = Drop, (0, _sum(layers))
         case _:
-            raise _refused(text, f"{part} is no step")
+            raise _refused(text, f"{part} is not a step")
     try:
         return make(*arguments)
     except ValueError as error:
@@ -122,7 +122,7 @@ def _step(node: ast.expr, text: str) -> Step:
 
 
 def _sum(node: ast.expr) -> tuple:
-    """The terms of 3+5; what is no number stays, for `Drop` to refuse."""
+    """Returns the terms of 3+5; terms that are not numbers are kept, `Drop` refuses them."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return (*_sum(node.left), *_sum(node.right))
     return (getattr(node, "value", None),)
@@ -130,6 +130,6 @@ def _sum(node: ast.expr) -> tuple:
 
 def _refused(text: str, problem: str) -> UserError:
     return UserError(
-        f"--compress={text}: {problem}; steps are prune(0.5), prune(2:4), quantize(int8), drop(1) "
-        "and drop(layers=3+5), with commas between them"
+        f"--compress={text}: {problem}; expected comma-separated steps of prune(0.5), prune(2:4), "
+        "quantize(int8), drop(1) and drop(layers=3+5)"
     )

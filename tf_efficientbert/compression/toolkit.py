@@ -1,6 +1,6 @@
 """The parts of tensorflow_model_optimization (TFMOT) that work on Keras 3 variables.
 
-Its model wrappers refuse Keras 3 models. Nothing else of the project imports it.
+TFMOT's model wrappers refuse Keras 3 models. No other module imports TFMOT.
 """
 
 import os
@@ -12,11 +12,12 @@ _LEGACY = "TF_USE_LEGACY_KERAS"
 
 
 def toolkit() -> SimpleNamespace:
-    """TFMOT's `PolynomialDecay`, `Pruning` and `LastValueQuantizer`, imported when first asked for.
+    """Returns TFMOT's `PolynomialDecay`, `Pruning` and `LastValueQuantizer`, imported on demand.
 
-    The import asks for the old Keras, for this process and the ones it starts; neither gets it.
+    TFMOT's import sets an environment variable that selects the legacy Keras, in this process and
+    its children. This function undoes that.
     """
-    _ = tf.keras.__version__  # from its first use on, tf.keras stays what it is
+    _ = tf.keras.__version__  # the first use fixes which Keras tf.keras is
     found = os.environ.get(_LEGACY)
     try:
         from tensorflow_model_optimization.python.core.quantization.keras.quantizers import (

@@ -1,4 +1,4 @@
-"""From a trained model to the files that serve it."""
+"""Exports trained models as SavedModel, LiteRT, MediaPipe and Hugging Face files."""
 
 from tf_efficientbert.export.exporter import ExportOptions, export
 from tf_efficientbert.export.huggingface import export_huggingface

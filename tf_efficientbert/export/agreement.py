@@ -1,4 +1,4 @@
-"""What an exported form may differ from the Keras model by, and still be delivered."""
+"""Limits on the difference between exported forms and the Keras model."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from tf_efficientbert.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What forms may differ by.
+    """Limits on the difference from the Keras model.
 
     Attributes:
-        max_float_difference: the largest difference of a number, of forms in float32.
-        max_float16_difference: the same, of forms whose weights are rounded to float16.
-        max_int8_loss: points, hundredths of the score, that int8 may lose.
+        max_float_difference: largest difference of any output of a float32 form.
+        max_float16_difference: the same for forms with float16 weights.
+        max_int8_loss: points (hundredths of the score) that int8 may lose.
     """
 
     max_float_difference: float
@@ -26,19 +26,19 @@ def require_agreement(
     metric: str,
     limits: Limits,
 ) -> None:
-    """Raises UserError where a form of a `parity` report strays too far from the Keras model.
+    """Raises UserError if a form of a `parity` report exceeds its limit.
 
     Args:
-        forms: see `parity`.
-        metric: the score that int8 is held to, a share.
-        limits: what they may differ by.
+        forms: figures by form, see `parity`.
+        metric: the score that limits int8, a share.
+        limits: the limits.
     """
     faults = []
     for form, figures in forms.items():
         if "not_finite" in figures:
-            faults.append(f"{form} answers {figures['not_finite']} texts with NaN or infinity")
+            faults.append(f"{form} gives NaN or infinity for {figures['not_finite']} texts")
             continue
-        # A form's name says its precision; one that says none is in float32, int4 is held to none.
+        # A form's name contains its precision; without one it is float32. int4 has no limit.
         if "int8" in form:
             loss = 100 * (forms["keras"][metric] - figures[metric])
             if loss > limits.max_int8_loss:
@@ -54,4 +54,4 @@ def require_agreement(
                     f"{form} differs from Keras by {difference:.2g}, more than --{flag}={limit:g}"
                 )
     if faults:
-        raise UserError(f"the exported forms do not agree: {'; '.join(faults)}")
+        raise UserError(f"the exported forms differ from the Keras model: {'; '.join(faults)}")

@@ -1,4 +1,4 @@
-"""A SavedModel version gets its number only when it says what the Keras model says."""
+"""Writes a SavedModel version, and publishes it only if it agrees with the Keras model."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -26,28 +26,28 @@ def deliver(
 ) -> tuple[Path, dict]:
     """Writes the next version of the MODEL `folder`; returns its path and the report.
 
-    The report is kept in `job`/parity.json, whether it is passed or not, and in the version's
-    assets.extra. A version that a killed process of this job delivered is not delivered again.
+    The report goes to `job`/parity.json, even if a form exceeds its limit, and to the version's
+    assets.extra. If a killed process of this job already delivered a version, returns that one.
 
     Args:
-        model: what is exported.
+        model: the model to export.
         job: the job's folder.
         folder: the MODEL folder.
-        warm_up: text for requests that a server runs at the start.
-        compare: of a version's path gives the report: {"split", "examples" (how many), "forms":
-            figures by form, see `parity`}.
-        metrics: the scores in it; the model card names them, the first is what is limited.
-        limits: what a form may differ by.
+        warm_up: text for the requests that a server runs at its start.
+        compare: takes a version's path and returns the report: {"split", "examples" (how many),
+            "forms": figures by form, see `parity`}.
+        metrics: scores for the model card; the first one limits int8.
+        limits: limits on the difference from the Keras model.
 
     Raises:
-        UserError: as `require_agreement`; the disk is full.
+        UserError: a form exceeds its limit, see `require_agreement`; the disk is full.
     """
     earlier = _delivered(job)
     if earlier:
         report = _read(job / _REPORT)
         require_agreement(report["forms"], metrics[0], limits)
         return earlier, report
-    # Jobs that share a MODEL folder take its numbers one after the other.
+    # The lock lets several jobs share a MODEL folder without taking the same version number.
     with file_lock(folder), replaced_directory(version := next_version(folder)) as new:
         name = version.parent.name
         write_version(model, new, name, warm_up)
@@ -61,7 +61,7 @@ def deliver(
 
 
 def _delivered(job: Path) -> Path | None:
-    """The version that this job delivered: the one on record, if it holds this job's report."""
+    """Returns the recorded version of this job, if it holds this job's report."""
     if not (job / _RECORD).exists():
         return None
     version = Path(_read(job / _RECORD))
@@ -74,7 +74,7 @@ def _read(path: Path):
 
 
 def _scores(report: dict, metrics: Sequence[str]) -> dict[str, str]:
-    """The model card's lines."""
+    """Returns the score lines of the model card."""
     where = f"on the {report['examples']:,} examples of the {report['split']} set"
     keras = report["forms"][KERAS]
     return {f"{metric} {where}": f"{keras[metric]:.4f}" for metric in metrics}

@@ -1,4 +1,4 @@
-"""One job from a saved model to everything that is deployed of it."""
+"""The job that exports a saved model for deployment."""
 
 import dataclasses
 import logging
@@ -43,7 +43,7 @@ _THREADS = (1, 2)
 _AUTO, _NONE = "auto", "none"
 _SERVING, _HUGGINGFACE = FORMATS = ("serving", "huggingface")
 _LITERT, _MEDIAPIPE, _LITERT_TEXT = "litert", "mediapipe", "litert_text"
-# SavedModel is the only form of a model that answers questions; another folder needs no data.
+# Flags allowed with --questions (only a SavedModel is written) and with --format=huggingface.
 _WITH_QUESTIONS = {
     *("questions", "squad_version", "model", "output_dir", "saved_model_dir", "limit"),
     "max_float_difference",
@@ -52,17 +52,18 @@ _WITH_HUGGINGFACE = {
     *("format", "model", "output_dir"),
     *(field.name for field in dataclasses.fields(TaskOptions)),
 }
-_File = tuple[str, str]  # of what kind it is, and of what precision
+_File = tuple[str, str]  # (kind, precision)
 _FORM_NAMES = {
     _LITERT: "litert_{}",
-    _MEDIAPIPE: "mediapipe_file_{}",  # in LiteRT's interpreter; "mediapipe_classifier_{}" is it all
+    # Run by LiteRT's interpreter; "mediapipe_classifier_{}" is MediaPipe's own TextClassifier.
+    _MEDIAPIPE: "mediapipe_file_{}",
     _LITERT_TEXT: "litert_text_{}",
 }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExportOptions(TaskOptions):
-    """What `export` is told."""
+    """Options of `export`."""
 
     output_dir: str = option("", "output folder (saved_model/, litert/, parity.json)")
     model: str = input_option("", "folder of the model to export")
@@ -107,7 +108,7 @@ class ExportOptions(TaskOptions):
         if self.format not in FORMATS:
             raise UserError(f"--format={self.format}: expected one of {', '.join(FORMATS)}")
         for name in ("max_float_difference", "max_float16_difference", "max_int8_loss"):
-            if not getattr(self, name) >= 0:  # NaN is not
+            if not getattr(self, name) >= 0:  # also true for NaN
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if self.compared_examples < 0:
             raise UserError(f"--compared_examples={self.compared_examples}: expected 0 or more")
@@ -123,7 +124,7 @@ class ExportOptions(TaskOptions):
                     listed = ", ".join(filter(None, known))
                     raise UserError(f"--{flag}: {name!r} is none of {listed}")
         if self.mediapipe_python and self.mediapipe == _NONE:
-            raise UserError("--mediapipe_python is asked about a file, and --mediapipe=none")
+            raise UserError("--mediapipe_python needs a file: --mediapipe=none writes none")
         if self.mediapipe_python:
             check_mediapipe(self.mediapipe_python)
         if self.squad_version not in SQUAD_VERSIONS:
@@ -139,10 +140,14 @@ class ExportOptions(TaskOptions):
         for field in dataclasses.fields(self):
             given = getattr(self, field.name)
             if given != field.default and field.name not in names:
-                raise UserError(f"--{field.name}={given} does not go with {where}")
+                raise UserError(f"--{field.name}={given} cannot be combined with {where}")
 
     def model_folder(self, job: Path) -> Path:
-        """Where the SavedModel's versions are; raises UserError where they cannot be."""
+        """Returns the folder of the SavedModel's versions.
+
+        Raises:
+            UserError: the folder cannot be created.
+        """
         if not self.saved_model_dir:
             return job / "saved_model"
         try:
@@ -155,23 +160,24 @@ class ExportOptions(TaskOptions):
 
     @property
     def names_data(self) -> bool:
-        """Whether any flag says something of the task's data."""
+        """Whether any flag about the task's data is set."""
         return any(getattr(self, f.name) != f.default for f in dataclasses.fields(TaskOptions))
 
     @property
     def limits(self) -> Limits:
-        """What exported forms may differ from Keras by."""
+        """Limits on the difference between exported forms and Keras."""
         return Limits(self.max_float_difference, self.max_float16_difference, self.max_int8_loss)
 
     @property
     def calibrates(self) -> bool:
-        """Whether LiteRT files need text to be made."""
+        """Whether any LiteRT precision needs calibration text."""
         return any(map(needs_calibration, self.litert_precisions))
 
     def mediapipe_precision(self, model: TextModel) -> str | None:
-        """Of the file for MediaPipe, None for no such file.
+        """Returns the precision of the file for MediaPipe, or None for no file.
 
-        Raises UserError where the flags ask for MediaPipe, and it cannot run the model.
+        Raises:
+            UserError: the flags ask for MediaPipe, which cannot run the model.
         """
         refusal = mediapipe_refusal(model)
         if refusal and (self.mediapipe_python or self.mediapipe not in (_AUTO, _NONE)):
@@ -182,34 +188,35 @@ class ExportOptions(TaskOptions):
 
     @property
     def litert_precisions(self) -> tuple[str, ...]:
-        """`precisions` as a list, each once."""
+        """`precisions` as a tuple without duplicates."""
         return tuple(dict.fromkeys(name.strip() for name in self.precisions.split(",")))
 
 
 def export(options: ExportOptions) -> dict:
     """Writes SavedModel and LiteRT files, compares them on real text and times them.
 
-    The comparison is kept as parity.json, whether it is passed or not, and in the version's
-    assets.extra; SavedModel version and litert/ come to stand in their place only when it is.
+    The comparison goes to parity.json, even if a form exceeds its limit, and to the version's
+    assets.extra. The SavedModel version and litert/ appear in their folders only if no form
+    exceeds its limit.
 
-    With `questions` the model is one that answers them: its SavedModel alone is written, and held
-    against Keras on these, see `question_parity`.
+    With `questions`, the model must be a question answering model. Only its SavedModel is written,
+    and compared with Keras on these questions, see `question_parity`.
 
-    With the format "huggingface" it writes that folder alone, see `export_huggingface`; then no
-    data is needed, and flags that name some are only held against the model's task.
+    With the format "huggingface", only that folder is written, see `export_huggingface`. No data is
+    needed then; flags that name data are only checked against the model's task.
 
     Returns: {"saved_model": path, "litert": {precision: {"path", "bytes", "latency_ms": {threads:
-        median}}}, "mediapipe" and "litert_text": path, where asked for, "metric": what int8 is
-        held to, "parity": see `parity`, "parity_split" and "parity_examples": the split it ran on
-        and how much of it, "seconds": float}. Latencies are for one text padded to `max_tokens`.
+        median}}}, "mediapipe" and "litert_text": path, if written, "metric": the score that limits
+        int8, "parity": see `parity`, "parity_split" and "parity_examples": the compared split and
+        number of examples, "seconds": float}. Latencies are for one text padded to `max_tokens`.
 
     Raises:
-        UserError: for everything that is wrong with flags or files, where the data belongs to
-            another task than the model, and where exported forms do not agree.
+        UserError: a flag or file is invalid, the data belongs to another task than the model, or
+            an exported form exceeds its limit.
     """
     with open_run_directory(options) as run:
         if run.result:
-            if "parity" in run.result:  # the limits may be others than then
+            if "parity" in run.result:  # the limits may have changed since
                 require_agreement(run.result["parity"], run.result["metric"], options.limits)
             return run.result
         model = load(options.model)
@@ -258,12 +265,12 @@ def export(options: ExportOptions) -> dict:
 
 
 def _own_examples(data: TaskData) -> Examples:
-    """What warm-up requests and calibration are made of."""
+    """Returns the examples for warm-up requests and calibration."""
     return data.load("dev" if "dev" in data.splits else data.score_split)
 
 
 def _compared(data: TaskData, count: int) -> Examples:
-    """The examples of the scored split that exported forms are compared on."""
+    """Returns the examples of the scored split that exported forms are compared on."""
     examples = data.load(data.score_split)
     if not count:
         return examples
@@ -273,14 +280,14 @@ def _compared(data: TaskData, count: int) -> Examples:
 def _export_questions(options: ExportOptions, run: RunDirectory, model: TextModel) -> dict:
     folder = options.model_folder(run.path)
     if not model.task or model.task.served_as != "answer":
-        raise UserError(f"--questions: the model in {options.model} finds no answers in a context")
+        raise UserError(f"--questions: {options.model} is not a question answering model")
     questions = squad.load(options.questions)
     questions = questions[: options.limit or len(questions)]
     unanswerable = next((each.id for each in questions if not each.answers), None)
     if unanswerable and options.squad_version == "1.1":
         raise UserError(
-            f"{options.questions}: question {unanswerable!r} has no answer, as in SQuAD 2.0: "
-            "give --squad_version=2.0"
+            f"{options.questions}: question {unanswerable!r} has no answer, which only SQuAD 2.0 "
+            "allows; set --squad_version=2.0"
         )
     texts = Examples(
         tuple(each.question for each in questions), tuple(each.context for each in questions), None
@@ -294,7 +301,7 @@ def _export_questions(options: ExportOptions, run: RunDirectory, model: TextMode
     version, report = deliver(
         model, run.path, folder, texts, compare, model.task.metrics, options.limits
     )
-    _log.info("exported %s; a model that answers questions has no LiteRT form", version)
+    _log.info("exported %s; question answering models have no LiteRT form", version)
     return run.finish(
         {
             "saved_model": str(version),
@@ -306,7 +313,7 @@ def _export_questions(options: ExportOptions, run: RunDirectory, model: TextMode
 
 
 def _data_of(options: ExportOptions, model: TextModel) -> TaskData:
-    """The data that the flags name, which must be of the model's task."""
+    """Returns the data that the flags name; raises UserError if it is of another task."""
     data = TaskData(options, model.task)
     model.require(data.task, options.max_tokens, f"--model={options.model}")
     model.score_by(data.task.metrics)
@@ -359,13 +366,13 @@ def _litert_forms(
     forms = {_FORM_NAMES[kind].format(p): form(kind, path) for (kind, p), path in files.items()}
     if options.mediapipe_python:
         precision = options.mediapipe_precision(model)
-        asked = (
+        arguments = (
             options.mediapipe_python,
             files[_MEDIAPIPE, precision],
             examples.texts,
             model.labels,
         )
         forms[f"mediapipe_classifier_{precision}"] = Form(
-            lambda: mediapipe_probabilities(*asked), probabilities=True
+            lambda: mediapipe_probabilities(*arguments), probabilities=True
         )
     return forms

@@ -1,14 +1,14 @@
-"""LiteRT files as flatbuffers: packed anew, smaller and aligned."""
+"""Repacks LiteRT flatbuffers: smaller, with aligned weights."""
 
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import Builder
 
 _FILE_IDENTIFIER = b"TFL3"
-_ALIGNMENT = 16  # of weights, as schema.fbs has it
+_ALIGNMENT = 16  # of weights, as in schema.fbs
 
 
 class _AlignedBuffer(schema.BufferT):
-    """Its generated packer puts weights at any address."""
+    """Packs weights aligned; the generated packer does not align them."""
 
     def Pack(self, builder: Builder) -> int:  # noqa: N802  the schema's name
         content = bytes(self.data)
@@ -22,7 +22,7 @@ class _AlignedBuffer(schema.BufferT):
 
 
 class _Shared:
-    """Something that is packed once, however many tensors have it."""
+    """An object that several tensors share and that is packed once."""
 
     def __init__(self, value):
         self._value, self._offset = value, None
@@ -34,22 +34,20 @@ class _Shared:
 
 
 def unpack(content: bytes) -> schema.ModelT:
-    """The model of a LiteRT file as objects."""
+    """Returns the model of a LiteRT file as objects."""
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     for buffer in model.buffers:
-        if (
-            buffer.offset > 1
-        ):  # its content stands behind the flatbuffer; 0 and 1 say that none does
+        if buffer.offset > 1:  # the content follows the flatbuffer; 0 and 1 mean no such content
             buffer.data = content[buffer.offset : buffer.offset + buffer.size]
             buffer.offset = buffer.size = 0
     return model
 
 
 def pack(model: schema.ModelT) -> bytes:
-    """The file of `model`, its weights aligned.
+    """Returns the bytes of `model`'s file, with aligned weights.
 
-    Signatures share weights, but the converters write the scales of a weight with each signature
-    again, 12 bytes a channel; here they share those too.
+    Signatures share weights, but the converters repeat a weight's scales for each signature, 12
+    bytes a channel. Here the signatures share the scales too.
     """
     shared = {}
     for graph in model.subgraphs:

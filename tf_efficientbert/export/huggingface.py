@@ -1,4 +1,4 @@
-"""Export as a Hugging Face folder, which `models.load` reads back."""
+"""Export as a Hugging Face folder, which `models.load` also reads."""
 
 import json
 from pathlib import Path
@@ -17,27 +17,27 @@ from tf_efficientbert.storage import replaced_directory
 def export_huggingface(model: TextModel, folder: str | Path) -> dict:
     """Writes model.safetensors, config.json, vocab.txt, tokenizer_config.json and README.md.
 
-    A plain BERT, as teachers are, opens in transformers as BertForSequenceClassification; another
-    network has the model_type "efficientbert", which transformers doesn't know. Weights are
-    float32; the fit projection, which only distillation uses, is left out.
+    A plain BERT, such as a teacher, opens in transformers as BertForSequenceClassification. Other
+    networks have the model_type "efficientbert", which transformers doesn't know. Weights are
+    float32. The fit projection is left out: only distillation uses it.
 
     Returns: {"huggingface": path, "parameters": int, "opens_in_transformers": bool}.
 
     Raises:
-        UserError: the model has no task, or one of a kind without a form there; the disk is full.
-            What was there before is then unchanged.
+        UserError: the model has no task, or a kind of task that this format does not support; the
+            disk is full. An earlier folder is then unchanged.
     """
     if model.task is None:
-        raise UserError("the model was trained for no task: there is nothing it could answer")
+        raise UserError("the model has no task head, so it cannot be exported")
     if model.task.problem_type is None:
-        raise UserError(f"Hugging Face's folders have no form here for a {model.task.kind} task")
+        raise UserError(f"a {model.task.kind} task cannot be exported as a Hugging Face folder")
     network = model.model.rebuilt(dtype="float32", fit_size=None)
     opens = is_plain_bert(network.backbone.architecture)
     config = config_of(network, model.task, model.max_tokens)
-    # By this transformers knows that the matrices are PyTorch's.
+    # Tells transformers that the matrices are in PyTorch's layout.
     metadata = {"format": "pt"} if opens else None
     with replaced_directory(folder) as new:
-        # Not by `save_file`, whose file only its owner may read.
+        # `save_file` would write a file that only its owner can read.
         (new / WEIGHTS).write_bytes(save(state_dict(weight_slots(network)), metadata))
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n", "utf-8")
         model.tokenizer.save(

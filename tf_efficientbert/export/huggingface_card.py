@@ -13,18 +13,18 @@ tags:
 # {title}
 
 - Task: {task}
-- Answer: {answer}
+- Output: {answer}
 - Network: {network}
 - Size: {parameters:,} parameters with the task head, {macs:,} multiply-adds of the encoder for
   {tokens} tokens
 - Text: {case}, cut into {pieces:,} word pieces, at most {tokens} tokens with [CLS] and [SEP]
-- Scored by: {metrics}
+- Metrics: {metrics}
 
-No score is stated here: `python -m trainers.evaluate` measures one on the data you name.
+This card states no scores. `tf-efficientbert evaluate` scores the model on your data.
 
 ## Use
 
-With tf_efficientbert, FOLDER being this folder:
+With tf_efficientbert (FOLDER is the path of this folder):
 
     import tf_efficientbert as teb
     model = teb.models.load("FOLDER")
@@ -40,17 +40,18 @@ _OPENS = """With transformers, the same logits:
     model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
     model(**tokenizer({arguments}, truncation=True, return_tensors="pt")).logits
 
-Two differences in reading text: transformers takes [SEP] and the like in a text for the token
-itself, and where both texts of a pair are cut it may keep one token more of the longer."""
+transformers tokenizes text differently in two cases. It reads [SEP] and other special tokens in a
+text as the tokens themselves. If both texts of a pair are cut, it may keep one more token of the
+longer one."""
 
-_DOES_NOT_OPEN = """transformers does not know this network (model_type "efficientbert"): its
-feed-forward networks were found by search and are no BERT's. Read it with tf_efficientbert.
-`architecture` in config.json says what each layer computes; model.safetensors holds every
+_DOES_NOT_OPEN = """transformers does not support this network (model_type "efficientbert"), whose
+feed-forward networks come from an architecture search. Load it with tf_efficientbert.
+`architecture` in config.json defines what each layer computes. model.safetensors holds every
 variable under its path, matrices as [in, out]."""
 
 
 def huggingface_card(model: TextModel) -> str:
-    """What is to be said of a model with a task, as Markdown with Hugging Face's header."""
+    """Returns the card of a model with a task, as Markdown with Hugging Face's header."""
     architecture, task = model.backbone.architecture, model.task
     plain = is_plain_bert(architecture)
     kind = "BERT" if plain else "EfficientBERT"

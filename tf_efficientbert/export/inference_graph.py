@@ -1,13 +1,14 @@
-"""A trained model's answer as a graph that costs as little as it can.
+"""A trained model's forward pass as a graph optimized for inference.
 
-The same figures as the Keras model's, from the same weights, with less work:
+It computes the same logits as the Keras model, from the same weights, with fewer operations:
 
-- the last layer is computed for [CLS] alone, the one token the head reads, and its key and value
-  projections are absorbed: q (x Wk)^T is (q Wk^T) x^T and p (x Wv) is (p x) Wv;
-- LayerNorm is written out as the mean, the mean of centred squares and rsqrt;
-- the score scale is folded into the query weights, the key bias dropped (it shifts all scores of a
-  query alike), the value bias folded into the output bias (probabilities add up to one);
-- position and segment come from one table.
+- The last layer is computed for [CLS] only, the one token the head reads. Its key and value
+  projections are absorbed: q (x Wk)^T is (q Wk^T) x^T, and p (x Wv) is (p x) Wv.
+- LayerNorm is written out as the mean, the mean of centred squares and rsqrt.
+- The score scale is folded into the query weights. The key bias is dropped, because it shifts all
+  scores of a query equally. The value bias is folded into the output bias, because probabilities
+  sum to one.
+- Position and segment embeddings come from one table.
 """
 
 import numpy as np
@@ -32,18 +33,18 @@ from tf_efficientbert.models.task_model import TaskModel
 
 
 class InferenceGraph(tf.Module):
-    """Logits of one text, of a classification or a regression.
+    """Logits of one text, for classification or regression.
 
     Args:
         model: TaskModel in float32.
-        longest: int, the largest number of tokens that will be asked for.
-        masked_score: float, what is added to the scores of padding. Static quantization needs one
-            that its eight bits can hold beside the scores themselves.
-        table_bits: None, 8 or 5: about how many bits the graph itself stores a table's numbers
-            in; ai-edge-quantizer leaves tables in float.
+        longest: int, the largest number of tokens.
+        masked_score: float, added to the attention scores of padding. Static quantization needs a
+            value that fits into the same eight-bit range as the scores.
+        table_bits: None, 8 or 5: about how many bits per number the graph stores embedding tables
+            in. It does so itself because ai-edge-quantizer leaves tables in float.
 
     Raises:
-        UserError: `model` answers something else, such as spans, or has fewer positions.
+        UserError: `model` has another head, such as spans, or fewer positions than `longest`.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class InferenceGraph(tf.Module):
         backbone = model.backbone
         if longest > backbone.max_positions:
             raise UserError(
-                f"{longest} tokens are over the model's {backbone.max_positions} positions"
+                f"{longest} tokens are more than the model's {backbone.max_positions} positions"
             )
         self._masked_score = masked_score
         self._embedding = _Embedding(backbone.embedding, longest, table_bits)
@@ -76,7 +77,7 @@ class InferenceGraph(tf.Module):
 
 
 class _Table(tf.Module):
-    """Rows of a table by their numbers."""
+    """A float32 table; looks up rows by index."""
 
     def __init__(self, rows):
         super().__init__()
@@ -87,7 +88,7 @@ class _Table(tf.Module):
 
 
 class _Int8Table(tf.Module):
-    """The same in eight bits, each row with a scale of its own."""
+    """A table in eight bits with a scale per row."""
 
     def __init__(self, rows):
         super().__init__()
@@ -100,9 +101,9 @@ class _Int8Table(tf.Module):
 
 
 class _PackedTable(tf.Module):
-    """The same in 5.3 bits: three numbers from -19 to 19, digits of one int16.
+    """A table in 5.3 bits: three numbers from -19 to 19 are the digits of one int16.
 
-    A token table suffers more from four bits than the dense layers do.
+    Four bits cost a token table more accuracy than dense layers.
     """
 
     _LARGEST, _RADIX = 19, 39
@@ -178,7 +179,7 @@ class _FirstTokenAttention(AbsorbedAttention):
     def __call__(self, x, bias):
         heads, size, width = self._heads, self._head_size, x.shape[-1]
         first = x[:, :1]
-        # Products of rank 3: at rank 2 LiteRT takes them for dense layers with changing weights.
+        # Rank 3, because LiteRT treats products of rank 2 as dense layers with changing weights.
         query = tf.reshape(self._query(first), (heads, 1, size))
         query = tf.reshape(tf.matmul(query, self._key_transposed), (1, heads, width))
         probabilities = tf.nn.softmax(tf.matmul(query, x, transpose_b=True) + bias)
@@ -198,7 +199,7 @@ def lookup_table(rows, bits: int | None) -> tf.Module:
 
 
 def _quantized(rows: np.ndarray, largest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Integers from -largest to largest, int8, and each row's scale [rows, 1]."""
+    """Returns int8 integers from -largest to largest, and each row's scale [rows, 1]."""
     scales = np.abs(rows).max(axis=-1, keepdims=True) / largest
     integers = np.rint(rows / np.where(scales == 0, 1, scales))
     return integers.astype(np.int8), scales

@@ -1,7 +1,7 @@
-"""What the graphs for inference are made of: the weights of Keras layers, for fewer operations.
+"""Building blocks of the inference graphs: Keras weights, rearranged for fewer operations.
 
-LayerNorm is written out as the mean, the mean of centred squares and rsqrt; the score scale is
-folded into the query's weights, the value's bias into the output's.
+LayerNorm is written out as the mean, the mean of centred squares and rsqrt. The score scale is
+folded into the query weights, the value bias into the output bias.
 """
 
 import numpy as np
@@ -48,7 +48,7 @@ class LayerNorm(tf.Module):
         self._epsilon = layer.epsilon
 
     def __call__(self, x):
-        # Centred before squaring: the mean of squares less the squared mean would cancel.
+        # Centred before squaring: mean of squares minus squared mean would lose digits.
         x -= tf.reduce_mean(x, axis=-1, keepdims=True)
         variance = tf.reduce_mean(x * x, axis=-1, keepdims=True)
         return x * tf.math.rsqrt(variance + self._epsilon) * self._gamma + self._beta
@@ -78,20 +78,20 @@ class Cell(tf.Module):
 
 
 class Head(tf.Module):
-    """The first tokens' states [batch, d] to logits [batch, classes], or [batch] for one output.
+    """First tokens' states [batch, d] to logits [batch, classes], or [batch] for one output.
 
     Args:
         model: TaskModel.
 
     Raises:
-        UserError: it has no head, or one that reads other tokens too.
+        UserError: the model has no head, or one that reads other tokens too.
     """
 
     def __init__(self, model):
         super().__init__()
         head = getattr(model, "head", None)  # a supernet has none
         if head is None or not head.reads_first_token:
-            raise UserError("only a model that answers with [CLS] has a graph for inference")
+            raise UserError("the inference graph needs a model whose head reads only [CLS]")
         self._pooler = Dense(*kernel_and_bias(head.pooler))
         self._classifier = Dense(*kernel_and_bias(head.classifier))
         self._squeezed = head.squeezed
@@ -101,7 +101,7 @@ class Head(tf.Module):
 
 
 class AbsorbedAttention(tf.Module):
-    """The weights of an attention that is asked for the first token alone.
+    """The weights of an attention that is computed for the first token only.
 
     Its key and value projections are absorbed: q (x Wk)^T is (q Wk^T) x^T and p (x Wv) is (p x) Wv.
     """
@@ -120,32 +120,35 @@ class AbsorbedAttention(tf.Module):
 
 
 def with_neighbours(x):
-    """[batch, tokens, E] to [batch, tokens, 3E]: the following, the own and the preceding one."""
+    """[batch, tokens, E] to [batch, tokens, 3E]: following, own and preceding embedding."""
     following = tf.pad(x[:, 1:], [[0, 0], [0, 1], [0, 0]])
     preceding = tf.pad(x[:, :-1], [[0, 0], [1, 0], [0, 0]])
     return tf.concat([following, x, preceding], axis=-1)
 
 
 def constant(weight) -> tf.Variable:
-    """A weight that no one trains, in float32."""
-    # A variable, for the graph of a large model with its weights as constants takes 20 GB.
+    """Returns a weight as an untrainable float32 variable."""
+    # With weights as graph constants, a large model's graph takes 20 GB.
     return tf.Variable(np.asarray(weight, np.float32), trainable=False)
 
 
 def kernel_and_bias(layer) -> tuple[np.ndarray, np.ndarray]:
-    """Those of a Keras Dense layer."""
+    """Returns the kernel and bias of a Keras Dense layer."""
     return layer.kernel.numpy(), layer.bias.numpy()
 
 
 def scaled_query(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
-    """The query's kernel and bias times the score scale."""
+    """Returns the query's kernel and bias times the score scale."""
     kernel, bias = kernel_and_bias(layer.query)
     scale = layer.head_size**-0.5
     return kernel * scale, bias * scale
 
 
 def output_with_value_bias(layer: SelfAttention) -> tuple[np.ndarray, np.ndarray]:
-    """The output projection's kernel, and its bias with that of the values: they add up to one."""
+    """Returns the output projection's kernel, and its bias with the value bias folded in.
+
+    Folding is exact because attention probabilities sum to one.
+    """
     kernel, bias = kernel_and_bias(layer.output_projection)
-    # Not by BLAS, whose last digits hang on its threads.
+    # einsum instead of BLAS, whose last digits depend on its number of threads.
     return kernel, bias + np.einsum("i,ij->j", layer.value.bias.numpy(), kernel)

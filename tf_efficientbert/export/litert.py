@@ -1,4 +1,4 @@
-"""Export as LiteRT (TFLite) files for phones, and running them."""
+"""Exports LiteRT (TFLite) files for phones, and runs them."""
 
 import time
 from collections.abc import Sequence
@@ -33,20 +33,23 @@ def export_litert(
     """Writes `folder`/model_PRECISION.tflite for each of `precisions`; returns their paths.
 
     A file has a signature `tokens_N` for each length N of 32, 64, 128, 384 below `tokens`, and for
-    `tokens` itself; they share the weights. Inputs are int32 `token_ids`, `segment_ids`,
-    `padding_mask` [1, N], the output is `logits` [1, classes], or [1] for a regression.
+    `tokens` itself. All share the weights. Inputs are int32 `token_ids`, `segment_ids`,
+    `padding_mask` [1, N]. The output is `logits` [1, classes], or [1] for a regression.
 
-    float32 keeps the weights, float16 rounds them; int8 is dynamic-range: weights in int8,
-    activations quantized as they come; int8_static quantizes the activations of dense layers by
-    ranges seen on `calibration`; int4 has weights of four bits and activations as int8 has them.
+    Precisions:
+        float32: the weights as they are.
+        float16: weights rounded to float16.
+        int8: dynamic range, int8 weights and activations quantized at run time.
+        int8_static: as int8, but activations of dense layers use ranges from `calibration`.
+        int4: four-bit weights, activations as for int8.
 
     Args:
         tokens: int, the longest text.
-        calibration: real text of the task; int8_static needs it.
+        calibration: real text of the task; required for int8_static.
 
     Raises:
-        UserError: an unknown precision; int8_static without text; a model with another head than
-            a classification's or regression's; the disk is full.
+        UserError: a precision is unknown; int8_static has no calibration text; the model's head is
+            neither for classification nor for regression; the disk is full.
     """
     check_precisions(precisions, calibration is not None)
     files = converted(model.model, lengths_up_to(tokens), precisions, calibration)
@@ -57,7 +60,7 @@ def export_litert(
 
 
 def lengths_up_to(longest: int) -> tuple[int, ...]:
-    """The lengths that a file for texts of up to `longest` tokens has signatures for."""
+    """Returns the signature lengths of a file for texts of up to `longest` tokens."""
     return *(length for length in _LENGTHS if length < longest), longest
 
 
@@ -69,7 +72,7 @@ class LiteRtModel:
         threads: int, CPU threads.
 
     Attributes:
-        lengths: the lengths it has signatures for, shortest first.
+        lengths: lengths of the signatures, ascending.
     """
 
     def __init__(self, path: str | Path, threads: int = 1):
@@ -82,14 +85,18 @@ class LiteRtModel:
 
     @property
     def tokens(self) -> int:
-        """The longest text it takes."""
+        """The longest text, in tokens."""
         return self.lengths[-1]
 
     def logits(self, encoded: EncodedExamples) -> np.ndarray:
-        """Logits of all examples, one at a time: [examples, classes], or [examples].
+        """Returns the logits of all examples, computed one at a time.
 
-        Each goes to the shortest signature that holds it. Raises ValueError where one is longer
-        than the longest.
+        Each example goes to the shortest signature that holds it.
+
+        Returns: [examples, classes], or [examples].
+
+        Raises:
+            ValueError: an example is longer than the longest signature.
         """
         if encoded.lengths.max() > self.tokens:
             raise ValueError(
@@ -101,14 +108,14 @@ class LiteRtModel:
         )
 
     def length_for(self, encoded: EncodedExamples, index: int) -> int:
-        """The length of the signature that an example goes to."""
+        """Returns the length of the signature for an example."""
         return next(length for length in self.lengths if encoded.lengths[index] <= length)
 
     def milliseconds(self, encoded: EncodedExamples, runs: int, tokens: int | None = None) -> float:
-        """Median time of one example over `runs` runs, after as many as it takes to warm up.
+        """Returns the median time of one example over `runs` runs, after some warm-up runs.
 
         Args:
-            tokens: which signature is timed, the longest by default.
+            tokens: length of the signature to time; default: the longest.
         """
         times = []
         for i in range(-max(3, runs // 5), runs):
@@ -125,7 +132,7 @@ class LiteRtModel:
 
     def _logits_of(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         tokens = inputs["token_ids"].shape[1]
-        if tokens not in self._runners:  # each takes memory for its length
+        if tokens not in self._runners:  # created on demand: each allocates memory for its length
             runner = self._interpreter.get_signature_runner(signature_name(tokens))
             self._runners[tokens] = runner
         return self._runners[tokens](**inputs)["logits"]

@@ -1,4 +1,4 @@
-"""From an inference graph to the bytes of a LiteRT file, in one of several precisions."""
+"""Converts an inference graph to the bytes of a LiteRT file, in one of several precisions."""
 
 import contextlib
 import os
@@ -15,8 +15,8 @@ from tf_efficientbert.export.flatbuffer import pack, unpack
 from tf_efficientbert.export.inference_graph import InferenceGraph
 from tf_efficientbert.models.task_model import TaskModel
 
-# What a graph needs beside the weights to be quantized so. A mask of -10,000 would leave one of
-# 256 steps to the scores; after softmax -30 is as good as nothing.
+# Arguments of the graph for each precision. In int8_static a mask of -10,000 would leave one of 256
+# steps to the scores; -30 is as good as zero after the softmax.
 _GRAPH_ARGUMENTS: dict[str, dict[str, Any]] = {
     "float32": {},
     "float16": {},
@@ -25,18 +25,18 @@ _GRAPH_ARGUMENTS: dict[str, dict[str, Any]] = {
     "int4": {"table_bits": 5},
 }
 PRECISIONS = tuple(_GRAPH_ARGUMENTS)
-CONVERTER_PRECISIONS = ("float32", "float16", "int8")  # what needs no second quantizer
+CONVERTER_PRECISIONS = ("float32", "float16", "int8")  # without ai-edge-quantizer
 _CALIBRATION_EXAMPLES = 32
-_THREADS = 1  # of the calibration; its default of 16 all but stops a small or busy machine
+_THREADS = 1  # of the calibration; the default of 16 overloads a small or busy machine
 
 
 def needs_calibration(precision: str) -> bool:
-    """Whether ranges of activations have to be read from text."""
+    """Returns whether a precision needs text to measure the ranges of activations."""
     return precision == "int8_static"
 
 
 def signature_name(tokens: int) -> str:
-    """The signature for texts padded to `tokens`."""
+    """Returns the name of the signature for texts padded to `tokens`."""
     return f"tokens_{tokens}"
 
 
@@ -50,11 +50,11 @@ def converted(
     """Yields each precision with its file, which has a signature for each of `lengths`.
 
     Args:
-        calibration: real text, which int8_static reads the ranges of activations from.
-        graph_class: what is called like an InferenceGraph.
+        calibration: real text to measure the ranges of activations; required for int8_static.
+        graph_class: a class with the interface of InferenceGraph.
 
     Raises:
-        UserError: an unknown precision, or int8_static without calibration text.
+        UserError: a precision is unknown, or int8_static has no calibration text.
     """
     check_precisions(precisions, calibration is not None)
     for precisions_of_graph in _grouped(precisions):
@@ -72,16 +72,16 @@ def converted(
 
 
 def check_precisions(names: Sequence[str], calibrates: bool) -> None:
-    """Raises UserError for a precision there is not, or that lacks its calibration text."""
+    """Raises UserError if a precision is unknown or lacks its calibration text."""
     for name in names:
         if name not in PRECISIONS:
-            raise UserError(f"unknown precision {name!r}; known are {', '.join(PRECISIONS)}")
+            raise UserError(f"unknown precision {name!r}; expected one of {', '.join(PRECISIONS)}")
         if needs_calibration(name) and not calibrates:
-            raise UserError(f"precision {name} needs text of the task for its calibration")
+            raise UserError(f"precision {name} needs text of the task for calibration")
 
 
 def _grouped(precisions: Sequence[str]) -> list[list[str]]:
-    """The precisions that are made of one graph together: tracing one takes seconds."""
+    """Groups precisions that can share a graph, because tracing a graph takes seconds."""
     groups = {}
     for precision in precisions:
         groups.setdefault(str(_GRAPH_ARGUMENTS[precision]), []).append(precision)
@@ -90,7 +90,7 @@ def _grouped(precisions: Sequence[str]) -> list[list[str]]:
 
 @contextlib.contextmanager
 def saved(module: tf.Module, functions: dict[str, Callable]) -> Iterator[str]:
-    """A folder with tf.functions on the variables of `module` as the signatures of a SavedModel."""
+    """Yields a temporary SavedModel with `functions`, which use the variables of `module`."""
     module.functions = list(functions.values())
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=functions)
@@ -98,14 +98,13 @@ def saved(module: tf.Module, functions: dict[str, Callable]) -> Iterator[str]:
 
 
 def convert(folder: str, signatures: Iterable[str], precision: str, custom: bool = False) -> bytes:
-    """What TensorFlow's converter makes of a SavedModel.
+    """Converts a SavedModel with TensorFlow's converter.
 
     Args:
-        precision: float32, float16 and int8 (dynamic range) are the converter's own; others come
-            out in float32.
-        custom: whether operations that LiteRT itself does not have may stay.
+        precision: float32, float16 or int8 (dynamic range); others give float32.
+        custom: whether to keep operations that LiteRT does not have.
     """
-    # From functions instead of a SavedModel it writes, with no error, NaN weights.
+    # From functions instead of a SavedModel, the converter writes NaN weights without an error.
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, list(signatures))
     converter.allow_custom_ops = custom
     if precision in ("float16", "int8"):
@@ -124,12 +123,12 @@ def _logits(graph: tf.Module, tokens: int) -> Callable:
 
 
 def input_signature(tokens: int) -> list[tf.TensorSpec]:
-    """Of one text padded to `tokens`."""
+    """Returns the input signature for one text padded to `tokens`."""
     return [tf.TensorSpec([1, tokens], tf.int32, name=name) for name in MODEL_INPUTS]
 
 
 def _samples(encoded: EncodedExamples, tokens: int) -> list[dict[str, np.ndarray]]:
-    """The first examples, each cut or padded."""
+    """Returns the inputs of the first examples, each cut or padded to `tokens`."""
     samples = []
     for i in range(min(len(encoded), _CALIBRATION_EXAMPLES)):
         batch = encoded.padded(np.array([i]), max(tokens, encoded.lengths[i]))
@@ -146,18 +145,18 @@ def _quantized(content: bytes, recipe: Callable, samples: dict | None = None) ->
         ) from error
     quantizer = Quantizer(bytearray(content))
     recipe(quantizer)
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+    with open(os.devnull, "w") as devnull, contextlib.redirect_stdout(devnull):
         ranges = quantizer.calibrate(samples, num_threads=_THREADS) if samples else None
         return bytes(quantizer.quantize(ranges).quantized_model)
 
 
 def _static_int8(quantizer) -> None:
-    """Weights and activations of dense layers in int8; the rest has no fast integer kernel."""
+    """Quantizes dense layers to static int8; other operations have no fast integer kernel."""
     quantizer.add_static_config(".*", "FULLY_CONNECTED", activation_num_bits=8, weight_num_bits=8)
     quantizer.add_dynamic_config(".*", "BATCH_MATMUL", num_bits=8)
 
 
 def _int4(quantizer) -> None:
-    """Weights of dense layers in four bits, clipped where that costs least (OCTAV)."""
+    """Quantizes weights of dense layers to four bits, with OCTAV's optimal clipping."""
     quantizer.add_dynamic_config(".*", "FULLY_CONNECTED", num_bits=4, algorithm_key="OCTAV")
     quantizer.add_dynamic_config(".*", "BATCH_MATMUL", num_bits=8)

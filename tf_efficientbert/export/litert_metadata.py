@@ -1,9 +1,9 @@
 """Metadata that lets MediaPipe's TextClassifier open a LiteRT file, and the files it names.
 
-The metadata is a flatbuffer of its own (MediaPipe's metadata_schema.fbs, identifier M001) in a
-buffer of the model; vocabulary and labels are a zip archive appended to the file, and beside them
-the task, which MediaPipe leaves alone: what is answered of several labels is in it. Only the few
-tables that a BERT classifier needs are written; their numbers are the fields' places in the schema.
+The metadata is a separate flatbuffer (MediaPipe's metadata_schema.fbs, identifier M001) in a buffer
+of the model. Vocabulary, labels and task are a zip archive appended to the file. MediaPipe ignores
+the task; it holds, among others, the thresholds of a multilabel task. Only the tables that a BERT
+classifier needs are written. The numbers in the code are the fields' positions in the schema.
 """
 
 import io
@@ -22,19 +22,19 @@ _METADATA_IDENTIFIER = b"M001"
 _VOCABULARY_FILE, _LABELS_FILE, _TASK_FILE = "vocab.txt", "labels.txt", "task.json"
 
 _LABELS_TYPE, _VOCABULARY_TYPE = 2, 5  # AssociatedFileType.TENSOR_AXIS_LABELS, VOCABULARY
-_BERT_TOKENIZER = 4  # its place in the union ProcessUnitOptions
-_FEATURES = 1  # FeatureProperties' place in the union ContentProperties
+_BERT_TOKENIZER = 4  # its position in the union ProcessUnitOptions
+_FEATURES = 1  # position of FeatureProperties in the union ContentProperties
 
-# What MediaPipe calls our inputs, which it tells apart by these names alone.
+# Our input names to MediaPipe's; MediaPipe identifies inputs by name.
 MEDIAPIPE_NAMES = {"token_ids": "ids", "padding_mask": "mask", "segment_ids": "segment_ids"}
 
 
 def with_metadata(content: bytes, vocabulary: Sequence[str], task: LabelledTask) -> bytes:
-    """A LiteRT file with one signature, made one that MediaPipe's TextClassifier opens.
+    """Adds metadata and files to a LiteRT file, so that MediaPipe's TextClassifier opens it.
 
     Args:
-        content: the file; its inputs are named as `MEDIAPIPE_NAMES` has them, its one output is
-            the classes' probabilities.
+        content: the file, with one signature. Its inputs have the names in `MEDIAPIPE_NAMES`, its
+            only output holds the classes' probabilities.
         vocabulary: the word pieces in the order of their ids.
         task: its labels are in the order of the output.
 
@@ -59,13 +59,12 @@ def with_metadata(content: bytes, vocabulary: Sequence[str], task: LabelledTask)
 
 
 def _with_files(content: bytes, files: dict[str, Sequence[str]]) -> bytes:
-    """`content` with a zip archive of text files behind it, of these lines each."""
+    """Appends a zip archive to `content`; `files` maps names to lines of text."""
     archive = io.BytesIO(content)
-    with zipfile.ZipFile(
-        archive, "a", zipfile.ZIP_STORED
-    ) as zipped:  # MediaPipe reads them in place
+    # Not compressed: MediaPipe reads the files in place.
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as zipped:
         for name, lines in files.items():
-            # A date of its own would make each export another file.
+            # A fixed date keeps repeated exports identical.
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             zipped.writestr(entry, "".join(f"{line}\n" for line in lines).encode("utf-8"))
     return archive.getvalue()
@@ -108,7 +107,7 @@ def _associated_file(builder: Builder, name: str, kind: int) -> int:
 
 
 def _table(builder: Builder, offsets: dict[int, int], bytes_: dict[int, int] | None = None) -> int:
-    """A table of references to what was written before and of single bytes, by their places."""
+    """Writes a table of offsets and single bytes, keyed by field position; returns its offset."""
     bytes_ = bytes_ or {}
     builder.StartObject(max([*offsets, *bytes_], default=-1) + 1)
     for place, offset in offsets.items():

@@ -1,4 +1,4 @@
-"""Export as a LiteRT file with the tokenizer in its graph: text in, probabilities out."""
+"""Export as a LiteRT file with the tokenizer in its graph: text in, logits out."""
 
 from pathlib import Path
 
@@ -22,20 +22,20 @@ def export_litert_text(
 ) -> Path:
     """Writes a LiteRT file that takes one text, or a pair; returns its path.
 
-    Inputs are the strings `text` [1] and, for pairs, `second_text` [1], output is
-    `logits` [1, classes], or [1] for a regression. Text is tokenized, cut and padded to `tokens`
-    by custom operations of tensorflow_text, which the interpreter must have been given.
+    Inputs are the strings `text` [1] and, for pairs, `second_text` [1]. The output is `logits`
+    [1, classes], or [1] for a regression. Custom operations of tensorflow_text, which must be
+    registered with the interpreter, tokenize, cut and pad text to `tokens`.
 
     Args:
         tokens: int, [CLS] and [SEP] included.
         precision: float32, float16 or int8 (dynamic range).
 
     Raises:
-        UserError: another precision or head; the disk is full.
+        UserError: the precision or the model's head is not supported; the disk is full.
     """
     if precision not in CONVERTER_PRECISIONS:
         known = ", ".join(CONVERTER_PRECISIONS)
-        raise UserError(f"precision {precision!r} is none for text files; known are {known}")
+        raise UserError(f"text files have no precision {precision!r}; expected one of {known}")
     graph = InferenceGraph(model.model, tokens)
     specs = [tf.TensorSpec([1], tf.string, name=name) for name in model.task.served_texts]
 
@@ -51,7 +51,7 @@ def export_litert_text(
 
 
 class LiteRtTextModel:
-    """Such a file in an interpreter.
+    """A LiteRT file with tokenizer in an interpreter.
 
     Args:
         path: the file.
@@ -70,7 +70,7 @@ class LiteRtTextModel:
         self._run = self._interpreter.get_signature_runner()
 
     def logits(self, examples: Examples) -> np.ndarray:
-        """Logits of all examples, one at a time: [examples, classes], or [examples]."""
+        """Returns the logits of all examples, [examples, classes] or [examples]."""
         results = []
         names = TEXT_NAMES[: len(examples.columns)]
         for row in zip(*examples.columns, strict=True):

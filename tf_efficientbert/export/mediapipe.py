@@ -1,4 +1,4 @@
-"""Export as a file that MediaPipe's TextClassifier opens: on phones, and in the browser."""
+"""Export as a file for MediaPipe's TextClassifier, which runs on phones and in browsers."""
 
 from pathlib import Path
 
@@ -27,21 +27,21 @@ def export_mediapipe(
 ) -> Path:
     """Writes a LiteRT file with vocabulary, labels and metadata in it; returns its path.
 
-    It has one signature, for MediaPipe takes no more: ids, mask and segment ids padded to `tokens`
-    (longer text is cut) to `probabilities` [1, classes].
+    It has one signature, because MediaPipe supports only one. Inputs are ids, mask and segment ids
+    padded to `tokens` (longer text is cut); the output is `probabilities` [1, classes].
 
     Args:
         tokens: int, [CLS] and [SEP] included.
         precision: float32, float16 or int8 (dynamic range).
 
     Raises:
-        UserError: the task is no classification of single texts, the tokenizer keeps upper case,
-            for MediaPipe gives no second text and always lower-cases; another precision; the disk
-            is full.
+        UserError: the task is not a classification of single texts, or the tokenizer is cased
+            (MediaPipe passes one text and always lower-cases it); the precision is not supported;
+            the disk is full.
     """
     if precision not in CONVERTER_PRECISIONS:
         known = ", ".join(CONVERTER_PRECISIONS)
-        raise UserError(f"precision {precision!r} is none for MediaPipe; known are {known}")
+        raise UserError(f"MediaPipe files have no precision {precision!r}; expected one of {known}")
     refusal = mediapipe_refusal(model)
     if refusal:
         raise UserError(refusal)
@@ -60,17 +60,17 @@ def export_mediapipe(
 
 
 def mediapipe_refusal(model: TextModel) -> str | None:
-    """Why MediaPipe cannot run the model; None where it can."""
+    """Returns why MediaPipe cannot run the model, or None if it can."""
     task = model.task
     if task is None or task.pair or task.served_as != "classify":
-        return "MediaPipe's TextClassifier takes classifications of single texts alone"
+        return "MediaPipe's TextClassifier supports only classification of single texts"
     if not model.tokenizer.lower_case:
-        return "MediaPipe lower-cases all text, and this model tells cases apart"
+        return "MediaPipe lower-cases all text, but this model is cased"
     return None
 
 
 class MediaPipeFile:
-    """Such a file in LiteRT's interpreter, which is what MediaPipe runs it with.
+    """A file for MediaPipe in LiteRT's interpreter, which MediaPipe also uses.
 
     Args:
         path: the file.
@@ -85,10 +85,10 @@ class MediaPipeFile:
         self._tokens = self._interpreter.get_input_details()[0]["shape"][1]
 
     def probabilities(self, encoded: EncodedExamples) -> np.ndarray:
-        """Of all examples, one at a time: [examples, classes]."""
-        answers = []
+        """Returns the probabilities of all examples, [examples, classes]."""
+        results = []
         for i in tqdm(range(len(encoded)), desc="LiteRT", unit="text", delay=10, leave=False):
             batch = encoded.padded(np.array([i]), self._tokens)
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            answers.append(self._run(**inputs)["probabilities"])
-        return np.concatenate(answers)
+            results.append(self._run(**inputs)["probabilities"])
+        return np.concatenate(results)

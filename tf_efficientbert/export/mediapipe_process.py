@@ -1,6 +1,6 @@
-"""MediaPipe's own TextClassifier, asked in a Python that has it.
+"""Runs MediaPipe's TextClassifier in a separate Python environment.
 
-MediaPipe cannot be installed beside this project: the two want different versions of absl-py.
+MediaPipe and this project cannot share an environment: they need different versions of absl-py.
 """
 
 import json
@@ -28,35 +28,35 @@ print(json.dumps(scores))
 def mediapipe_probabilities(
     python: str | Path, path: str | Path, texts: Sequence[str], labels: Sequence[str]
 ) -> np.ndarray:
-    """What MediaPipe says: float32 [texts, labels].
+    """Returns MediaPipe's probabilities, float32 [texts, labels].
 
-    MediaPipe lower-cases ASCII alone, so the texts are lower-cased and rid of accents before,
-    as an app has to.
+    MediaPipe lower-cases only ASCII. So this function lower-cases the texts and strips accents
+    first, as an app must do.
 
     Args:
         python: an interpreter with mediapipe.
         path: a file of `export_mediapipe`.
 
     Raises:
-        UserError: the interpreter cannot be run, or MediaPipe fails, takes more than a minute and a
-            second a sentence, or knows other labels; what it said is named.
+        UserError: the interpreter cannot be run, or MediaPipe fails (the message has its output),
+            takes more than a minute plus a second per text, or returns other labels.
     """
     normalizer = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=True)
     normal = [text.decode("utf-8") for text in normalizer.normalize(list(texts)).numpy()]
-    said = _run(python, [_CLASSIFY, str(path)], json.dumps(normal), 60 + len(texts))
-    scores = json.loads(said.splitlines()[-1])
+    output = _run(python, [_CLASSIFY, str(path)], json.dumps(normal), 60 + len(texts))
+    scores = json.loads(output.splitlines()[-1])
     if set(scores[0]) != set(labels):
-        raise UserError(f"MediaPipe finds the labels {sorted(scores[0])} in {path}, not {labels}")
+        raise UserError(f"{path}: MediaPipe returns labels {sorted(scores[0])}, expected {labels}")
     return np.array([[row[label] for label in labels] for row in scores], np.float32)
 
 
 def check_mediapipe(python: str | Path) -> None:
-    """Raises UserError where the interpreter cannot import mediapipe."""
+    """Raises UserError if the interpreter cannot import mediapipe."""
     _run(python, ["import mediapipe"], "", 300)
 
 
 def _run(python: str | Path, program: Sequence[str], given: str, seconds: float) -> str:
-    """What the program prints."""
+    """Runs a program and returns its standard output."""
     try:
         done = subprocess.run(
             [str(python), "-c", *program],
@@ -68,7 +68,7 @@ def _run(python: str | Path, program: Sequence[str], given: str, seconds: float)
     except OSError as error:
         raise UserError(f"{python} cannot be run: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
-        raise UserError(f"MediaPipe in {python} did not answer in {seconds:.0f} s") from error
+        raise UserError(f"MediaPipe in {python} did not finish in {seconds:.0f} s") from error
     if done.returncode:
         raise UserError(f"MediaPipe in {python} fails: {done.stderr.strip()[-500:]}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""A page about an exported model, made from the model itself."""
+"""The model card of an exported model."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from tf_efficientbert.export.buckets import buckets_for
 from tf_efficientbert.export.signature import SERVED_TOKENS
 from tf_efficientbert.models.text_model import TextModel
 
-# The row of the signature that a kind of task has besides.
+# The row of the signature that only this kind of task has.
 _OWN_SIGNATURES = {
     "classify": "\n| `classify` | `inputs`, as `examples` | `classes`, `scores` [batch, classes], "
     "in the order of the labels |",
@@ -16,11 +16,11 @@ _OWN_SIGNATURES = {
 
 
 def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = None) -> str:
-    """The page, in Markdown.
+    """Returns the card in Markdown.
 
     Args:
-        name: its title.
-        scores: what was measured, by what it is called.
+        name: the title.
+        scores: scores by description.
     """
     sections = [f"# {name}", _facts(model), _asking(model), _architecture(model)]
     if scores:
@@ -53,8 +53,8 @@ def _task(model: TextModel) -> str:
 
 def _cut(model: TextModel) -> str:
     if model.task.served_as == "answer":
-        return "the rest of the context is cut, and of the question what is over 64 or half of it"
-    return f"the rest is cut{', of the longer text first' if model.task.pair else ''}"
+        return "longer contexts are cut, and questions of more than 64 tokens or half of the total"
+    return f"longer text is cut{', the longer of a pair first' if model.task.pair else ''}"
 
 
 def _asking(model: TextModel) -> str:
@@ -65,7 +65,7 @@ def _asking(model: TextModel) -> str:
     own = _OWN_SIGNATURES[model.task.served_as]
     instance = ", ".join(f'"{text}": "..."' for text in names)
     return f"""\
-## Asking it
+## Use
 
 | signature | inputs | outputs |
 | --- | --- | --- |
@@ -73,12 +73,12 @@ def _asking(model: TextModel) -> str:
 | `tokens` | int32 {tokens} [batch, tokens] | {of_tokens} |
 | `serving_examples` | `examples` [batch]: serialized tf.Example with {texts} | {answers} |{own}
 
-All but `tokens` need TensorFlow Text's operations in the server. `tokens` takes any width: what the
-mask leaves out, and everything from a second `[CLS]` of a row on, counts as padding, and rows are
-cut at {model.max_tokens} tokens. TF Serving's batching wants one width of all callers: agree on
-one of the lengths above.
+All signatures but `tokens` need TensorFlow Text's operations in the server. `tokens` accepts any
+width. Tokens that the mask leaves out, and everything from a second `[CLS]` of a row on, count as
+padding. Rows are cut at {model.max_tokens} tokens. TF Serving's batching needs the same width from
+all callers: use one of the lengths above.
 
-MODEL being the name that the server was given for it:
+Replace MODEL by the model's name in the server:
 
     curl -d '{{"instances": [{{{instance}}}]}}' \\
         http://localhost:8501/v1/models/MODEL:predict"""

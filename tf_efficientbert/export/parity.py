@@ -1,4 +1,4 @@
-"""Does every exported form of a model say the same thing?"""
+"""Compares the outputs of exported forms with the Keras model's."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -19,11 +19,11 @@ KERAS = "keras"
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """A form that a model was exported in.
+    """An exported form of a model.
 
     Attributes:
-        answers: gives its answers to all examples, [examples, classes] or [examples].
-        probabilities: whether they are probabilities; logits otherwise.
+        answers: returns its outputs for all examples, [examples, classes] or [examples].
+        probabilities: whether the outputs are probabilities; logits otherwise.
     """
 
     answers: Callable[[], np.ndarray]
@@ -33,8 +33,10 @@ class Form:
 def saved_model_forms(
     version: str | Path, task: LabelledTask, examples: Examples, encoded: EncodedExamples
 ) -> dict[str, Form]:
-    """Each signature of a SavedModel as a form: saved_model_text, _tokens, _examples, and
-    _classify, or of a regression _regress."""
+    """Returns a form for each signature of a SavedModel.
+
+    The forms are saved_model_text, _tokens, _examples, and _classify (a regression: _regress).
+    """
     served = ServedModel(version, task.served_texts)
     own = {
         "classify": Form(lambda: served.scores(examples), probabilities=True),
@@ -55,20 +57,21 @@ def parity(
 
     Args:
         model: the Keras model.
-        forms: what was exported of it, by name.
-        examples: labelled text; `encoded` is the same, encoded by the model.
+        forms: the exported forms, by name.
+        examples: labelled text.
+        encoded: the same examples, encoded by the model.
 
-    Returns: by form, "keras" first, `max_difference` and `mean_difference` of its logits or
-        probabilities, the share of examples with the same answer as Keras (`agreement`, for
-        classes), and the task's scores. Of a form that answers anything with NaN or infinity
-        only `not_finite`, the number of such examples.
+    Returns: by form, "keras" first: `max_difference` and `mean_difference` of its logits or
+        probabilities, `agreement` (for classes: the share of examples with Keras' prediction), and
+        the task's scores. For a form with NaN or infinity, only `not_finite`, the number of such
+        examples.
 
     Raises:
-        UserError: the Keras model itself answers with NaN or infinity.
+        UserError: the Keras model itself gives NaN or infinity.
     """
     logits = model.logits(encoded)
     if not np.isfinite(logits).all():
-        raise UserError("the Keras model answers a text with NaN or infinity")
+        raise UserError("the Keras model gives NaN or infinity for a text")
     report = {KERAS: _figures(logits, Form(lambda: logits), model.task, examples)}
     for name, form in tqdm(forms.items(), desc="compare exported forms", unit="form"):
         report[name] = _figures(logits, form, model.task, examples)
@@ -86,8 +89,8 @@ def _figures(logits: np.ndarray, form: Form, task: LabelledTask, examples: Examp
         "max_difference": float(difference.max()),
         "mean_difference": float(difference.mean()),
     }
-    theirs = task.teacher_logits(values) if form.probabilities else values
-    same = task.same_answers(theirs, logits)
+    form_logits = task.teacher_logits(values) if form.probabilities else values
+    same = task.same_answers(form_logits, logits)
     if same is not None:
         figures["agreement"] = float(same.mean())
-    return figures | task.score(theirs, examples.labels)
+    return figures | task.score(form_logits, examples.labels)

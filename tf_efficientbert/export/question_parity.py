@@ -1,4 +1,4 @@
-"""Does a served model that answers questions say what the Keras model says?"""
+"""Compares a served question answering model with the Keras model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ _Outputs = dict[str, np.ndarray]
 def question_parity(
     model: TextModel, version: str | Path, questions: Sequence[Question], squad_version: str
 ) -> dict[str, dict]:
-    """Asks the model all of `questions`, as it is and through each signature of its SavedModel.
+    """Runs all `questions` through the Keras model and each signature of its SavedModel.
 
     Args:
         model: the Keras model, whose task is a span.
@@ -34,14 +34,14 @@ def question_parity(
         squad_version: "1.1", or "2.0", where the answer is empty if `no_answer_score` is the
             higher score.
 
-    Returns: by form (keras, saved_model_text, saved_model_examples, saved_model_tokens) the largest
-        and mean difference of the two scores to Keras', the share of answers that are the same and
-        stand in the same place (`agreement`), and `f1` and `exact_match`, as shares; or
-        `not_finite`, see `parity`. Keras' answers are found in its logits by NumPy, those of
-        `tokens` as in the graph of the other signatures.
+    Returns: by form (keras, saved_model_text, saved_model_examples, saved_model_tokens): the
+        largest and mean difference of the two scores from Keras', `agreement` (the share of answers
+        with the same text and position), and `f1` and `exact_match`, as shares; or `not_finite`,
+        see `parity`. Keras' answers are found in its logits by NumPy, those of `tokens` by the
+        graph code of the other signatures.
 
     Raises:
-        UserError: the Keras model itself answers with NaN or infinity.
+        UserError: the Keras model itself gives NaN or infinity.
     """
     import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
@@ -69,32 +69,32 @@ def question_parity(
         "saved_model_examples": of_examples,
         "saved_model_tokens": of_tokens,
     }
-    outputs = {form: _asked(ask, names, questions, form) for form, ask in forms.items()}
+    outputs = {form: _outputs(run, names, questions, form) for form, run in forms.items()}
     if not _is_finite(outputs[KERAS]).all():
-        raise UserError("the Keras model answers a question with NaN or infinity")
+        raise UserError("the Keras model gives NaN or infinity for a question")
     return {
         form: _figures(outputs[KERAS], values, questions, squad_version)
         for form, values in outputs.items()
     }
 
 
-def _asked(
-    ask: Callable[..., dict[str, tf.Tensor]],
+def _outputs(
+    run: Callable[..., dict[str, tf.Tensor]],
     names: tuple[str, ...],
     questions: Sequence[Question],
     form: str,
 ) -> _Outputs:
     parts = []
-    for start in tqdm(range(0, len(questions), _BATCH), desc=f"ask {form}", unit="batch"):
+    for start in tqdm(range(0, len(questions), _BATCH), desc=f"run {form}", unit="batch"):
         batch = questions[start : start + _BATCH]
         texts = ([each.question for each in batch], [each.context for each in batch])
-        answers = ask(**{n: tf.constant(part) for n, part in zip(names, texts, strict=True)})
+        answers = run(**{n: tf.constant(part) for n, part in zip(names, texts, strict=True)})
         parts.append({name: np.asarray(value) for name, value in answers.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _answered_directly(model: TextModel, questions: tf.Tensor, contexts: tf.Tensor) -> _Outputs:
-    """What the signatures answer, from the Keras model's logits and without their graph."""
+    """Returns what the signatures output, computed from the Keras model's logits by NumPy."""
     token_ids, segment_ids, starts, ends = model.tokenizer.encode_questions(
         questions, contexts, model.max_tokens
     )
@@ -116,9 +116,13 @@ def _best_answer(
     ends: list[int],
     context: bytes,
 ) -> dict:
-    """See `best_span`; `starts` and `ends` are the tokens' bytes in the context, -1 outside."""
+    """Does the same as `best_span`, for one text.
+
+    Args:
+        starts, ends: byte offsets of the tokens in the context, -1 outside of it.
+    """
     places = np.flatnonzero(np.array(starts) >= 0)
-    choices = np.array([0, *places])  # [CLS] stands for no answer
+    choices = np.array([0, *places])  # [CLS] means no answer
     first, last = (_softmax(logits[choices]) for logits in (start_logits, end_logits))
     if not len(places):
         none = {"score": 0.0, "no_answer_score": first[0] * last[0]}
@@ -170,7 +174,7 @@ def _figures(
 def question_scores(
     outputs: _Outputs, questions: Sequence[Question], squad_version: str
 ) -> dict[str, float]:
-    """`f1` and `exact_match` of a signature's outputs, as shares."""
+    """Returns `f1` and `exact_match` of a signature's outputs, as shares."""
     answers = [answer.decode("utf-8") for answer in outputs["answer"].tolist()]
     if squad_version == "2.0":
         none = outputs["no_answer_score"] > outputs["score"]

@@ -1,4 +1,4 @@
-"""What a model that finds answers in a context (SQuAD) can be asked."""
+"""Signatures of a question answering model (SQuAD)."""
 
 import tensorflow as tf
 
@@ -12,7 +12,7 @@ _NEVER = -1e9
 
 
 def question_signatures(model: TextModel) -> dict[str, Signature]:
-    """The signatures of a model whose task is a span, see `write_version`."""
+    """Returns the signatures of a model whose task is a span, see `write_version`."""
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
     names = model.task.served_texts
 
@@ -35,7 +35,7 @@ def question_signatures(model: TextModel) -> dict[str, Signature]:
 
     def of_tokens(input_word_ids, input_mask, input_type_ids):
         logits = span_logits(*received_batch(model, input_word_ids, input_mask, input_type_ids))
-        # As wide as what came: a server may join the answers to parts of a batch.
+        # As wide as the input: a server may join the outputs of parts of a batch.
         width = tf.shape(input_word_ids)[1]
         return {name: _at_width(values, width) for name, values in logits.items()}
 
@@ -55,7 +55,7 @@ def found_answers(
     ends: tf.RaggedTensor,
     logits: dict[str, tf.Tensor],
 ) -> dict[str, tf.Tensor]:
-    """What the signatures that take text answer, from the logits that `tokens` gives.
+    """Computes the outputs of the text signatures from the logits of `tokens`.
 
     Args:
         contexts: string [batch].
@@ -71,16 +71,16 @@ def found_answers(
 
 
 def best_span(start_logits: tf.Tensor, end_logits: tf.Tensor, in_context: tf.Tensor):
-    """The most probable span of at most 30 tokens of the context.
+    """Finds the most probable span of at most 30 tokens in the context.
 
     Args:
         start_logits, end_logits: float32 [batch, tokens].
         in_context: bool [batch, tokens].
 
     Returns: (first token, last token, score, score of no answer), int32, int32 and float32 [batch].
-        A score is the product of two tokens' probabilities among the context's tokens and [CLS],
-        where a model trained on SQuAD 2.0 points, twice, when there is no answer; the span's is 0
-        where there is no context.
+        A score is the start token's probability times the end token's, each among the context's
+        tokens and [CLS]. Both are [CLS] for no answer, as models learn on SQuAD 2.0. Without
+        context, the span's score is 0.
     """
     tokens = tf.shape(in_context)[1]
     is_choice = in_context | (tf.range(tokens) == 0)
@@ -104,7 +104,7 @@ def _at_width(logits: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
 
 
 def _in_characters(contexts: tf.Tensor, start: tf.Tensor, end: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The text from byte `start` to byte `end` of each context, and where it is in characters."""
+    """Returns the text from byte `start` to `end` of each context, and its character offsets."""
     answers = tf.strings.substr(contexts, start, end - start)
     before = tf.strings.substr(contexts, tf.zeros_like(start), start)
     first = tf.strings.length(before, unit="UTF8_CHAR")

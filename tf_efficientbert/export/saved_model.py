@@ -25,7 +25,7 @@ def export_saved_model(
 ) -> Path:
     """Writes `folder`/VERSION/, VERSION one above the highest there; returns its path.
 
-    A half-written version is never seen under its number. What is in it: see `write_version`.
+    The numbered folder appears only when it is complete. For its content, see `write_version`.
 
     Raises:
         UserError: the disk is full.
@@ -36,7 +36,7 @@ def export_saved_model(
 
 
 def next_version(folder: str | Path) -> Path:
-    """`folder`/VERSION, VERSION one above the highest there."""
+    """Returns `folder`/VERSION, VERSION one above the highest there."""
     folder = Path(folder)
     versions = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
     return folder / str(max(versions, default=0) + 1)
@@ -45,40 +45,40 @@ def next_version(folder: str | Path) -> Path:
 def write_version(
     model: TextModel, version: Path, model_name: str, examples: Examples | None = None
 ) -> None:
-    """Writes into the folder `version` what TF Serving loads.
+    """Writes a SavedModel for TF Serving into the folder `version`.
 
-    Signatures, each with a batch of any size:
-        serving_default: strings `text` [batch] (and `second_text` for pairs); text is
-            tokenized, cut at the model's max_tokens and padded in the graph, to the smallest of
-            `buckets_for(max_tokens)` that holds the batch's longest.
+    Signatures, for a batch of any size:
+        serving_default: strings `text` [batch] (and `second_text` for pairs). The graph tokenizes
+            text, cuts it at the model's max_tokens and pads it to the smallest of
+            `buckets_for(max_tokens)` that holds the batch's longest text.
         tokens: int32 `input_word_ids`, `input_mask`, `input_type_ids`, each [batch, tokens], of
-            any width; see `refit_tokens` for what becomes of it.
+            any width; see `refit_tokens`.
         serving_examples: `examples` [batch], serialized tf.Example with the texts of
             serving_default as bytes features.
-        classify: of classes, `inputs` [batch] as `examples`; gives the strings `classes` and
-            float32 `scores`, each [batch, classes]. TF Serving's Classify calls it.
-        regress: of a regression, `inputs` as `examples`; gives float32 `outputs` [batch]. TF
+        classify (tasks with classes): `inputs` [batch] as `examples`; returns the strings `classes`
+            and float32 `scores`, each [batch, classes]. TF Serving's Classify calls it.
+        regress (regression): `inputs` as `examples`; returns float32 `outputs` [batch]. TF
             Serving's Regress calls it.
     Outputs of the first three: float32 `logits` and `probabilities` [batch, classes] and the
-    strings `label` [batch], or, where a text may have several, `labels` [batch, classes], empty for
-    those it has not; of a regression `logits` [batch] alone.
+    strings `label` [batch]. A multilabel task returns `labels` [batch, classes] instead of `label`,
+    with empty strings for absent labels; a regression returns `logits` [batch] only.
 
-    Of a model that answers questions (its task is a span):
+    Signatures of a question answering model (its task is a span):
         serving_default: strings `question` and `context` [batch]. A context that does not fit is
-            cut, there is no sliding window; see `Tokenizer.encode_questions`.
+            cut; there is no sliding window. See `Tokenizer.encode_questions`.
         serving_examples: `examples` [batch] with these as features.
-        tokens: as above; gives float32 `start_logits` and `end_logits` [batch, tokens].
+        tokens: as above; returns float32 `start_logits` and `end_logits` [batch, tokens].
     Outputs of the first two, each [batch]: the string `answer`, float32 `score` and
-    `no_answer_score` (see `best_span`; where it is the higher one, a model trained on SQuAD 2.0
-    says that there is no answer), and int32 `start` and `end`, where the answer is in the context,
-    in characters (code points): context[start:end] in Python.
+    `no_answer_score` (see `best_span`; if it is higher than `score`, a model trained on SQuAD 2.0
+    predicts that there is no answer), and int32 `start` and `end`, the answer's position in the
+    context in characters (code points): context[start:end] in Python.
 
-    Assets: vocab.txt, labels.txt with a class a line, and model_card.md. With `examples` there are
-    warm-up requests in assets.extra, see `write_warm_up_requests`.
+    Assets: vocab.txt, labels.txt with a class per line, and model_card.md. With `examples`,
+    assets.extra holds warm-up requests, see `write_warm_up_requests`.
     """
     found = signatures(model)
     _write_graphs(found, version)
-    assets = version / "assets"  # beside what the graph itself needs
+    assets = version / "assets"  # may already hold files that the graph needs
     assets.mkdir(exist_ok=True)
     for name, lines in (("vocab.txt", model.tokenizer.vocabulary), ("labels.txt", model.labels)):
         (assets / name).write_text("".join(f"{line}\n" for line in lines), "utf-8")
@@ -96,13 +96,12 @@ def write_model_card(
 
 
 def _write_graphs(found: dict[str, Signature], version: Path) -> None:
-    # The archive finds the variables that the functions use; told of the network by `track`, it
-    # would write each of them twice.
+    # The archive finds the functions' variables by itself. With `track`, it would write each twice.
     archive = keras.export.ExportArchive()
     for name, signature in found.items():
         archive.add_endpoint(name, signature.function, input_signature=list(signature.inputs))
     archive.write_out(str(version), verbose=False)
-    # Keras writes every signature for Predict; Classify and Regress refuse one that is.
+    # Keras writes every signature with Predict's method name, which Classify and Regress refuse.
     updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(version))
     for name, signature in found.items():
         if signature.method != PREDICT:
@@ -111,11 +110,11 @@ def _write_graphs(found: dict[str, Signature], version: Path) -> None:
 
 
 class ServedModel:
-    """A SavedModel version read back, for comparing what it says with the original.
+    """A SavedModel version loaded back, to compare its outputs with the original's.
 
     Args:
         version: MODEL/VERSION.
-        texts: the served names of the texts that it takes.
+        texts: the served names of its text inputs.
     """
 
     def __init__(self, version: str | Path, texts: Sequence[str]):
@@ -125,7 +124,7 @@ class ServedModel:
         self._loaded = tf.saved_model.load(str(version))
 
     def logits_of_text(self, examples: Examples) -> np.ndarray:
-        """Logits of the serving_default signature, [examples, classes] or [examples]."""
+        """Returns logits of the serving_default signature, [examples, classes] or [examples]."""
         rows = list(zip(*examples.columns, strict=True))
 
         def inputs(batch):
@@ -135,22 +134,22 @@ class ServedModel:
         return self._answers("serving_default", rows, inputs, "logits")
 
     def logits_of_examples(self, examples: Examples) -> np.ndarray:
-        """Logits of the serving_examples signature, [examples, classes] or [examples]."""
+        """Returns logits of the serving_examples signature, [examples, classes] or [examples]."""
         rows = self._serialized(examples)
         return self._answers("serving_examples", rows, lambda batch: {"examples": batch}, "logits")
 
     def scores(self, examples: Examples) -> np.ndarray:
-        """Probabilities [examples, classes] of the classify signature."""
+        """Returns probabilities [examples, classes] of the classify signature."""
         rows = self._serialized(examples)
         return self._answers("classify", rows, lambda batch: {"inputs": batch}, "scores")
 
     def values(self, examples: Examples) -> np.ndarray:
-        """Values [examples] of a regression's regress signature."""
+        """Returns values [examples] of a regression's regress signature."""
         rows = self._serialized(examples)
         return self._answers("regress", rows, lambda batch: {"inputs": batch}, "outputs")
 
     def logits_of_tokens(self, encoded: EncodedExamples) -> np.ndarray:
-        """Logits of the tokens signature, [examples, classes] or [examples]."""
+        """Returns logits of the tokens signature, [examples, classes] or [examples]."""
         signature = self._loaded.signatures["tokens"]
         results = None
         for indices, batch in evaluation_batches(encoded, _BATCH):
@@ -162,7 +161,7 @@ class ServedModel:
         return results
 
     def _answers(self, name: str, rows: list, inputs, output: str) -> np.ndarray:
-        """One output of a signature for all rows, of which `inputs` makes its arguments."""
+        """Returns one output of a signature for all rows; `inputs` turns rows into arguments."""
         signature, results = self._loaded.signatures[name], []
         for start in range(0, len(rows), _BATCH):
             given = inputs(rows[start : start + _BATCH])

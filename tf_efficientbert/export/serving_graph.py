@@ -1,9 +1,9 @@
-"""A trained model's answers to a batch, for a server: no work for padding.
+"""A trained model's forward pass for a server, without dense computation on padding.
 
-Texts of a batch differ in length, and a bucket is mostly padding. Here the real tokens lie end to
-end, [real tokens, d], and every dense layer runs on these alone. The last layer is computed for
-[CLS], the one token that the head reads. The figures are the Keras model's, but for a row without a
-real token, which has no answer.
+Texts of a batch differ in length, and a bucket is mostly padding. The graph packs the real tokens
+into [real tokens, d] and runs every dense layer on these only. It computes the last layer for [CLS]
+only, the one token that the head reads. The logits equal the Keras model's, except for rows without
+a real token, whose logits mean nothing.
 """
 
 import tensorflow as tf
@@ -24,18 +24,18 @@ from tf_efficientbert.layers.self_attention import SelfAttention, attention_bias
 from tf_efficientbert.layers.trigram_embedding import TrigramEmbedding
 from tf_efficientbert.models.task_model import TaskModel
 
-# What may vary in steps: a matrix product is prepared for each size that occurs.
+# Sizes vary in these steps, because a matrix product is prepared for each size that occurs.
 _ROW_STEP, _COLUMN_STEP = 32, 16
 
 
 class ServingGraph(tf.Module):
-    """Logits of a batch, of a classification or a regression.
+    """Logits of a batch, for classification or regression.
 
     Args:
         model: TaskModel, in float32.
 
     Raises:
-        UserError: `model` answers something else, such as spans.
+        UserError: `model` has another head, such as spans.
     """
 
     def __init__(self, model: TaskModel):
@@ -58,18 +58,19 @@ class ServingGraph(tf.Module):
 
 
 def _width(padding_mask: tf.Tensor) -> tf.Tensor:
-    """Columns of [batch, tokens] that hold all real tokens, a multiple of so many if there are."""
+    """Returns how many columns of [batch, tokens] hold all real tokens, rounded up to a step."""
     tokens = tf.shape(padding_mask)[1]
     ends = tf.where(padding_mask != 0, 1 + tf.range(tokens), 1)
-    longest = tf.maximum(tf.reduce_max(ends), 1)  # of no rows it is the least number there is
+    longest = tf.maximum(tf.reduce_max(ends), 1)  # of no rows, reduce_max is the smallest integer
     return tf.minimum(longest + -longest % _COLUMN_STEP, tokens)
 
 
 class _Layout:
-    """Where the real tokens of a batch are, and how to get there and back.
+    """Positions of a batch's real tokens; converts between packed and padded tensors.
 
     Args:
-        padding_mask: int32 [batch, tokens], 1 for real tokens. A row's first is taken for one.
+        padding_mask: int32 [batch, tokens], 1 for real tokens. A row's first token always counts as
+            real.
     """
 
     def __init__(self, padding_mask: tf.Tensor):
@@ -77,10 +78,10 @@ class _Layout:
         first = tf.range(self._tokens) == 0
         real = tf.reshape((padding_mask != 0) | first, [-1])
         rows = tf.where(real)[:, 0]
-        # Filled up with the first token again, which nobody reads.
+        # Filled up with copies of the first token, which are never read.
         self._rows = tf.pad(rows, [[0, -tf.size(rows) % _ROW_STEP]])
-        # Padding stands for the real token before it: any finite value will do, as its score is
-        # masked and nobody reads its own answer.
+        # Padding takes the values of the real token before it. Any finite value works: its score is
+        # masked and its output is never read.
         self._places = tf.cumsum(tf.cast(real, tf.int32)) - 1
         self.bias = attention_bias(padding_mask)[:, 0]  # [batch, 1, tokens]
 
@@ -107,13 +108,13 @@ class _Layout:
         return tf.reshape(tf.transpose(by_head, (1, 0, 2)), (-1, heads * size))
 
     def first(self, values: tf.Tensor) -> tf.Tensor:
-        """[real tokens, width] to [batch, width], each row's first token."""
+        """[real tokens, width] to [batch, width]: each row's first token."""
         starts = tf.range(self._batch) * self._tokens
         return tf.gather(values, tf.gather(self._places, starts))
 
     @property
     def positions(self) -> tf.Tensor:
-        """int64 [real tokens], each one's place in its row."""
+        """int64 [real tokens], each token's position in its row."""
         return self._rows % tf.cast(self._tokens, tf.int64)
 
 
@@ -147,7 +148,8 @@ class _Attention(tf.Module):
         super().__init__()
         self._heads = layer.num_heads
         query, bias = scaled_query(layer)
-        # One product for all three. The key's bias shifts all scores of a query alike.
+        # One product for all three. The key bias is left out: it shifts all scores of a query
+        # equally.
         kernels = [query, layer.key.kernel, layer.value.kernel]
         self._projections = Dense(tf.concat(kernels, 1), tf.pad(bias, [[0, 2 * len(bias)]]))
         self._output = Dense(*output_with_value_bias(layer))

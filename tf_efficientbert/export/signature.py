@@ -1,4 +1,4 @@
-"""One thing that a server can be asked, and the names it goes by."""
+"""A SavedModel signature, and the names that TF Serving uses."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
 REGRESS = "tensorflow/serving/regress"
 
-# Ours by the names that TensorFlow's BERTs are served with.
+# Our input names to those of TensorFlow's BERT models.
 SERVED_TOKENS = {
     "token_ids": "input_word_ids",
     "padding_mask": "input_mask",
@@ -19,12 +19,12 @@ SERVED_TOKENS = {
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """One thing a server can be asked.
+    """A signature of a SavedModel.
 
     Attributes:
-        function: of tensors; the names of its arguments are the served names.
+        function: takes tensors; its argument names are the served names.
         inputs: the arguments' specs, in their order.
-        method: TF Serving's name for the kind of request that it answers.
+        method: TF Serving's name of the request type.
     """
 
     function: Callable[..., dict[str, tf.Tensor]]

@@ -1,4 +1,4 @@
-"""The signatures of any model that can be exported."""
+"""Signatures by kind of task."""
 
 from tf_efficientbert.export.question_signatures import question_signatures
 from tf_efficientbert.export.signature import Signature
@@ -13,5 +13,5 @@ _MAKERS = {
 
 
 def signatures(model: TextModel) -> dict[str, Signature]:
-    """The model's signatures by name, see `write_version`."""
+    """Returns the model's signatures by name, see `write_version`."""
     return _MAKERS[model.task.served_as](model)

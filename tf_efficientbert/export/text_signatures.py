@@ -1,4 +1,4 @@
-"""What a model for single texts or pairs of them can be asked."""
+"""Signatures of a model for single texts or pairs."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from tf_efficientbert.models.text_model import TextModel
 
 
 def text_signatures(model: TextModel) -> dict[str, Signature]:
-    """The signatures of a model for single texts or pairs, see `write_version`."""
+    """Returns the signatures of a model for single texts or pairs, see `write_version`."""
     names = model.task.served_texts
     strings, ids = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
     answer, answer_text = _shared_graphs(model)
@@ -59,7 +59,7 @@ def text_signatures(model: TextModel) -> dict[str, Signature]:
 
 
 def _shared_graphs(model: TextModel) -> tuple[Callable, Callable]:
-    """(answers to token ids, answers to texts), each written once for all signatures."""
+    """Returns functions of token ids and of texts, whose graphs all signatures share."""
 
     graph = ServingGraph(model.model)
 

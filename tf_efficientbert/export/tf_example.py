@@ -1,4 +1,4 @@
-"""Texts as serialized tf.Example, the form of TF Serving's Classify and Regress."""
+"""Texts as serialized tf.Example, the input of TF Serving's Classify and Regress."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def as_example(texts: Mapping[str, str | bytes]) -> tf.train.Example:
-    """One tf.Example with a bytes feature for each text."""
+    """Returns a tf.Example with a bytes feature for each text."""
 
     def feature(text):
         value = text.encode("utf-8") if isinstance(text, str) else text
@@ -18,7 +18,7 @@ def as_example(texts: Mapping[str, str | bytes]) -> tf.train.Example:
 
 
 def parse_texts(examples: tf.Tensor, names: Sequence[str]) -> list[tf.Tensor]:
-    """The texts `names` of serialized examples [batch], each [batch]; all must be there."""
+    """Parses the features `names`, all required, of serialized examples [batch]; each [batch]."""
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in names}
     parsed = tf.io.parse_example(examples, features)
     return [parsed[name] for name in names]

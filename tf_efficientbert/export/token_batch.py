@@ -1,4 +1,4 @@
-"""Token ids as the network takes them: in a bucket, whoever put the batch together."""
+"""Pads batches of token ids to a bucket, from the tokenizer or from a server."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from tf_efficientbert.models.text_model import TextModel
 
 
 def padded_batch(model: TextModel, token_ids: tf.RaggedTensor, segment_ids: tf.RaggedTensor):
-    """(token ids, mask, segment ids), int32 [batch, bucket], of what the tokenizer gives."""
+    """Pads the tokenizer's output to (token ids, mask, segment ids), int32 [batch, bucket]."""
     lengths = tf.cast(token_ids.row_lengths(), tf.int32)
     width = smallest_bucket(tf.reduce_max(lengths), buckets_for(model.max_tokens))
     shape = tf.stack([-1, width])
@@ -16,7 +16,7 @@ def padded_batch(model: TextModel, token_ids: tf.RaggedTensor, segment_ids: tf.R
 
 
 def received_batch(model: TextModel, token_ids, mask, segment_ids):
-    """`refit_tokens` for a model, which refuses ids that it has no embedding for."""
+    """Applies `refit_tokens` for a model; ids without an embedding are an error."""
     buckets = buckets_for(model.max_tokens)
     ids, mask, segments = refit_tokens(
         token_ids, mask, segment_ids, model.tokenizer.cls_id, buckets
@@ -27,8 +27,8 @@ def received_batch(model: TextModel, token_ids, mask, segment_ids):
 
 
 def _all_below(count: int, ids: tf.Tensor, name: str) -> tf.Tensor:
-    """`ids`, once they are known to be in range."""
-    # Keras counts negative indices from the end, and a GPU answers those too large with zeros.
+    """Returns `ids` after an assertion that they are in range."""
+    # Keras counts negative indices from the end, and a GPU returns zeros for too large ones.
     known = tf.debugging.Assert(
         tf.reduce_all((ids >= 0) & (ids < count)), [f"{name} must be from 0 to {count - 1}"]
     )
@@ -37,13 +37,13 @@ def _all_below(count: int, ids: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def refit_tokens(token_ids, mask, segment_ids, cls_id: int, buckets: tuple[int, ...]):
-    """Brings a batch as a server may have put it together into a bucket.
+    """Pads or cuts a batch from a server to a bucket.
 
-    TF Serving fills up rows of different length with the first element of each tensor: ids with
-    [CLS] and the mask with 1. So a row ends before a second [CLS], which no text leads to, whatever
-    its mask says. What the mask leaves out becomes [PAD] in all three; columns are added or taken
-    away at the end until they are as many as the smallest bucket that holds the longest row. Rows
-    longer than the last bucket are cut there.
+    TF Serving pads rows of different length with the first element of each tensor: ids with [CLS]
+    and the mask with 1. So a row ends before a second [CLS], which no text produces, whatever its
+    mask is. Masked tokens become [PAD] in all three tensors. Columns are added or removed at the
+    end to get the smallest bucket that holds the longest row. Rows longer than the last bucket are
+    cut there.
 
     Args:
         token_ids, mask, segment_ids: int32 [batch, tokens] of any width.

@@ -1,4 +1,4 @@
-"""Requests that TF Serving runs before a version gets its first one from outside."""
+"""Warm-up requests, which TF Serving runs before it serves a version."""
 
 import itertools
 import logging
@@ -23,8 +23,8 @@ from tf_efficientbert.models.text_model import TextModel
 _log = logging.getLogger(__name__)
 
 FILE = "assets.extra/tf_serving_warmup_requests"
-# Texts in each request of a signature and a bucket. TF Serving refuses more than 1,000 requests;
-# these are at most 48.
+# Texts per request, for each signature and bucket: at most 48 requests. TF Serving refuses more
+# than 1,000.
 _BATCHES = (1, 1, 8)
 
 
@@ -38,22 +38,22 @@ def write_warm_up_requests(
     """Writes `version`/assets.extra/tf_serving_warmup_requests; returns the number of requests.
 
     A TFRecord of PredictionLog with three requests, of 1, 1 and 8 texts, for each signature and
-    bucket. A text is as many of `examples`' texts as fill the bucket, the last one cut.
+    bucket. A text joins as many of `examples`' texts as fill the bucket; the last one is cut.
 
-    Without the `serving` extra nothing is written, and a warning says so.
+    Without the `serving` extra, nothing is written and a warning is logged.
 
     Args:
-        examples: at least one; for a model that answers questions, the questions as texts and the
+        examples: at least one; for a question answering model, the questions as texts and the
             contexts as second texts.
-        model_name: what the requests name as their model; TF Serving does not look at it.
+        model_name: the model's name in the requests; TF Serving ignores it.
     """
     try:
         from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
     except ImportError:
         _log.warning(
-            "no warm-up requests in %s: tensorflow-serving-api is missing, which "
-            "pip install 'tf-efficientbert[serving]' brings; the model is served all the same, "
-            "the first requests of each length are slow",
+            "no warm-up requests in %s: tensorflow-serving-api is not installed "
+            "(pip install 'tf-efficientbert[serving]'); the model can be served, but the first "
+            "requests of each length are slow",
             version,
         )
         return 0
@@ -71,7 +71,7 @@ def write_warm_up_requests(
 
 
 def _request(log_class, model: TextModel, name: str, method: str, texts: Examples, model_name: str):
-    """A PredictionLog that asks the signature `name` about all of `texts`."""
+    """Returns a PredictionLog with a request for the signature `name` with all `texts`."""
     log = log_class()
     request = {
         PREDICT: log.predict_log,
@@ -108,7 +108,7 @@ def _batches(model: TextModel, examples: Examples) -> Iterator[Examples]:
 def _texts_of_length(
     model: TextModel, examples: Examples, tokens: int, start: int, count: int
 ) -> Examples:
-    """`count` texts or pairs of just `tokens` tokens, from the example `start` on."""
+    """Returns `count` texts or pairs of exactly `tokens` tokens, from the example `start` on."""
     parts = examples.columns
     room = tokens - 1 - len(parts)  # [CLS] and a [SEP] after each part
     first = min(room // 2, 32)  # short enough for a question
@@ -121,6 +121,6 @@ def _texts_of_length(
 
 
 def _endless(texts: tuple[str, ...], start: int, count: int) -> str:
-    """`count` texts in a row from number `start` on, and from the first after the last."""
+    """Joins `count` texts from number `start` on, starting over after the last."""
     first = start % len(texts)
     return " ".join(itertools.islice(itertools.cycle(texts), first, first + count))

@@ -1,4 +1,4 @@
-"""Asking a saved model: scores on labelled data, answers to text."""
+"""Scores and predictions of a saved model."""
 
 from tf_efficientbert.inference.evaluate import EvaluateOptions, evaluate
 from tf_efficientbert.inference.predict import PredictOptions, predict

@@ -14,17 +14,17 @@ from tf_efficientbert.storage import write_file
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DescribeDataOptions(TaskOptions):
-    """What `describe_data` is told."""
+    """Options of `describe_data`."""
 
     teacher_dir: str = option("", "BERT folder whose vocabulary is used; empty for MiniLM")
     json: str = option("", "also write the card to this file")
 
 
 def describe_data(options: DescribeDataOptions) -> dict:
-    """The data card, see `data.card.describe`.
+    """Returns the data card, see `data.card.describe`.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     card = TaskData(options).card(Tokenizer.from_folder(find_teacher(options.teacher_dir)))
     if options.json:

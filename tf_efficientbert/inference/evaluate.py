@@ -11,7 +11,7 @@ from tf_efficientbert.training.run_directory import open_run_directory
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(TaskOptions):
-    """What `evaluate` is told."""
+    """Options of `evaluate`."""
 
     output_dir: str = option("", "output folder (result.json)")
     model: str = input_option("", "folder of the model to score")
@@ -28,12 +28,12 @@ class EvaluateOptions(TaskOptions):
 def evaluate(options: EvaluateOptions) -> dict:
     """Scores a model on one split.
 
-    Returns: the task's metrics, with an accuracy its standard error, and "examples"; where there
-        are classes, "macro_f1" and "classes", see `LabelledTask.per_class`.
+    Returns: the task's metrics (accuracy also has its standard error) and "examples". A task with
+        classes adds "macro_f1" and "classes", see `LabelledTask.per_class`.
 
     Raises:
-        UserError: for everything that is wrong with flags or files, and where the split has no
-            labels or belongs to another task than the model.
+        UserError: a flag or file is invalid, the split has no labels, or the data belongs to
+            another task than the model.
     """
     with open_run_directory(options) as run:
         if run.result:

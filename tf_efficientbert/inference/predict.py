@@ -1,4 +1,4 @@
-"""The job that answers text."""
+"""The job that predicts labels for text."""
 
 import dataclasses
 import re
@@ -17,7 +17,7 @@ from tf_efficientbert.training.run_directory import open_run_directory
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictOptions(FileOptions):
-    """What `predict` is told."""
+    """Options of `predict`."""
 
     output_dir: str = option("", "folder for predictions.tsv; empty: print only")
     model: str = input_option("", "folder of the model")
@@ -30,22 +30,21 @@ class PredictOptions(FileOptions):
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
         if bool(self.text.strip()) == bool(self.input_file):
-            raise UserError("give either --text or --input_file, and no text that is empty")
+            raise UserError("give either a non-empty --text or --input_file")
         if self.second_text and self.input_file:
             raise UserError(
-                "--second_text goes with --text; in --input_file it is --second_text_column"
+                "--second_text goes with --text; for --input_file set --second_text_column"
             )
 
 
 def predict(options: PredictOptions) -> dict:
-    """Answers one text or a file of them.
+    """Predicts one text or a file of texts.
 
-    Returns: {"predictions": [{"text", "second_text", "label", "score"}, ...]}. With an output
-        directory they are also written there, as predictions.tsv, tabs and line breaks of the texts
-        as spaces.
+    Returns: {"predictions": [{"text", "second_text", "label", "score"}, ...]}. With `output_dir`,
+        they are also written to predictions.tsv there. Tabs and line breaks in texts become spaces.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     if not options.output_dir:
         return _predict(options)
@@ -61,18 +60,18 @@ def predict(options: PredictOptions) -> dict:
 
 
 def tab_separated(values: Iterable) -> str:
-    """The values as one line, their own tabs and line breaks as spaces."""
+    """Joins the values with tabs. Tabs and line breaks in values become spaces."""
     return "\t".join(re.sub(r"[\t\r\n]", " ", str(value)) for value in values)
 
 
 def _predict(options: PredictOptions) -> dict:
     model = load(options.model)
     if model.task is None:
-        raise UserError(f"--model={options.model} has no task head: it cannot answer")
+        raise UserError(f"--model={options.model} has no task head, so it cannot predict")
     if not isinstance(model.task, LabelledTask):
         raise UserError(
-            f"--model={options.model}: the task is a {model.task.kind}; a server answers such "
-            "questions (serving/README.md)"
+            f"--model={options.model}: `predict` does not support a {model.task.kind} task; "
+            "serve the exported model instead (serving/README.md)"
         )
     examples = _texts(options, model)
     predictions = model.predict(*examples.columns)
@@ -90,5 +89,6 @@ def _texts(options: PredictOptions, model: TextModel) -> Examples:
     if options.input_file:
         return read_texts(options.input_file, options, pair)
     if bool(options.second_text) != pair:
-        raise UserError(f"task {model.task.name} {'needs' if pair else 'takes no'} --second_text")
+        expected = "needs a" if pair else "takes no"
+        raise UserError(f"--second_text: task {model.task.name} {expected} second text")
     return Examples((options.text,), (options.second_text,) if pair else None, None)

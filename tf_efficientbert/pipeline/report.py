@@ -1,4 +1,4 @@
-"""What a run made, as data and as a table to read."""
+"""The report of a pipeline run, as data and as text."""
 
 import json
 import shlex
@@ -25,15 +25,16 @@ _AFTER_SCORE = (
 def describe_model(
     name: str, model: TextModel, scores: dict[str, float], exported: dict, split: str
 ) -> dict:
-    """One model's entry in the report.
+    """Returns one model's entry in the report.
 
-    Returns: {"name", "architecture" (JSON's view), "parameters" (as deployed: encoder and head),
-        "macs" (at 128 tokens, of the encoder), "test_accuracy" and
-        "test_accuracy_standard_error" (or the task's own metrics, and "dev_" where that is the
-        split that is scored), "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}.
     Args:
-        scores: of the Keras model, by metric, on the `split`.
-        exported: what its export returned.
+        scores: the Keras model's scores on `split`, by metric.
+        exported: the result of `export`.
+
+    Returns: {"name", "architecture" (its JSON form), "parameters" (as deployed: encoder and head),
+        "macs" (at 128 tokens, of the encoder), "test_accuracy" and
+        "test_accuracy_standard_error" (or the task's own metrics; "dev_" if that is the scored
+        split), "litert": {precision: {"bytes", "latency_ms": {threads: median}}}}.
     """
     litert = {
         precision: {key: figures[key] for key in ("bytes", "latency_ms")}
@@ -49,33 +50,33 @@ def describe_model(
     }
 
 
-def render(report: dict, folder: str | Path, python: str = "python") -> str:
-    """The report as text: table, agreement of the exported forms, seconds, what to type next.
+def render(report: dict, folder: str | Path, program: str = "tf-efficientbert") -> str:
+    """Formats the report as text: tables, agreement of the exported forms, seconds, next command.
 
     Args:
         folder: the run's output directory.
-        python: how the reader starts the interpreter that this runs in.
+        program: how the reader calls `tf-efficientbert`.
     """
-    asked = report["answers"][0]
-    texts = {flag: asked[flag] for flag in ("text", "second_text") if asked[flag]}
-    question = " ".join(f"--{flag}={shlex.quote(text)}" for flag, text in texts.items())
+    example = report["answers"][0]
+    texts = {flag: example[flag] for flag in ("text", "second_text") if example[flag]}
+    text_flags = " ".join(f"--{flag}={shlex.quote(text)}" for flag, text in texts.items())
     parts = [
-        f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']};"
-        " latency of one text padded to the full length, medians.",
+        f"Scores on the {report['examples']} examples of {report['task']}, split {report['split']}."
+        " Latencies are medians for one text padded to the full length.",
         text_table(_model_rows(report["models"], report["split"])),
         gap_sentence(report["models"], report.get("paired") or {}),
         *_compression(report.get("compression")),
         *_stages(reported_stages(report)),
-        "Exported forms: score, share of answers that are the Keras model's, largest difference:",
+        "Exported forms: score, agreement with the Keras model, largest difference:",
         text_table(parity_rows(report["parity"])),
         "Seconds: " + ", ".join(f"{k} {v:.0f}" for k, v in report["seconds"].items()),
-        "Asked, the searched student said:",
+        "Predictions of the searched student:",
         *map(_answer, report["answers"]),
-        "Made: "
+        "Files: "
         f"{folder}/searched/model (Keras), {folder}/export/searched (SavedModel, LiteRT), "
         f"{folder}/report.json",
-        f"Look at {folder}/report.html in a browser.",
-        f"Next: {python} -m trainers.predict --model={folder}/searched/model {question}",
+        f"Open {folder}/report.html in a browser.",
+        f"Next: {program} predict --model={folder}/searched/model {text_flags}",
     ]
     return "\n".join(parts)
 
@@ -103,26 +104,25 @@ def _row(model: dict, metric: str, teacher: dict) -> list[str]:
 
 
 def _answer(answer: dict) -> str:
-    """What was said; what would be right where it was not said."""
+    """Formats a prediction, with the expected label if it differs."""
     expected = answer["expected"]
-    right = "" if answer["label"] == expected else f", the data say {expected or 'no label'}"
-    return f"  {answer['said']}{right}:  {answer['text']}"
+    correction = "" if answer["label"] == expected else f", expected {expected or 'no label'}"
+    return f"  {answer['said']}{correction}:  {answer['text']}"
 
 
 def _compression(steps: list[dict] | None) -> list[str]:
     if not steps:
         return []
-    return ["What each step of compression cost and saved:", text_table(compression_rows(steps))]
+    return ["Score and size after each compression step:", text_table(compression_rows(steps))]
 
 
 def _stages(stages: list[ReportedStage]) -> list[str]:
-    """A line a stage: how many candidates, the best of them, the time."""
+    """Returns a line for each stage: number of candidates, best score, time."""
     lines = []
     for stage in stages:
-        tried = stage.candidates
-        failed = sum(candidate.failed for candidate in tried)
+        failed = sum(candidate.failed for candidate in stage.candidates)
         lines.append(
-            f"Search, {stage.name}: {len(tried)} candidates"
+            f"Search, {stage.name}: {len(stage.candidates)} candidates"
             + (f", {failed} of them failed" if failed else "")
             + f", best {metric_name(stage.metric)} {100 * stage.best.score:.1f} on "
             f"{stage.examples:.0f} held-out examples, {stage.seconds:.0f} s"

@@ -33,12 +33,12 @@ _QUESTIONS = 2
 
 
 def run_pipeline(options: PipelineOptions, say=print) -> dict:
-    """Makes teacher and supernet, searches, distils students, compresses, exports and reports.
+    """Trains teacher and supernet, searches, distils students, compresses, exports and reports.
 
-    Every phase keeps its state in a folder of its own; a run that was interrupted goes on there.
+    Every phase keeps its state in its own folder. An interrupted run resumes from there.
 
     Args:
-        say: takes each line meant for whoever watches.
+        say: called with each line of progress.
 
     Returns: the report, also written to `output_dir`/report.json: {"task", "split", "examples",
         "models": see `describe_model`, "search": {"stages": see `Study.described`}, "confusion":
@@ -46,18 +46,18 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         `LabelledTask.per_class`}, "paired": {model: see `paired_difference`, against the plain
         one}, "data": see `data.card.describe`, "parity": {model: {form: figures}},
         "answers": [{"text", "second_text", "label", "score", "said", "expected"}],
-        "seconds": {phase: seconds, disjoint}} and, where something is compressed, "compression":
-        see `compress`'s "steps". report.html, beside it, is for looking at.
+        "seconds": {phase: seconds, disjoint}} and, with `compress`, "compression": see
+        `compress`'s "steps". report.html in the same folder shows the same in a browser.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options, "report.json") as run:
         if run.result:
-            say(f"{run.path} is finished; this is its report.")
+            say(f"{run.path} is finished. Its report:")
             return run.result
         data = TaskData(options)
-        test = data.load(data.score_split)  # bad files are met now, not after the trainings
+        test = data.load(data.score_split)  # reports bad files now, not after the trainings
         if options.teacher_predictions:
             read_predictions(options.teacher_predictions, data.load("train"), data.task)
         tokenizer = Tokenizer.from_folder(find_teacher(options.teacher_dir))
@@ -79,7 +79,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         say(plan(options, data, measured_rates(options.bfloat16), finished))
         results = {}
         for number, (name, phase) in enumerate(phases.items(), start=1):
-            done = ": finished before" if name in finished else ""
+            done = ": already finished" if name in finished else ""
             say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}{done}")
             results[name] = phase()
         started = time.monotonic()
@@ -140,7 +140,7 @@ def _finished(root: Path, phases: Iterable[str]) -> dict[str, float]:
 
 
 def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dict:
-    """{"confusion", "classes"}, as far as the kind of task has them."""
+    """Returns {"confusion", "classes"}, empty for models whose kind of task has none."""
     confusion, classes = {}, {}
     for name, model in models.items():
         confusion[name] = model.task.confusion(logits[name], test.labels)
@@ -152,12 +152,12 @@ def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dic
 
 
 def _ask(student: TextModel, test: Examples) -> list[dict]:
-    """What the student says to the first texts of the test set, and what would be right."""
-    asked = test.first(_QUESTIONS)
-    predictions = student.predict(*asked.columns)
-    seconds = asked.second_texts or [""] * len(asked)
-    expected = [student.task.shown(target) for target in asked.labels]
-    rows = zip(asked.texts, seconds, predictions, expected, strict=True)
+    """Returns the student's predictions for the first test texts, with the expected labels."""
+    examples = test.first(_QUESTIONS)
+    predictions = student.predict(*examples.columns)
+    seconds = examples.second_texts or [""] * len(examples)
+    expected = [student.task.shown(target) for target in examples.labels]
+    rows = zip(examples.texts, seconds, predictions, expected, strict=True)
     return [
         {
             "text": first,

@@ -1,1 +1,1 @@
-"""A search or a run as one HTML page: `report.write_report` draws what is in a folder."""
+"""HTML reports: `report.write_report` turns the folder of a search or a run into one page."""

@@ -1,4 +1,4 @@
-"""The chosen architecture, cell by cell, beside the one that it is measured against."""
+"""The section that draws the chosen architecture's cells beside those of a baseline."""
 
 import re
 
@@ -10,20 +10,20 @@ from tf_efficientbert.reporting.study import read_architecture
 
 _BESIDE = (PUBLISHED, PLAIN)
 _READING = (
-    "Read from the bottom up: x is what self-attention hands on, W₁ and W₂ are the two linear maps "
-    "with their widths. × N stacks N such cells, each with its own weights, the same formula. In "
-    "the text below a drawing linear2_3 is a linear map of a cell that is stacked twice and has a "
+    "Read from the bottom up. x is the output of self-attention. W₁ and W₂ are the two linear maps "
+    "with their widths. × N stacks N cells with the same formula, each with its own weights. In a "
+    "formula below a drawing, linear2_3 is a linear map of a cell that is stacked twice and has a "
     "third of the inner width; wb1 and wb2 are the weights of W₁ and W₂."
 )
 
 
 def cells_section(chosen: Architecture | None, models: list[dict]) -> list[Markup] | None:
-    """Each layer's cell as a graph; None where no architecture has been chosen.
+    """Draws each layer's cell as a graph; returns None if no architecture has been chosen.
 
     Args:
         chosen: the architecture of the searched model, or the best candidate so far.
-        models: the report's; the first of published and plain that has an architecture is drawn
-            side by side.
+        models: the report's models. The published or else the plain one, if it has an
+            architecture, is drawn beside the chosen one.
     """
     if chosen is None:
         return None
@@ -72,5 +72,5 @@ def _cell(name: str, architecture: Architecture, layer: int) -> Markup:
 
 
 def _breakable(formula: str) -> list[Child]:
-    """The formula with a chance to break the line behind each of its words."""
+    """Returns the formula with a line break opportunity after each parenthesis and comma."""
     return [part for word in re.split(r"(?<=[(,])", formula) for part in (word, element("wbr"))]

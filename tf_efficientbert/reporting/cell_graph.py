@@ -1,7 +1,7 @@
-"""A feed-forward cell drawn as a graph: x at the bottom, the result on top, in inline SVG.
+"""Draws a feed-forward cell as a graph in inline SVG: x at the bottom, the output on top.
 
-Each stacked FFN computes LayerNorm(x + Dropout(f(x))) (Dong et al. 2021, arXiv 2109.07222); the
-frame holds one of them, its label says how many there are. Colours come from the page's style.
+Each stacked FFN computes LayerNorm(x + Dropout(f(x))) (Dong et al. 2021, arXiv 2109.07222). The
+frame holds one FFN; its label gives their number. Colours come from the page's stylesheet.
 """
 
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ _NORM_WIDTH = 116
 
 @dataclass
 class _Node:
-    """A node with the trees below it; `x` is its centre, `row` counts from the leaves up."""
+    """A node with its subtrees; `x` is its centre, `row` counts from the leaves up."""
 
     expression: Expression
     below: list["_Node"]
     row: int
     x: float = 0.0
-    # Row -> (leftmost, rightmost) of the tree from here down, relative to the node's own centre.
+    # Row -> (leftmost, rightmost) of the subtree, relative to the node's centre.
     contour: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -38,15 +38,15 @@ class _Node:
 
 
 def draw_cell(cell: CellSpec, architecture: Architecture, label: str) -> Markup:
-    """One layer's cell as an SVG element of its natural size.
+    """Draws one layer's cell as an SVG element of its natural size.
 
-    Every node of the formula is one group with its name in `data-node`; a linear map's weights
-    are part of its box and stand in its `data-weights`.
+    Every node of the formula is a group with its name in `data-node`. A linear map's weights are
+    part of its box and named in its `data-weights`.
 
     Args:
-        cell: what to draw.
+        cell: the cell to draw.
         architecture: the network it is part of, for the widths of the linear maps.
-        label: what a reader who does not see the drawing is told.
+        label: the accessible name of the drawing.
     """
     root = _laid_out(cell.formula)
     left = -min(low for low, _ in root.contour.values())
@@ -55,7 +55,7 @@ def draw_cell(cell: CellSpec, architecture: Architecture, label: str) -> Markup:
     _place(root, 2 * _MARGIN + left)
     rail = 2 * _MARGIN + left + right + _RAIL
     width = rail + 2 * _MARGIN
-    # From the top: way out, frame with its label, LayerNorm, the formula, bus, way in.
+    # From the top: output, frame with its label, LayerNorm, the formula, bus, input.
     top = _MARGIN + _LABEL
     first_row = top + _HEIGHT / 2 + _ROW
     leaves = first_row + root.row * _ROW
@@ -88,7 +88,7 @@ def draw_cell(cell: CellSpec, architecture: Architecture, label: str) -> Markup:
 
 
 def _laid_out(expression: Expression) -> _Node:
-    """The tree with each node's place relative to its parent, as narrow as contours allow."""
+    """Lays out the tree as narrow as its contours allow; positions are relative to the parent."""
     parts = expression.arguments[:1] if expression.is_linear else expression.arguments
     below = [_laid_out(part) for part in parts]
     node = _Node(expression, below, 1 + max((child.row for child in below), default=-1))
@@ -96,7 +96,7 @@ def _laid_out(expression: Expression) -> _Node:
         apart = _distance(below[0], below[1])
         below[0].x, below[1].x = -apart / 2, apart / 2
     for child in below:
-        # The edge goes straight up from the child to below its parent and needs room there too.
+        # The edge from the child up to its parent needs room, too.
         lanes = {row: (0.0, 0.0) for row in range(child.row + 1, node.row)}
         for row, (low, high) in (child.contour | lanes).items():
             known = node.contour.get(row, (low + child.x, high + child.x))
@@ -141,7 +141,7 @@ def _frame(cell: CellSpec, width: float, bus: float) -> Markup:
 def _residual(
     root: _Node, nodes: list[_Node], rail: float, norm: float, bus: float, height: float
 ) -> Markup:
-    """What comes in goes to every x and, past the formula, to the sum; what comes out leaves."""
+    """Draws the input to every x and around the formula to the sum, and the output."""
     leaves = [node.x for node in nodes if node.expression.name == "x"]
     first = min(leaves)
     lines = [_path((x, bus), (x, bus - 14), arrow=True, kind="bus") for x in leaves]
@@ -162,7 +162,7 @@ def _residual(
 
 
 def _edges(node: _Node, y) -> list[Markup]:
-    """The ways into a node: up from below, bent towards its port in the last gap."""
+    """Draws the edges into a node: straight up, then bent towards its port in the last gap."""
     drawn = []
     for position, child in enumerate(node.below):
         port = node.x
@@ -226,7 +226,7 @@ def _text(text: str, x: float, y: float, kind: str | None = None) -> Markup:
 def _path(
     start: tuple[float, float], end: tuple[float, float], arrow: bool = False, kind: str = ""
 ) -> Markup:
-    """A line straight up, with an arrow head at its end if asked for."""
+    """Draws a vertical line, optionally with an arrow head at its end."""
     stop = end[1] + (5 if arrow else 0)
     line = element(
         "path",

@@ -1,6 +1,6 @@
-"""The charts of a report: what each candidate scored and how each training went.
+"""The charts of a report: scores of candidates, and losses of trainings.
 
-Each function gives a figure of the page, or None where there is nothing to draw yet.
+Each function returns a figure of the page, or None if there is nothing to draw yet.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ from tf_efficientbert.reporting.study import ReportedStage, best_scored
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_POINTS = 160  # of a curve; more than a chart has pixels for
+_POINTS = 160  # per curve; a chart's pixels cannot show more
 _CANDIDATE_POINTS = 40
 _DEV = "dev_"
 _TICK_STEPS = (1, 2, 5, 10)
 
 
 def score_against_parameters(stages: Sequence[ReportedStage]) -> Markup | None:
-    """Every candidate by size and score, one colour a stage; failed ones lie on the bottom."""
+    """Plots candidates by size and score, in one colour per stage; failed ones at the bottom."""
     drawn = [
         (position, [c for c in stage.scored if c.parameters is not None])
         for position, stage in enumerate(stages)
@@ -76,7 +76,7 @@ def score_against_parameters(stages: Sequence[ReportedStage]) -> Markup | None:
 
 
 def best_so_far(stage: ReportedStage, position: int) -> Markup | None:
-    """One stage's scores in the order they came, and the best of them so far."""
+    """Plots one stage's scores in their order, and the best score so far."""
     if not stage.scored:
         return None
     x = [c.index for c in stage.scored]
@@ -115,14 +115,14 @@ def best_so_far(stage: ReportedStage, position: int) -> Markup | None:
         legend.append(("✕", FAILED, "failed"))
     if stage.fits:
         learned_from = formats.plural(stage.fits[0].candidates, "candidate")
-        legend.append(("┆", DARK, f"first drawn from an action space, fitted to {learned_from}"))
+        legend.append(("┆", DARK, f"first use of the action space, fitted to {learned_from}"))
     top = formats.score(stage.best.score if stage.best else None, stage.metric)
-    label = f"{stage.name}: best score so far by candidate, {top} in the end"
+    label = f"{stage.name}: best score so far by candidate, finally {top}"
     return figure(f"Best so far: {stage.name}", svg(f"best-{position}", label, draw), None, legend)
 
 
 def candidate_losses(stage: ReportedStage, position: int) -> Markup | None:
-    """The loss of every candidate's own short training, as thin lines; the best one's thick."""
+    """Plots the loss of every candidate's own training; the best candidate's line is thick."""
     curves = [(c, [value for value in c.losses if value is not None]) for c in stage.candidates]
     curves = [(c, values) for c, values in curves if len(values) > 1]
     if not curves:
@@ -138,19 +138,19 @@ def candidate_losses(stage: ReportedStage, position: int) -> Markup | None:
         axes.set(xlabel="recorded step", ylabel="loss")
         _loss_axis(axes, [value for _, values in curves for value in values])
 
-    legend = [("━", FAINT, "a candidate")]
+    legend = [("━", FAINT, "candidate")]
     if any(c is best for c, _ in curves):
-        legend.append(("━", COLOURS[position % len(COLOURS)], "the best one"))
+        legend.append(("━", COLOURS[position % len(COLOURS)], "best candidate"))
     if any(c.failed for c, _ in curves):
         legend.append(("━", FAILED, "failed"))
     label = f"{stage.name}: loss of {formats.plural(len(curves), 'candidate')} during training"
     picture = svg(f"losses-{position}", label, draw)
-    title = f"Candidates' trainings: {stage.name}"
-    return figure(title, picture, "raw text, if any, then the task", legend)
+    title = f"Training of candidates: {stage.name}"
+    return figure(title, picture, "first on raw text, if any, then on the task", legend)
 
 
 def training(name: str, records: Sequence[Any], key: str) -> Markup | None:
-    """One training's loss by step and, below it, its score on the dev split where it has one."""
+    """Plots one training's loss by step and, below it, its scores on the dev split, if any."""
     rows = [record for record in records if isinstance(record, dict)]
     points = _series(rows, "loss")
     metric = next((k for row in rows for k in row if str(k).startswith(_DEV)), "")
@@ -181,13 +181,13 @@ def training(name: str, records: Sequence[Any], key: str) -> Markup | None:
 
 
 def _series(rows: list[dict], key: str) -> list[tuple[float, float]]:
-    """(step, value) of the records that have both, by step."""
+    """Returns (step, value) of the records that have both, sorted by step."""
     found = ((finite(row.get("step")), finite(row.get(key))) for row in rows)
     return sorted((x, y) for x, y in found if x is not None and y is not None)
 
 
 def _thinned(points: list[tuple[float, float]], most: int) -> tuple[list[float], list[float]]:
-    """Means of neighbouring points, so that no more than `most` are left."""
+    """Reduces points to at most `most`, the means of neighbours; returns their x and y."""
     size = max(1, -(-len(points) // most))
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     means = [[sum(axis) / len(group) for axis in zip(*group, strict=True)] for group in groups]
@@ -199,7 +199,7 @@ def _shown(value: float, metric: str) -> float:
 
 
 def _axis(metric: str) -> str:
-    # The metric's name is the report's own text; the page has it in HTML.
+    # The metric's name comes from the report, so it is shown in HTML, where it is escaped.
     return "score, %" if formats.is_share(metric) else "score"
 
 
@@ -217,12 +217,12 @@ def _line(position: int) -> dict[str, Any]:
 
 
 def _dot(points: list) -> dict[str, Any]:
-    """A line of a single point is nothing to see."""
+    """Returns a marker for a single point, which a line alone would not show."""
     return {"marker": "o"} if len(points) == 1 else {}
 
 
 def _room(axes: "Axes", which: str, also: Sequence[float] = ()) -> None:
-    """Space around the points, and a range that is no hair's breadth where all are equal."""
+    """Adds space around the points, and widens the range if all values are (almost) equal."""
     low, high = getattr(axes.dataLim, f"interval{which}")
     low, high = min([low, *also]), max([high, *also])
     spread = max(high - low, 0.02 * max(abs(low), abs(high)), 1e-6)
@@ -253,7 +253,7 @@ def _step(value: float, axes: "Axes") -> str:
 
 
 def _loss_axis(axes: "Axes", values: list[float]) -> None:
-    """A log scale where a loss falls by more than a factor of 30."""
+    """Uses a log scale if losses span more than a factor of 30."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     _plain_ticks(axes.yaxis)

@@ -1,4 +1,4 @@
-"""How each class fares: its figures, and what is taken for what."""
+"""Scores by class, and confusion matrices."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from tf_efficientbert.reporting.tables import scrolling, table
 
 __all__ = ["classes_table", "confusion"]
 
-_ALL_SHOWN = 12  # classes; of more, the worst
+_ALL_SHOWN = 12  # with more classes, only the worst are shown
 _WORST = 10
 _FIGURES = ("precision", "recall", "f1")
 
 
 def classes_table(name: str, classes: Sequence[dict]) -> Markup | None:
-    """Precision, recall, F1 and examples of each class; of many classes, the ten of lowest F1.
+    """Shows precision, recall, F1 and examples of each class, or of the ten with the lowest F1.
 
     Args:
-        name: the model's.
-        classes: {"label", "precision", "recall", "f1", "support"} of each class; what is missing
-            in one is shown as missing.
+        name: the model's name.
+        classes: {"label", "precision", "recall", "f1", "support"} of each class. A missing value
+            is shown as missing.
 
-    Returns: a figure, or None where there are no classes.
+    Returns: a figure, or None without classes.
     """
     if not classes:
         return None
@@ -39,14 +39,14 @@ def classes_table(name: str, classes: Sequence[dict]) -> Markup | None:
 
 
 def confusion(name: str, labels: Sequence, counts: Sequence[Sequence | None]) -> Markup | None:
-    """A confusion matrix with each row shaded by its shares; of many classes the worst pairs.
+    """Shows a confusion matrix, shaded by each row's shares, or the most confused pairs of classes.
 
     Args:
-        name: the model's.
+        name: the model's name.
         labels: the class names.
-        counts: [true][answered], examples.
+        counts: number of examples, [true][predicted].
 
-    Returns: a figure, or None where the shape of `counts` is wrong.
+    Returns: a figure, or None if the shape of `counts` is wrong.
     """
     names = list(map(str, labels))
     square = len(counts) == len(names) and all(len(row or ()) == len(names) for row in counts)
@@ -77,7 +77,7 @@ def _matrix(names: list[str], counts: list[list[float | None]]) -> Markup:
         ]
         rows.append(element("tr", element("th", label, scope="row"), cells))
     columns = [element("th", label, scope="col") for label in names]
-    corner = element("td", "true ↓  answered →", class_="corner")
+    corner = element("td", "true ↓  predicted →", class_="corner")
     return element(
         "table",
         element("thead", element("tr", corner, columns)),
@@ -87,7 +87,7 @@ def _matrix(names: list[str], counts: list[list[float | None]]) -> Markup:
 
 
 def _confused_pairs(name: str, names: list[str], counts: list[list[float | None]]) -> Markup:
-    """The pairs of classes most often taken one for the other, of equal ones by their share."""
+    """Shows the most confused pairs of classes, by count, then by share of the true class."""
     found = []
     for row, numbers in enumerate(counts):
         total = _total(numbers)
@@ -96,13 +96,13 @@ def _confused_pairs(name: str, names: list[str], counts: list[list[float | None]
                 found.append((number, number / total, row, column))
     found.sort(key=lambda pair: (-pair[0], -pair[1]))
     if not found:
-        return _figure(name, "no class was taken for another one", None, "")
+        return _figure(name, "no class was confused with another", None, "")
     rows = [
         [names[row], names[column], f"{number:,.0f}", formats.score(share, "accuracy")]
         for number, share, row, column in found[:_WORST]
     ]
     about = f"the most confused of {len(names)} classes"
-    head = ["true class", "answered", "examples", "of the true class"]
+    head = ["true class", "predicted class", "examples", "share of the true class"]
     drawn = element("div", table(head, rows), class_="pairs")
     return _figure(name, about, drawn, f"most confused classes of {name}")
 

@@ -1,4 +1,4 @@
-"""What there is to report on in a folder, finished or not."""
+"""Collects the data of a report from a folder, finished or not."""
 
 import json
 from pathlib import Path
@@ -10,20 +10,20 @@ __all__ = ["collect"]
 
 
 def collect(folder: str | Path, report: dict | None = None) -> dict:
-    """Reads what a search or a run of the whole road has left in `folder` so far.
+    """Reads the current results of a search or a pipeline run in `folder`.
 
     Args:
-        report: what report.json says or will say; read from there by default.
+        report: the content of report.json; default: read from there.
 
-    Returns: the dict that `page` takes.
+    Returns: the argument of `page`.
 
     Raises:
-        UserError: there is no study in `folder`, or it is damaged.
+        UserError: `folder` has no study, or it is damaged.
     """
     folder = Path(folder)
     journals = [path for path in (folder / STUDY, folder / "search" / STUDY) if path.is_file()]
     if not journals:
-        raise UserError(f"{folder}: no {STUDY} in it or in its folder search: nothing to report on")
+        raise UserError(f"{folder}: there is no {STUDY} in it or in its folder search")
     histories = sorted(
         (path for path in (*folder.glob("history.json"), *folder.glob("*/history.json"))),
         key=lambda path: path.stat().st_mtime_ns,
@@ -50,4 +50,4 @@ def _read(path: Path) -> dict:
     try:
         return json.loads(path.read_text("utf-8")) if path.is_file() else {}
     except ValueError as error:
-        raise UserError(f"{path} is no JSON: {error}") from error
+        raise UserError(f"{path} is not valid JSON: {error}") from error

@@ -1,4 +1,4 @@
-"""What each step of compression cost and saved, as a table."""
+"""The table of scores and sizes after each compression step."""
 
 from tf_efficientbert.reporting import formats
 from tf_efficientbert.reporting.formats import finite
@@ -11,10 +11,10 @@ _SIZES = {"zipped float32": "zipped_bytes", "LiteRT int8": "int8_bytes"}
 
 
 def compression_rows(steps: list[dict]) -> list[list[str]]:
-    """A head and a row a step: the score and how it changed, what is left, the time.
+    """Returns a head and a row per step: score, its change, sizes, time.
 
     Args:
-        steps: see `compression.compress`; the first is the model before any.
+        steps: see `compression.compress`; the first is the uncompressed model.
     """
     keys = [key for step in steps for key in step if key.startswith(_SCORE)]
     metric = next((key for key in keys if not key.endswith(formats.STANDARD_ERROR)), _SCORE)
@@ -43,7 +43,7 @@ def compression_rows(steps: list[dict]) -> list[list[str]]:
 
 
 def compression_table(steps: list[dict]) -> Markup | None:
-    """`compression_rows` for the page; None where nothing was compressed."""
+    """Returns `compression_rows` as HTML, or None without steps."""
     if not steps:
         return None
     head, *rows = compression_rows(steps)

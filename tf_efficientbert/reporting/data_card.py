@@ -1,4 +1,4 @@
-"""The data card on the page: facts, a picture of lengths and one of classes, what to mend."""
+"""The data section of the page: facts, charts of lengths and classes, problems to fix."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["data_section"]
 
-_NAMED_CLASSES = 12  # of more, the picture is a curve
-_BAR_GROUP = 0.8  # of the room of a class
-_LISTED = 100  # skipped rows; report.json has the rest
+_NAMED_CLASSES = 12  # with more classes, the chart has curves instead of bars
+_BAR_GROUP = 0.8  # of the width of a class
+_LISTED = 100  # skipped rows; report.json has all
 
 
 def data_section(card: dict) -> list[Markup] | None:
-    """What the page says of the data; None without a card.
+    """Returns the data section, or None without a card.
 
     Args:
-        card: see `data.card.describe`; any part may be missing and is then left out.
+        card: see `data.card.describe`. Missing parts are left out.
     """
     if not card:
         return None
@@ -32,7 +32,7 @@ def data_section(card: dict) -> list[Markup] | None:
     pictures = [picture for picture in (_lengths(card), _classes(card)) if picture]
     parts = [
         _facts(card),
-        element("div", element("h3", "To mend"), element("ul", hints), class_="hints")
+        element("div", element("h3", "Problems to fix"), element("ul", hints), class_="hints")
         if hints
         else None,
         element("div", pictures, class_="grid") if pictures else None,
@@ -49,11 +49,11 @@ def _facts(card: dict) -> Markup | None:
         ("columns", _columns(card.get("columns") or {})),
         ("kind", _kind(card)),
         ("targets", _targets(card.get("targets") or {})),
-        ("tokens in a text", _tokens(tokens)),
+        ("tokens per text", _tokens(tokens)),
         ("texts that are cut", _cut(tokens)),
         ("rows that repeat a text of their split", _whole(duplicates.get("rows"))),
         ("texts with different labels", _whole(duplicates.get("contradicting"))),
-        ("rows whose text stands in two splits", _listed(card.get("overlap") or {})),
+        ("rows whose text is in two splits", _listed(card.get("overlap") or {})),
         ("word pieces that are [UNK]", _unknown(finite(card.get("unknown_token_share")))),
         ("rows left out", _whole(len(card.get("left_out") or ()))),
     ]
@@ -64,7 +64,7 @@ def _facts(card: dict) -> Markup | None:
 
 
 def _lengths(card: dict) -> Markup | None:
-    """A histogram of the lengths, and where texts are cut."""
+    """Draws a histogram of the lengths, with the limit where texts are cut."""
     lengths, tokens = card.get("lengths") or {}, card.get("tokens") or {}
     edges = [finite(edge) for edge in lengths.get("edges") or ()]
     counts = [finite(count) for count in lengths.get("counts") or ()]
@@ -78,7 +78,7 @@ def _lengths(card: dict) -> Markup | None:
         axes.stairs(counts, edges, fill=True, color=COLOURS[0], alpha=0.85)
         if is_in_sight:
             axes.axvline(limit, color=FAILED, lw=1.6, ls=(0, (4, 3)))
-        axes.set(xlabel="tokens in a text", ylabel="texts", xlim=(0, edges[-1]))
+        axes.set(xlabel="tokens per text", ylabel="texts", xlim=(0, edges[-1]))
 
     legend = [("■", COLOURS[0], "texts of all splits")]
     if is_in_sight:
@@ -86,12 +86,12 @@ def _lengths(card: dict) -> Markup | None:
     note = f"cut: {cut}" if (cut := _cut(tokens)) else ""
     if longest is not None and longest >= edges[-1]:
         note = f"{note}; the last bar counts all up to {longest:,.0f} tokens".lstrip("; ")
-    picture = svg("lengths", f"Lengths of texts: {_tokens(tokens) or 'not known'}", draw)
+    picture = svg("lengths", f"Lengths of texts: {_tokens(tokens) or 'unknown'}", draw)
     return figure("Lengths of texts", picture, note or None, legend)
 
 
 def _classes(card: dict) -> Markup | None:
-    """How frequent each class is in each split; the most frequent class first."""
+    """Draws the frequency of each class by split, the most frequent class first."""
     given = card.get("labels_by_split") or {}
     rows = card.get("splits") or {}
     # Percent of a split's rows, so that splits of all sizes can be compared.
@@ -149,7 +149,7 @@ def _left_out(rows: Sequence[Any]) -> Markup | None:
     cells = [[str(row.get(key, MISSING)) for key in head] for row in known[:_LISTED]]
     content: list[Child] = [scrolling(table(head, cells), "rows left out")]
     if len(known) > _LISTED:
-        content.append(element("p", f"{len(known) - _LISTED:,} more stand in report.json."))
+        content.append(element("p", f"report.json lists {len(known) - _LISTED:,} more."))
     return _folded(f"{formats.plural(len(known), 'row')} left out", content)
 
 

@@ -1,4 +1,4 @@
-"""A Matplotlib figure as inline SVG: small, the same bytes each time, ids unique in the page."""
+"""Matplotlib figures as inline SVG: small, reproducible, with ids that are unique in the page."""
 
 import io
 import re
@@ -10,10 +10,10 @@ from tf_efficientbert.reporting.markup import Markup, element
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Apart for colour-blind eyes too, and dark enough on white; each stage also has its own marker.
+# Distinguishable with colour blindness, and dark enough on white. Each stage also has a marker.
 COLOURS = ("#1d4ed8", "#c2410c", "#0f766e", "#7e22ce", "#a16207", "#be185d")
 MARKERS = ("o", "s", "^", "D", "v", "P")
-# What stands for them in a legend, which is HTML.
+# The markers as characters, for legends, which are HTML.
 SYMBOLS = ("●", "■", "▲", "◆", "▼", "✚")
 FAINT, DARK, FAILED = "#94a3b8", "#334155", "#b91c1c"
 
@@ -27,11 +27,11 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.axisbelow": True,
     "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",  # it comes with Matplotlib, so that all machines lay out alike
+    "font.family": "DejaVu Sans",  # comes with Matplotlib, so the layout is the same everywhere
     "font.size": 11,
     "grid.color": "#e2e8f0",
     "path.simplify_threshold": 0.3,
-    # Text stays text, in the reader's own font: small, crisp, and found by a search in the page.
+    # Text stays text: small, crisp, and found by a search in the page.
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "xtick.color": DARK,
@@ -44,15 +44,15 @@ _STYLE = {
 
 
 def svg(key: str, label: str, draw: Callable[[list["Axes"]], None], panels: int = 1) -> Markup:
-    """One figure as an SVG element.
+    """Draws a figure and returns it as an SVG element.
 
     Args:
-        key: letters, digits and `-`; goes before each id, so it must be unique in the page.
-        label: what a reader who does not see the drawing is told.
-        draw: draws on the axes. Texts it takes from a report belong in HTML, not in here.
-        panels: axes one above the other that share the horizontal one.
+        key: letters, digits and `-`; prefix of each id, so it must be unique in the page.
+        label: the accessible name of the drawing.
+        draw: draws on the axes. It must not draw texts from a report, which belong in HTML.
+        panels: number of axes, one above the other, that share the horizontal axis.
     """
-    # Matplotlib takes the better part of a second to import: only who draws waits for it.
+    # Imported here because Matplotlib takes most of a second to import.
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -73,7 +73,7 @@ def figure(
     note: str | None = None,
     legend: Sequence[tuple[str, str, str]] = (),
 ) -> Markup:
-    """A drawing with its title, what its marks mean (symbol, colour, meaning) and a note."""
+    """Returns a drawing with title, note and a legend of (symbol, colour, meaning)."""
     marks = [
         element("li", element("span", symbol, style=f"color:{colour}", aria_hidden="true"), text)
         for symbol, colour, text in legend
@@ -102,7 +102,7 @@ def _inlined(written: str, key: str, label: str) -> Markup:
         drawing,
     )
     drawing = re.sub(r'(href="#|url\(#)', rf"\g<1>{key}-", drawing)
-    # Six digits behind the point are a thousandth of a thousandth of a pixel.
+    # Two decimals are enough: Matplotlib's six are a millionth of a pixel.
     drawing = re.sub(r"(\d+\.\d{2})\d+", r"\1", drawing)
     drawing = re.sub(r">\s+<", "><", drawing)
     view_box = re.search(r'viewBox="([^"]+)"', drawing)[1]

@@ -1,11 +1,11 @@
-"""Numbers as a reader wants them: percent, points, millions, minutes."""
+"""Formats numbers for readers: percent, points, millions, minutes."""
 
 from typing import Any
 
 MISSING = "–"
 _SPACE = "\N{NO-BREAK SPACE}"  # between a number and its unit
 _ERROR = f"{_SPACE}±{_SPACE}"
-# Scores between 0 (or -1) and 1, which are read in percent.
+# Scores between 0 (or -1) and 1, which are shown in percent.
 _SHARES = (
     "accuracy",
     "precision",
@@ -17,32 +17,32 @@ _SHARES = (
     "exact_match",
 )
 STANDARD_ERROR = "_standard_error"  # ends the key of a score's standard error
-_LARGEST = 1e100  # what is drawn is averaged and scaled, and must not overflow
+_LARGEST = 1e100  # averages and scaling of larger numbers could overflow
 
 
 def finite(value: Any) -> float | None:
-    """A number that can be drawn: None for what is no number, infinite, NaN or absurdly large."""
+    """Returns a float, or None if the value is not a number, not finite or above 1e100."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if abs(number) <= _LARGEST else None  # false for NaN too
+    return number if abs(number) <= _LARGEST else None  # NaN also gives None
 
 
 def is_share(metric: str) -> bool:
-    """Whether a metric is read in percent: accuracy and its like, no losses."""
+    """Returns whether a metric is shown in percent, such as accuracy, but not a loss."""
     return any(share in metric.lower() for share in _SHARES) and "loss" not in metric.lower()
 
 
 def metric_name(metric: str) -> str:
-    """A metric in words: `macro F1`, `exact match`."""
+    """Formats a metric's name: `macro F1`, `exact match`."""
     return metric.replace("_", " ").replace("f1", "F1")
 
 
 def score(value: float | None, metric: str, error: float | None = None) -> str:
-    """A score with its standard error where that is known: `81.2 ± 1.7 %`, or `0.4312`."""
+    """Formats a score with its standard error, if known: `81.2 ± 1.7 %`, or `0.4312`."""
     if value is None:
         return MISSING
     scale, digits, unit = (100, 1, f"{_SPACE}%") if is_share(metric) else (1, 4, "")
@@ -53,7 +53,7 @@ def score(value: float | None, metric: str, error: float | None = None) -> str:
 
 
 def gap(value: float | None, metric: str, error: float | None = None) -> str:
-    """A difference of two scores, signed, with its error where that is known: `+1.3 ± 2.1`."""
+    """Formats a signed difference of two scores with its error, if known: `+1.3 ± 2.1`."""
     if value is None:
         return MISSING
     scale, digits = (100, 1) if is_share(metric) else (1, 4)
@@ -63,12 +63,12 @@ def gap(value: float | None, metric: str, error: float | None = None) -> str:
 
 
 def p_value(value: float) -> str:
-    """`p = 0.18`, `p < 0.001`."""
+    """Formats a p-value: `p = 0.18`, `p < 0.001`."""
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def count(value: float | None) -> str:
-    """A large number with its unit: `512`, `48.2 k`, `15.74 M`, `1.53 G`."""
+    """Formats a large number with its unit: `512`, `48.2 k`, `15.74 M`, `1.53 G`."""
     if value is None:
         return MISSING
     for size, least, digits, unit in ((1e9, 1, 2, "G"), (1e6, 1, 2, "M"), (1e3, 10, 1, "k")):
@@ -79,12 +79,12 @@ def count(value: float | None) -> str:
 
 
 def megabytes(value: float | None) -> str:
-    """Bytes in MB (10^6): `21.4 MB`."""
+    """Formats bytes in MB (10^6): `21.4 MB`."""
     return MISSING if value is None else f"{value / 1e6:.1f}{_SPACE}MB"
 
 
 def duration(seconds: float | None) -> str:
-    """A time in the two units that matter: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
+    """Formats a time in its two largest units: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3 d 4 h`."""
     if seconds is None:
         return MISSING
     if seconds < 59.95:
@@ -100,7 +100,7 @@ def duration(seconds: float | None) -> str:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 candidate`, `12 candidates`."""
+    """Formats a count with its noun: `1 candidate`, `12 candidates`."""
     return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

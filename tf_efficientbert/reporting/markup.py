@@ -1,4 +1,4 @@
-"""HTML as values: every text is escaped unless it is `Markup` already."""
+"""Builds HTML; every text is escaped unless it is `Markup`."""
 
 import html
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ _VOID = ("meta", "wbr")
 
 
 class Markup(str):
-    """Text that is HTML already and goes into a page as it stands."""
+    """Text that is HTML and is not escaped again."""
 
     __slots__ = ()
 
@@ -16,18 +16,18 @@ Child = str | Iterable["Child"] | None
 
 
 def join(children: Iterable[Child]) -> Markup:
-    """The children as HTML, one after the other; None is left out."""
+    """Concatenates the children as HTML; None is left out."""
     return Markup("".join(_rendered(child) for child in children))
 
 
 def element(tag: str, /, *children: Child, **attributes: str | bool | None) -> Markup:
-    """One HTML element.
+    """Returns an HTML element.
 
     Args:
         tag: its name.
         children: texts (escaped), `Markup`, or lists of them; None is left out.
-        attributes: their names with `_` for `-` and one `_` behind a Python keyword (`class_`);
-            None and False are left out, True stands without a value.
+        attributes: names with `_` for `-`, and a trailing `_` for Python keywords (`class_`). None
+            and False are left out, True gives an attribute without a value.
     """
     start = tag
     for key, value in attributes.items():
@@ -47,5 +47,5 @@ def _rendered(child: Child) -> str:
 
 
 def _escaped(text: str) -> str:
-    # JSON may hold half a surrogate pair, which no file in UTF-8 can.
+    # JSON may contain lone surrogates, which UTF-8 cannot encode.
     return html.escape(text.encode("utf-8", "replace").decode("utf-8"))

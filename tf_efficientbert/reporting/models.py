@@ -1,4 +1,4 @@
-"""The models of a report: their table, and the searched one's gap to the plain one in words."""
+"""The table of models, and a sentence on the gap between the searched and the plain model."""
 
 import math
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from tf_efficientbert.reporting.markup import Child, Markup, element
 from tf_efficientbert.reporting.tables import scrolling, table
 
 PLAIN, PUBLISHED, SEARCHED = "plain", "published", "searched"
-_CLEAR = 0.05  # the p-value of a clear difference
-_SPLITS = ("test_", "dev_")  # of a score's key: test_accuracy
+_CLEAR = 0.05  # p-values below it are a clear difference
+_SPLITS = ("test_", "dev_")  # prefixes of a score's key: test_accuracy
 
 
 @dataclass(frozen=True)
 class _Gap:
-    """By how much a model's score is above another's.
+    """The difference of two models' scores.
 
     Attributes:
-        metric: what is compared.
+        metric: the compared metric.
         value: the difference.
-        error: its standard error, None where it is not known.
-        p_value: of a comparison example by example, else None.
+        error: its standard error, None if unknown.
+        p_value: that of a paired comparison, else None.
     """
 
     metric: str
@@ -32,21 +32,21 @@ class _Gap:
 
     @property
     def no_difference(self) -> bool:
-        """Whether there is no difference at all, without an error."""
+        """Whether the difference and its error are both zero."""
         return self.value == 0 and self.error == 0
 
     @property
     def how(self) -> str:
-        """How it was compared, in words."""
+        """The kind of comparison, in words."""
         return "unpaired" if self.p_value is None else f"paired, {formats.p_value(self.p_value)}"
 
 
 def models_table(models: list[dict], paired: dict) -> Markup:
-    """One row a model: size, scores, gap to the plain model, files and their latency.
+    """Returns a table with a row per model: scores, gap to the plain model, size, files, latency.
 
     Args:
-        models: as the report has them.
-        paired: model -> `paired_difference` to the plain model, as far as there are any.
+        models: the report's models.
+        paired: model -> `paired_difference` to the plain model; models may be missing.
     """
     metrics = _metrics(models)
     plain = find(models, PLAIN)
@@ -77,7 +77,7 @@ def models_table(models: list[dict], paired: dict) -> Markup:
 
 
 def gap_sentence(models: list[dict], paired: dict) -> str | None:
-    """How the searched model stands to the plain one, whichever way it goes.
+    """Returns a sentence that compares the searched model with the plain one, or None.
 
     Args:
         models, paired: see `models_table`.
@@ -96,7 +96,7 @@ def gap_sentence(models: list[dict], paired: dict) -> str | None:
     shown = formats.gap(gap.value, gap.metric, gap.error)
     text = f"Searched against plain: {shown}{unit} of {metric}"
     if gap.error is None:
-        return f"{text}; the error of the difference is not known."
+        return f"{text}; the error of the difference is unknown."
     verdict = "better" if gap.value > 0 else "worse"
     unclear = "these examples show no clear difference"
     if gap.p_value is not None:
@@ -107,7 +107,7 @@ def gap_sentence(models: list[dict], paired: dict) -> str | None:
 
 
 def headline_score(models: list[dict]) -> tuple[str, str] | None:
-    """The searched model's first metric and its score as text, None where it has none."""
+    """Returns the searched model's first metric and its formatted score, or None."""
     searched, metrics = find(models, SEARCHED), _metrics(models)
     if not searched or not metrics:
         return None
@@ -115,7 +115,7 @@ def headline_score(models: list[dict]) -> tuple[str, str] | None:
 
 
 def find(models: list[dict], name: str) -> dict | None:
-    """The first model of that name."""
+    """Returns the first model of that name, or None."""
     return next((model for model in models if model.get("name") == name), None)
 
 
@@ -129,7 +129,7 @@ def _score(model: dict, metric: str) -> tuple[float | None, float | None]:
     keys = (f"{split}{metric}" for split in _SPLITS)
     key = next((key for key in keys if key in model), "")
     value, error = finite(model.get(key)), finite(model.get(f"{key}{formats.STANDARD_ERROR}"))
-    # SQuAD's scores come in per cent.
+    # SQuAD scores are in percent.
     if value is not None and formats.is_share(metric) and value > 1:
         return value / 100, None if error is None else error / 100
     return value, error
@@ -141,7 +141,7 @@ def _shown(model: dict, metric: str) -> str:
 
 
 def _gap(model: dict, plain: dict, metric: str, paired: dict) -> _Gap | None:
-    """A model's gap to the plain one: that of the same examples where the report has it."""
+    """Returns a model's gap to the plain one: the paired one if the report has it."""
     compared = paired.get(model.get("name")) or {}
     known = [finite(compared.get(key)) for key in ("difference", "standard_error", "p_value")]
     if compared.get("metric") == metric and None not in known:
@@ -166,7 +166,7 @@ def _latencies(file: Any) -> dict[str, float | None]:
 
 
 def _threads(models: list[dict], precision: str) -> str:
-    """How many threads each latency is of, where all models were timed with the same."""
+    """Returns the numbers of threads of the latencies, if all models have the same."""
     timed = {
         tuple(_latencies((model.get("litert") or {}).get(precision) or {})) for model in models
     }

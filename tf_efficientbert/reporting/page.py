@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no network, no fonts, no scripts."""
+"""A report as one self-contained HTML page: no network, no fonts, no scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,41 +30,42 @@ from tf_efficientbert.reporting.study import (
 
 _STYLE = Path(__file__).parent / "assets/page.css"
 _ERRORS = (
-    "± is one standard error. That of an unpaired gap is √(e₁² + e₂²), as if the two models had "
-    "been scored on different examples; on the same ones it is usually smaller."
+    "± is one standard error. For an unpaired gap it is √(e₁² + e₂²), which assumes that the two "
+    "models were scored on different examples; on the same examples it is usually smaller."
 )
 _PAIRED = (
-    "A paired gap compares the answers to the same examples: accuracies by McNemar's exact test, "
-    "other scores by a bootstrap of 1,000 resamples. p is how likely a gap as large is where the "
-    "models are equally good."
+    "A paired gap compares predictions on the same examples: accuracies by McNemar's exact test, "
+    "other scores by a bootstrap of 1,000 resamples. p is the probability of a gap at least this "
+    "large if the models are equally good."
 )
 _MEANINGS = {
-    PLAIN: "Plain has BERT's ordinary cell, with the stacks and inner widths of published.",
-    PUBLISHED: "Published is the paper's six cells.",
-    SEARCHED: "Searched is what the search found.",
+    PLAIN: "Plain has BERT's standard cell, with the stacks and inner widths of published.",
+    PUBLISHED: "Published has the paper's six cells.",
+    SEARCHED: "Searched has the cells that the search found.",
 }
 _PARITY = (
-    "What each exported form answers to the same examples: its score, the share of its answers "
-    "that are those of the Keras model, and the largest difference of a number."
+    "Each exported form on the same examples: its score, its agreement with the Keras model (share "
+    "of equal predictions), and the largest difference of any output."
 )
 _COUNTED = (
-    "Parameters of candidates are counted as the search does, with the projection to the teacher's "
-    "width that training alone needs and without the task's head; those of models as deployed."
+    "Parameters of candidates are counted as in the search: with the projection to the teacher's "
+    "width, which only training needs, and without the task's head. Parameters of models are "
+    "counted as deployed."
 )
 _STAGES = 3  # Dong et al. 2021, section 3.4
 _COMPARABLE = (
-    "Scores are comparable within a stage. Between stages candidates are trained in other ways, so "
-    "a step from one stage's best to the next one's is no gain or loss by itself. The best of many "
-    "noisy scores flatters: the table of models is the test."
+    "Scores are comparable only within a stage, because each stage trains its candidates "
+    "differently. The best of many noisy scores is biased upwards: compare models by their scores "
+    "in the table of models."
 )
 
 
 def page(report: dict) -> str:
-    """The report as HTML; the same report gives the same text.
+    """Returns the report as HTML; the same report gives the same text.
 
     Args:
-        report: what a run wrote as JSON. Every part may be missing: a part that a reader expects
-            is then said to be not there yet, any other is left out.
+        report: the report of a run. Every part may be missing: the page notes missing models and
+            searches, and leaves out other missing parts.
     """
     stages = reported_stages(report)
     models = [model for model in (report.get("models") or ()) if isinstance(model, dict)]
@@ -76,10 +77,10 @@ def page(report: dict) -> str:
         ("Data", "data", data_section(report.get("data") or {})),
         ("Exported forms", "parity", _parity(report.get("parity") or {})),
         ("Compression", "compression", compression_table(report.get("compression") or [])),
-        ("What each stage gained", "stages", _stages(stages)),
+        ("Gain of each stage", "stages", _stages(stages)),
         ("Candidates", "candidates", _candidate_charts(stages)),
         (
-            "The chosen architecture" if find(models, SEARCHED) else "The best so far",
+            "Chosen architecture" if find(models, SEARCHED) else "Best architecture so far",
             "architecture",
             cells_section(chosen, models),
         ),
@@ -123,13 +124,13 @@ def _headline(
 ) -> list[Markup | None]:
     about = [f"task {report['task']}"] if report.get("task") else []
     if report.get("split"):
-        about.append(f"scored on its {report['split']} split")
+        about.append(f"scored on the {report['split']} split")
     if (examples := formats.finite(report.get("examples"))) is not None:
         about.append(formats.plural(round(examples), "example"))
     searched = [f"{stage.name} ({tables.progress(stage)})" for stage in stages]
     begun = f"Searched in {formats.plural(len(stages), 'stage')}"
     if not _finished(stages):
-        begun = "The search is not finished; so far"
+        begun = "Search not finished, so far"
     lead = f"{begun}: {', '.join(searched)}."
     verdict = gap_sentence(models, report.get("paired") or {})
     tiles = _tiles(models, stages, chosen)
@@ -162,7 +163,7 @@ def _tiles(
     if result := best_scored(stages):
         stage, best = result
         shown = formats.score(best.score, stage.metric, stage.error(best.score))
-        tiles.append((f"Best of {stage.name}, held out", shown))
+        tiles.append((f"Best of {stage.name}, held-out", shown))
     searched = find(models, SEARCHED) or {}
     deployed = formats.finite(searched.get("parameters"))
     if deployed is not None:
@@ -241,7 +242,7 @@ def _trainings(losses: dict, stages: Sequence[ReportedStage]) -> Markup | None:
 
 
 def _classes(report: dict) -> Markup | None:
-    """The classes of the searched model or, where it has none, of the last one."""
+    """Shows the classes of the searched model or, if it has none, of the last model."""
     by_model = report.get("classes") or {}
     name = SEARCHED if by_model.get(SEARCHED) else next(reversed(by_model), "")
     return classes_table(str(name), by_model.get(name) or ())

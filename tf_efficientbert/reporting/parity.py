@@ -1,4 +1,4 @@
-"""How the exported forms of the models answer, beside the Keras model."""
+"""Tables that compare exported forms with the Keras model."""
 
 from tf_efficientbert.reporting import formats
 from tf_efficientbert.reporting.formats import finite
@@ -7,7 +7,7 @@ from tf_efficientbert.reporting.tables import scrolling, table
 
 
 def parity_table(parity: dict) -> Markup:
-    """A row a model, a column an exported form; arguments as `parity_rows`."""
+    """Returns a table with a row per model and a column per exported form, see `parity_rows`."""
     head, *rows = _rows(parity)
 
     def cell(parts: list[str]) -> list[Child]:
@@ -18,25 +18,27 @@ def parity_table(parity: dict) -> Markup:
 
 
 def parity_rows(parity: dict) -> list[list[str]]:
-    """The same as rows of text, the head first: `88.8 %, 99.3 % alike, 2e-01` in each cell.
+    """Returns the table as rows of text, the head first.
+
+    A cell is score, agreement and largest difference: `88.8 %, 99.3 % alike, 2e-01`.
 
     Args:
         parity: {model: {form: {"max_difference", "agreement" (of a classification), a metric with
-            its standard error}}}, as the export writes it.
+            its standard error}}}, as `export` writes it.
     """
     head, *rows = _rows(parity)
     return [head, *([name, *map(", ".join, cells)] for name, *cells in rows)]
 
 
 def form_rows(forms: dict, litert: dict) -> list[list[str]]:
-    """A head and a row a form of one model: score, likeness, differences, size, latency.
+    """Returns a head and a row per form of one model: score, agreement, differences, size, latency.
 
     Args:
-        forms: {form: figures}, a model's part of `parity_rows`' argument.
+        forms: {form: figures}, one model's part of `parity_rows`' argument.
         litert: {precision: {"bytes", "latency_ms": {threads: median}}} of the LiteRT files.
     """
     metric = next(filter(formats.is_share, forms.get("keras", {})), "")
-    head = ["form", formats.metric_name(metric), "same answers", "largest difference"]
+    head = ["form", formats.metric_name(metric), "agreement", "largest difference"]
     rows = [[*head, "mean difference", "file", "1 thread", "2 threads"]]
     for form, figures in forms.items():
         file = litert.get(form.removeprefix("litert_"), {})
@@ -58,7 +60,7 @@ def form_rows(forms: dict, litert: dict) -> list[list[str]]:
 
 
 def _rows(parity: dict) -> list[list]:
-    """The head, and of each model its name and for each form what is known of it."""
+    """Returns the head, then a row per model: its name and the parts of each form's cell."""
     forms = list(dict.fromkeys(f for figures in parity.values() for f in figures if f != "keras"))
     rows = [
         [name, *(_known(figures.get(form) or {}) for form in forms)]

@@ -14,7 +14,7 @@ __all__ = ["ReportOptions", "write_report"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """What `write_report` is told."""
+    """Options of `write_report`."""
 
     study: str = option("", "output folder of a search or a pipeline")
     output_dir: str = option("", "folder for report.html; empty: the study's folder")
@@ -25,12 +25,12 @@ class ReportOptions:
 
 
 def write_report(options: ReportOptions) -> dict:
-    """Draws what is there; the search may be at work meanwhile.
+    """Writes report.html from the current results; the search may still be running.
 
     Returns: {"report": path, "candidates": {stage: how many}}.
 
     Raises:
-        UserError: there is no study in the folder, or it is damaged; the disk is full.
+        UserError: the folder has no study, or it is damaged; the disk is full.
     """
     report = collect(options.study)
     path = Path(options.output_dir or options.study) / "report.html"

@@ -1,4 +1,4 @@
-"""The search part of a report, read leniently: what is missing or no number becomes None."""
+"""Reads the search part of a report. Missing or invalid numbers become None."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from tf_efficientbert.reporting.formats import finite
 
 @dataclass(frozen=True)
 class Candidate:
-    """One architecture that a stage tried; `score` is None until, or unless, it has one."""
+    """An architecture that a stage tried; `score` is None without one (yet)."""
 
     index: int
     score: float | None
@@ -27,19 +27,19 @@ class Candidate:
 
     @property
     def formulas(self) -> tuple[str, ...]:
-        """Each layer's cell in the paper's text form, as the report has it."""
+        """Each layer's cell in the paper's text form, as in the report."""
         given = self.described.get("formulas") if isinstance(self.described, dict) else None
         return tuple(map(str, given or ()))
 
     @property
     def failed(self) -> bool:
-        """Whether its training or scoring broke; a bad score is no failure."""
+        """Whether its training or scoring failed; a bad score is not a failure."""
         return self.state == "failed"
 
 
 @dataclass(frozen=True)
 class ReportedFit:
-    """A fit of the action space to `candidates` of them, first used for candidate `index`."""
+    """A fit of the action space to so many `candidates`, first used for candidate `index`."""
 
     index: int
     candidates: int
@@ -48,10 +48,12 @@ class ReportedFit:
 
 @dataclass(frozen=True)
 class ReportedStage:
-    """One stage of the search: what it tried, in the order in which it did. More score is better.
+    """A stage of the search, with its candidates in order. Higher scores are better.
 
-    `best_index` is the report's own word for its best candidate, None where it has none; `training`
-    is its candidates' shared training, `phases` the names and steps of its parts.
+    Attributes:
+        best_index: the best candidate according to the report, or None.
+        training: records of the training that candidates share.
+        phases: names and steps of the parts of that training.
     """
 
     name: str
@@ -69,20 +71,20 @@ class ReportedStage:
 
     @cached_property
     def scored(self) -> tuple[Candidate, ...]:
-        """The candidates that have a score, failed ones left out."""
+        """The candidates with a score, without failed ones."""
         return tuple(c for c in self.candidates if c.score is not None and not c.failed)
 
     @cached_property
     def best(self) -> Candidate | None:
-        """The report's best candidate; where it names none, the first with the highest score."""
+        """The best candidate according to the report, or else the first with the highest score."""
         named = next((c for c in self.scored if c.index == self.best_index), None)
         return named or max(self.scored, key=lambda c: c.score, default=None)
 
     @property
     def seconds(self) -> float | None:
-        """Seconds spent on this stage's own candidates and on the training they share.
+        """Seconds spent on this stage's candidates and on the training they share.
 
-        Candidates taken over cost it nothing.
+        Candidates reused from an earlier stage do not count.
         """
         known = [c.seconds for c in self.candidates if c.seconds is not None and not c.reused]
         known += [self.training_seconds] if self.training_seconds else []
@@ -90,7 +92,7 @@ class ReportedStage:
 
     @property
     def shared_trainings(self) -> dict[str, list[dict]]:
-        """The records of each part of the shared training, its steps counted from its start."""
+        """The records of each part of the shared training, with steps counted from its start."""
         records = [record for record in self.training if isinstance(record, dict)]
         parts, start = {}, 0
         for name, steps in self.phases or (("training", 0),):
@@ -104,19 +106,19 @@ class ReportedStage:
         return parts
 
     def error(self, score: float | None) -> float | None:
-        """The standard error sqrt(p(1-p)/n) of an accuracy p on n examples, None elsewhere."""
+        """Returns the standard error sqrt(p(1-p)/n) of an accuracy p on n examples, else None."""
         if self.metric != "accuracy" or not self.examples or score is None or not 0 <= score <= 1:
             return None
         return math.sqrt(score * (1 - score) / self.examples)
 
 
 def reported_stages(report: dict) -> list[ReportedStage]:
-    """The stages of a report's search, first to last; none where it has not begun."""
+    """Returns the stages of a report's search in order; empty if it has not begun."""
     return [_stage(part) for part in ((report.get("search") or {}).get("stages") or ())]
 
 
 def read_architecture(described: Any) -> Architecture | None:
-    """The architecture that a report describes, None where there is none that can be read."""
+    """Returns the architecture that a report describes, or None if it cannot be read."""
     if not described:
         return None
     try:
@@ -126,7 +128,7 @@ def read_architecture(described: Any) -> Architecture | None:
 
 
 def best_scored(stages: Sequence[ReportedStage]) -> tuple[ReportedStage, Candidate] | None:
-    """The last stage that has a best candidate, and that candidate: the search's result so far."""
+    """Returns the search's result so far: the last stage with a best candidate, and that one."""
     return next(((stage, stage.best) for stage in reversed(stages) if stage.best), None)
 
 
@@ -168,7 +170,7 @@ def _candidate(given: dict, position: int) -> Candidate:
         index=position if index is None else index,
         score=score,
         parameters=finite(given.get("parameters")),
-        state=str(given.get("state") or ("complete" if score is not None else "not known")),
+        state=str(given.get("state") or ("complete" if score is not None else "unknown")),
         seconds=finite(given.get("seconds")),
         reason=str(given.get("reason") or ""),
         reused=bool(given.get("reused")),

@@ -1,4 +1,4 @@
-"""The tables of a report: stages, candidates, seconds; one as plain text."""
+"""The tables of a report: stages, candidates, seconds, and plain text tables."""
 
 from collections.abc import Collection, Sequence
 from statistics import median
@@ -12,7 +12,7 @@ from tf_efficientbert.reporting.study import Candidate, ReportedStage
 def table(
     head: Sequence[Child], rows: Sequence[Sequence[Child]], marked: Collection[int] = ()
 ) -> Markup:
-    """A table whose rows begin with their name; `marked` are the numbers of rows to stress."""
+    """Returns a table; rows start with their name, `marked` rows are highlighted."""
     return element(
         "table",
         element("thead", element("tr", [element("th", text, scope="col") for text in head])),
@@ -32,7 +32,7 @@ def table(
 
 
 def text_table(rows: list[list[str]]) -> str:
-    """Columns aligned, a rule under the first row."""
+    """Returns a text table with aligned columns and a rule under the first row."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "  "
@@ -44,13 +44,13 @@ def text_table(rows: list[list[str]]) -> str:
 
 
 def scrolling(content: Markup, label: str) -> Markup:
-    """A container that scrolls sideways by itself, by keyboard too, where a table is too wide."""
+    """Wraps a wide table in a container that scrolls sideways, also by keyboard."""
     return element("div", content, class_="scroll", role="region", tabindex="0", aria_label=label)
 
 
 def stages_table(stages: Sequence[ReportedStage]) -> Markup:
-    """What each stage tried and what it gained over its own first candidate and its median."""
-    head = ["stage", "best", "over its first", "over its median", "candidates", "time", "drawn by"]
+    """Returns a row per stage, with the gain over its first candidate and over its median."""
+    head = ["stage", "best", "over its first", "over its median", "candidates", "time", "sampler"]
     rows = []
     for stage in stages:
         best = stage.best.score if stage.best else None
@@ -71,7 +71,7 @@ def stages_table(stages: Sequence[ReportedStage]) -> Markup:
 
 
 def progress(stage: ReportedStage) -> str:
-    """How far a stage is: `12 of 12, 1 failed, 2 reused`."""
+    """Formats the progress of a stage: `12 of 12, 1 failed, 2 reused`."""
     done = sum(c.state in ("complete", "failed") for c in stage.candidates)
     parts = [f"{done} of {stage.planned}" if stage.planned else f"{done}"]
     counts = {
@@ -82,14 +82,14 @@ def progress(stage: ReportedStage) -> str:
 
 
 def candidates_details(stage: ReportedStage) -> Markup:
-    """Every candidate of a stage, folded away until it is asked for."""
+    """Returns all candidates of a stage in a collapsed table."""
     head = ["candidate", "score", "parameters as searched", "state", "time", "formulas by layer"]
     rows = [_candidate_row(candidate, stage) for candidate in stage.candidates]
     marked = [i for i, c in enumerate(stage.candidates) if c is stage.best]
     summary = f"{stage.name}: {formats.plural(len(rows), 'candidate')}"
     if stage.best:
         best = formats.score(stage.best.score, stage.metric)
-        summary += f", the best is number {stage.best.index} with {best}"
+        summary += f", best: number {stage.best.index} with {best}"
     content = (
         scrolling(table(head, rows, marked), f"candidates of {stage.name}")
         if rows
@@ -99,7 +99,7 @@ def candidates_details(stage: ReportedStage) -> Markup:
 
 
 def seconds_bars(seconds: dict) -> Markup | None:
-    """Seconds by phase as bars, in the order in which they were spent."""
+    """Returns seconds by phase as bars, in chronological order, or None without any."""
     known = [(str(name), finite(value)) for name, value in seconds.items()]
     known = [(name, value) for name, value in known if value is not None and value >= 0]
     if not known:
@@ -116,7 +116,7 @@ def seconds_bars(seconds: dict) -> Markup | None:
     ]
     total = element(
         "tr",
-        element("th", "in all", scope="row"),
+        element("th", "total", scope="row"),
         element("td"),
         element("td", formats.duration(sum(value for _, value in known))),
         class_="total",
@@ -125,7 +125,7 @@ def seconds_bars(seconds: dict) -> Markup | None:
 
 
 def formula_list(formulas: Sequence[str]) -> Markup:
-    """Formulas of the layers, numbered from 1."""
+    """Returns the layers' formulas as a list, numbered from 1."""
     return element("ol", [element("li", element("code", text)) for text in formulas])
 
 

@@ -1,10 +1,10 @@
-// Loads the model that lies beside this file and asks it what is typed.
+// Loads the model in this folder and classifies the text that is entered.
 
 const part = (id) => document.getElementById(id);
 const percent = (score) => `${(100 * score).toFixed(1)} %`;
 
 let classifier = null;
-let task = null; // as text_model.json has it
+let task = null; // as in text_model.json
 
 part("form").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -12,7 +12,7 @@ part("form").addEventListener("submit", (event) => {
 });
 
 part("text").addEventListener("keydown", (event) => {
-  // An input method's Enter picks a word.
+  // In an input method, Enter picks a word.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   part("form").requestSubmit();
@@ -36,11 +36,11 @@ async function load() {
   const wasm = await FilesetResolver.forTextTasks("mediapipe/wasm");
   const options = { baseOptions: { modelAssetBuffer: content } };
   const loaded = await TextClassifier.createFromOptions(wasm, options);
-  loaded.classify("the first answer takes longer");
+  loaded.classify("a first text, which takes longer");
   part("loading").hidden = true;
   part("status").textContent =
-    `Ready: ${task.labels.length} classes, ${megabytes(about.bytes)}. Longer text is cut ` +
-    `after ${about.tokens} tokens, which are words and parts of words.`;
+    `Ready: ${task.labels.length} classes, ${megabytes(about.bytes)}. Text is cut after ` +
+    `${about.tokens} tokens (words and parts of words).`;
   part("classify").disabled = false;
   return loaded;
 }
@@ -49,7 +49,7 @@ function classify() {
   const text = part("text").value;
   if (!text.trim()) {
     part("answer").hidden = true;
-    complain("There is no text yet: type a sentence.");
+    complain("There is no text: type a sentence.");
     part("text").setAttribute("aria-invalid", "true");
     part("text").focus();
     return;
@@ -62,13 +62,13 @@ function classify() {
     show(result.classifications[0].categories, performance.now() - start);
   } catch (error) {
     part("answer").hidden = true;
-    complain(`The model gave no answer: ${reason(error)}.`);
+    complain(`The model failed: ${reason(error)}.`);
   }
 }
 
-// What the Python tokenizer does to all text, and MediaPipe to ASCII alone: compatibility
-// characters to plain ones, upper case and variants of a letter to one, accents and what has no
-// width away, separators and control characters to spaces.
+// Normalizes text as the Python tokenizer does; MediaPipe does so only for ASCII. Replaces
+// compatibility characters, folds case, removes accents and zero-width characters, and turns
+// separators and control characters into spaces.
 function normalized(text) {
   return text
     .normalize("NFKC")
@@ -90,16 +90,16 @@ function show(categories, milliseconds) {
 }
 
 function best([{ categoryName, score }]) {
-  return [categoryName, percent(score)]; // MediaPipe sorts them
+  return [categoryName, percent(score)]; // MediaPipe sorts by score
 }
 
-// Any number of labels: those whose score reaches their own threshold.
+// Multi-label: all labels whose score reaches their threshold.
 function several(categories) {
-  const answered = categories.filter(
+  const predicted = categories.filter(
     ({ categoryName, score }) => score >= task.thresholds[task.labels.indexOf(categoryName)],
   );
-  const names = answered.map(({ categoryName }) => categoryName).join(", ");
-  return [names || "No label", `${answered.length} of ${task.labels.length} labels`];
+  const names = predicted.map(({ categoryName }) => categoryName).join(", ");
+  return [names || "No label", `${predicted.length} of ${task.labels.length} labels`];
 }
 
 function row({ categoryName, score }) {
