@@ -99,7 +99,7 @@ def test_the_measured_rate_is_that_of_a_matrix_product(bfloat16):
     assert 0.1 < measured_rates(bfloat16).mac / (min(seconds) / 1024**3) < 10
 
 
-def test_what_an_earlier_process_finished_takes_no_more_time(planned):
+def test_finished_phases_take_no_time(planned):
     estimates = _minutes(planned(student_epochs=1e5))
     took = {name: 60 * estimates[name] for name in ("teacher", "supernet")}
     text = planned({**took, "export_teacher": _RATES.export}, student_epochs=1e5)

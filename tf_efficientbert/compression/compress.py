@@ -265,7 +265,7 @@ class _Compression:
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            theirs = self._teachers.outputs(batch)
+            targets = self._teachers.outputs(batch)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
                 outputs = model(inputs, training=True, dropout_seed=dropout_seed)
             return objective.compare(targets, outputs, batch)
