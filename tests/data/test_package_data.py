@@ -40,12 +40,12 @@ def test_the_error_for_missing_data_names_the_download_command(home, data):
         read_archive(data)
     assert str(home / data.archive) in str(caught.value)
     assert data.content in str(caught.value)
-    assert "`python -m trainers.fetch_data`" in str(caught.value)
+    assert "`tf-efficientbert fetch_data`" in str(caught.value)
 
 
 def test_a_file_with_another_hash_is_an_error(home):
     SPEECHES.path.write_bytes(b"something else")
-    with pytest.raises(UserError, match=r"not the expected file .*trainers\.fetch_data"):
+    with pytest.raises(UserError, match=r"not the expected file .*tf-efficientbert fetch_data"):
         read_archive(SPEECHES)
 
 

@@ -80,7 +80,7 @@ def test_the_error_without_a_network_says_what_to_check(home, index):
     with pytest.raises(UserError) as caught:
         fetch(absent)
     assert "toy-texts==1.0 could not be downloaded; check the network" in str(caught.value)
-    assert "`python -m trainers.fetch_data`" in str(caught.value)
+    assert "`tf-efficientbert fetch_data`" in str(caught.value)
     assert "No matching distribution found for toy-texts==1.0" in str(caught.value)
     assert list(home.iterdir()) == []
 

@@ -13,7 +13,7 @@ from tf_efficientbert.errors import UserError
 # Between two sentences; a closing quote or bracket stays with the first.
 _BETWEEN = re.compile(r"((?<=[.!?])[\"')]*)\s+(?=[\"'(]*[A-Z])")
 _LEAST_CHARACTERS = 20
-# Texts of `trainers.fetch_data`, by the name given in place of a path.
+# Texts that `fetch_data` downloads, by the name given in place of a path.
 _FETCHED = {"speeches": speeches.paragraphs, "snippets": snippets.unlabelled}
 
 

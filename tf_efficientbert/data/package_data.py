@@ -22,7 +22,7 @@ __all__ = [
     "read_archive",
 ]
 
-FETCH_COMMAND = "python -m trainers.fetch_data"
+FETCH_COMMAND = "tf-efficientbert fetch_data"
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def load(split: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     In each split, both labels have the same number of texts.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
+        UserError: the data is missing or damaged; `tf-efficientbert fetch_data` downloads it.
     """
     snippets = _split().labelled[split]
     return tuple(s.text for s in snippets), tuple(s.label for s in snippets)
@@ -64,7 +64,7 @@ def unlabelled() -> tuple[str, ...]:
     """Returns the texts of all other snippets, 4,603.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
+        UserError: the data is missing or damaged; `tf-efficientbert fetch_data` downloads it.
     """
     return _split().unlabelled
 

@@ -28,7 +28,7 @@ def paragraphs() -> list[str]:
     """Returns the paragraphs of all messages, in the order of years.
 
     Raises:
-        UserError: the data is missing or damaged; `trainers.fetch_data` downloads it.
+        UserError: the data is missing or damaged; `tf-efficientbert fetch_data` downloads it.
     """
     with zipfile.ZipFile(io.BytesIO(read_archive(SPEECHES))) as archive:
         names = (PurePosixPath(name) for name in sorted(archive.namelist()))
