@@ -21,7 +21,8 @@ Export a Hugging Face folder, runs/hub/huggingface:
         --model=runs/student/model --output_dir=runs/hub
 """
 
-from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.exporter import export
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.reporting.parity import form_rows
 from tf_efficientbert.reporting.tables import text_table
 from trainers.job import print_figures, run_job

@@ -16,10 +16,10 @@ from tests.models.small_text_models import (
     write_lines,
 )
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export import exporter
-from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.exporter import export
 from tf_efficientbert.export.litert import LiteRtModel
 from tf_efficientbert.export.litert_text import LiteRtTextModel
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.export.saved_model import ServedModel
 from trainers.export_model import print_exported
 
@@ -150,8 +150,12 @@ def test_an_export_killed_after_its_delivery_keeps_that_version(options, tmp_pat
     served = tmp_path / "models" / "stars"
     model = small_text_model("regression", _ONE_LAYER)
     given = options(model, "regression", saved_model_dir=str(served))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patch:
-        patch.setattr(exporter, "_timed", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(LiteRtModel, "milliseconds", killed)  # times are measured last
         with pytest.raises(KeyboardInterrupt):
             export(given)
     assert [path.name for path in served.iterdir()] == ["1"]

@@ -20,8 +20,9 @@ from tests.models.small_text_models import (
     write_lines,
 )
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.exporter import export
 from tf_efficientbert.export.huggingface import export_huggingface
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import load_teacher
 from tf_efficientbert.models.text_model import TextModel, load

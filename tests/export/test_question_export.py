@@ -10,7 +10,8 @@ from tests.models.small_text_models import VOCABULARY, small_text_model
 from tf_efficientbert.data.squad import Question
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.exporter import export
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.export.question_parity import question_scores
 from tf_efficientbert.metrics import squad
 from tf_efficientbert.models.text_model import TextModel

@@ -14,8 +14,9 @@ from tests.models.small_text_models import (
 )
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.exporter import ExportOptions, export
+from tf_efficientbert.export.exporter import export
 from tf_efficientbert.export.huggingface import export_huggingface
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.models.text_model import TextModel, load
 
 

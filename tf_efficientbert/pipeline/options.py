@@ -12,7 +12,7 @@ from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.export.exporter import ExportOptions
+from tf_efficientbert.export.options import ExportOptions
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.options import SearchOptions
