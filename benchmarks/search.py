@@ -75,7 +75,9 @@ def _context(run: Path) -> SearchContext:
         supernet=supernet.backbone,
         text_teacher=passes,
         task_teacher=passes,
-        examples=SearchExamples(text=encoded, train=encoded, taught=encoded, task=task, seed=0),
+        examples=SearchExamples(
+            text=encoded, train=encoded, for_distillation=encoded, task=task, seed=0
+        ),
         objective=Objective(
             attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True, task=task
         ),
@@ -93,16 +95,16 @@ def _trials(run: Path, stage: int) -> list[Trial]:
     return study.trials(study.stages[stage])
 
 
-def _learn(batch: dict, theirs: dict, step: int, learner: Learner) -> float:
-    return learner.learn(batch, theirs, step, learning_rate=1e-3)
+def _learn(batch: dict, teacher_outputs: dict, step: int, learner: Learner) -> float:
+    return learner.learn(batch, teacher_outputs, step, learning_rate=1e-3)
 
 
 def _training(run: Path, context: SearchContext) -> list[dict]:
     learners = []
     for trial in _trials(run, 0)[: _GROUP.value]:
         learners.append(context.learner(trial.architecture, trial.seed))
-    taught = context.task_teacher.recorded(context.examples.train, 2.0, True, memory_gb=8.0)
-    assert taught is not context.examples.train
+    cached = context.task_teacher.cached(context.examples.train, 2.0, True, memory_gb=8.0)
+    assert cached is not context.examples.train
 
     def turn(groups: list[list[Learner]], examples) -> float:
         source = TrainingBatches(examples, _BATCH, seed=0)
@@ -110,15 +112,15 @@ def _training(run: Path, context: SearchContext) -> list[dict]:
         for group in groups:
             for step in range(_STEPS.value):
                 batch = {name: tf.constant(array) for name, array in source[step].items()}
-                theirs = context.task_teacher(batch)
-                learn = functools.partial(_learn, batch, theirs, step)
+                teacher_outputs = context.task_teacher(batch)
+                learn = functools.partial(_learn, batch, teacher_outputs, step)
                 side_by_side(dict(enumerate(group)), learn)
         return time.perf_counter() - started
 
     together, alone = [learners], [[learner] for learner in learners]
-    turn(together, taught)  # traces
+    turn(together, cached)  # traces
     ways = {
-        "together, teacher recorded": (together, taught),
+        "together, teacher recorded": (together, cached),
         "together": (together, context.examples.train),
         "one at a time": (alone, context.examples.train),
     }

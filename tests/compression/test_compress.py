@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recorded():
     """The types of the examples that each following compression trains on."""
-    original, kinds = TeacherPass.recorded, []
+    original, kinds = TeacherPass.cached, []
 
     def seen(*arguments):
         examples = original(*arguments)
@@ -46,7 +46,7 @@ def recorded():
         return examples
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TeacherPass, "recorded", seen)
+        patch.setattr(TeacherPass, "cached", seen)
         yield kinds
 
 
@@ -190,7 +190,7 @@ def test_a_killed_compression_ends_with_the_same_model(folder, finished, tmp_pat
     assert not (tmp_path / "model").exists()
     with caplog.at_level(logging.INFO, "tf_efficientbert"):
         compress(options)
-    assert f"{phase}: going on after step 2 of {STEPS}" in caplog.text
+    assert f"{phase}: resumes after step 2 of {STEPS}" in caplog.text
     other, result = finished
     history, expected = (json.loads((f / "history.json").read_text()) for f in (tmp_path, other))
     assert history == expected
@@ -240,7 +240,7 @@ _NAMES = {"output_dir": "out", "model": "m", "teacher": "t", "compress": "prune(
     ("options", "message"),
     [
         ({"model": ""}, "--model is missing"),
-        ({"teacher": ""}, "give one teacher: --teacher, .* or --teacher_predictions"),
+        ({"teacher": ""}, "set either --teacher, .* or --teacher_predictions"),
         ({"compress": ""}, "--compress is missing: set steps"),
         ({"compress": "prune(2)"}, r"--compress=prune\(2\): prune\(2\): expected a share"),
         ({"epochs": 0.0}, "--epochs=0.0: expected a number above 0"),

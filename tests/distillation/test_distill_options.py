@@ -62,7 +62,7 @@ def test_for_a_supernet_of_twelve_layers_each_cell_comes_twice():
 
 
 def test_a_supernet_of_another_depth_is_refused():
-    with pytest.raises(UserError, match="--architecture=plain needs .* 6 layers .* this one has 8"):
+    with pytest.raises(UserError, match="--architecture=plain needs .* 6 layers, this one has 8"):
         resolve_architecture("plain", _supernet(layers=8))
 
 
@@ -115,7 +115,7 @@ _NAMES = {"teacher": "t", "supernet": "s"}
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"supernet": "s"}, "give one teacher: --teacher"),
+        ({"supernet": "s"}, "set either --teacher"),
         ({"teacher": "t"}, "--supernet is missing"),
         ({**_NAMES, "general_epochs": -1}, "--general_epochs=-1: expected 0 or more"),
         ({**_NAMES, "epochs": 0.0}, "--epochs=0.0: expected a number above 0"),
@@ -192,9 +192,10 @@ def test_vocabularies_that_differ_are_refused(refused):
 
 def test_a_teacher_of_another_width_than_the_supernet_s_is_refused(refused):
     refused(
-        "--teacher=.* is 24 wide, .* from a teacher of 20", supernet=small_supernet(fit_size=20)
+        "--teacher=.* has hidden size 24, .* from a teacher with 20",
+        supernet=small_supernet(fit_size=20),
     )
-    refused("from a teacher of None", supernet=small_supernet())
+    refused("from a teacher with None", supernet=small_supernet())
 
 
 def test_data_of_another_task_than_the_teacher_s_is_refused(refused, tmp_path):
@@ -212,7 +213,7 @@ def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
     path.write_text(small_architecture([_ORDINARY] * 6, ffn_width=40).to_json(), "utf-8")
     refused("--architecture=.*wide.json cannot inherit from --supernet", architecture=str(path))
     path.write_text(small_architecture([_ORDINARY] * 5).to_json(), "utf-8")
-    refused("5 layers are no multiple of the parent's 6", architecture=str(path))
+    refused("5 layers are not a multiple of the parent's 6", architecture=str(path))
 
 
 # === who teaches on the task ===

@@ -80,8 +80,8 @@ _BAD = {
     "above 1": ([_row("one", [1.2, 0, 0])], "line 1: .*expected numbers from 0 to 1"),
     "a sum of 2": ([_row("one", [1, 0.5, 0.5])], "line 1: probabilities add up to 2"),
     "no text": ([{"probabilities": _row("", _SAID["one"])["probabilities"]}], "line 1: no text"),
-    "another key": ([{**_GOOD[0], "answer": "sad"}], "key 'answer' is unknown"),
-    "an example left out": (_GOOD[:1], "1 of 2 training examples are not in it.*'two'"),
+    "another key": ([{**_GOOD[0], "answer": "sad"}], "unknown key 'answer'"),
+    "an example left out": (_GOOD[:1], "1 of 2 training examples are missing.*'two'"),
     "two that differ": ([*_GOOD, _row("one", _SAID["two"])], "line 3: 'one' has another"),
 }
 

@@ -153,9 +153,9 @@ def _shallow_parent(embedding):
     [
         ({"hidden_size": 28}, {}, "cannot be cut out of"),
         ({"ffn_width": 28}, {}, r"kernel_1 of shape \(24, 28\) cannot be cut out of \(24, 24\)"),
-        ({"formulas": [str(CellSpec.ordinary(stack=2))] * 3}, {}, "stacks 2 networks"),
-        ({"formulas": _SHALLOW * 2 + _SHALLOW[:1]}, {}, "7 layers are no multiple"),
-        ({"formulas": _SHALLOW[:2]}, {}, "2 layers are no multiple of the parent's 3"),
+        ({"formulas": [str(CellSpec.ordinary(stack=2))] * 3}, {}, "stacks 2 FFNs"),
+        ({"formulas": _SHALLOW * 2 + _SHALLOW[:1]}, {}, "7 layers are not a multiple"),
+        ({"formulas": _SHALLOW[:2]}, {}, "2 layers are not a multiple of the parent's 3"),
         ({"embedding": "bert"}, {}, "embedding differs: child bert, parent trigram"),
         ({"embedding_size": 6}, {}, "embedding_size differs: child 6, parent 8"),
         ({}, {"fit_size": 11}, "fit_projection"),

@@ -35,7 +35,7 @@ def _tensors(batch):
 def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
     model, task = _teacher(kind, dtype)
     teacher = TeacherPass(model, False, task)
-    taught = teacher.recorded(_EXAMPLES, 2.0, True, 1.0)
+    taught = teacher.cached(_EXAMPLES, 2.0, True, 1.0)
     asked_of, recorded_in = (TrainingBatches(e, 8, seed=5) for e in (_EXAMPLES, taught))
     tolerance = 1e-5 if dtype == "float32" else 0.05
     for step in (0, 3, 9):
@@ -59,7 +59,7 @@ def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
 
 def test_it_is_recorded_alike_each_time():
     model, task = _teacher()
-    batches = [TeacherPass(model, False, task).recorded(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
+    batches = [TeacherPass(model, False, task).cached(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
     one, two = (cached_outputs(taught.padded(np.arange(50))) for taught in batches)
     np.testing.assert_array_equal(one["logits"], two["logits"])
     np.testing.assert_array_equal(one["hidden_states"], two["hidden_states"])
@@ -76,7 +76,7 @@ def test_what_cannot_be_kept_or_is_asked_once_is_not_recorded(
     model, task = _teacher()
     teacher = TeacherPass(model, attention, task)
     with caplog.at_level(logging.INFO, "tf_efficientbert"):
-        assert teacher.recorded(_EXAMPLES, epochs, real_tokens_only, memory) is _EXAMPLES
+        assert teacher.cached(_EXAMPLES, epochs, real_tokens_only, memory) is _EXAMPLES
     assert ("--teacher_memory_gb=1e-07" in caplog.text) == (memory == 1e-7)
 
 
@@ -85,9 +85,9 @@ def test_the_memory_is_what_the_hidden_states_take():
     teacher = TeacherPass(model, False, task)
     layers = model.backbone.architecture.num_layers + 1
     needed = len(_EXAMPLES.token_ids) * layers * 24 * 4 / 1e9
-    assert teacher.recorded(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
+    assert teacher.cached(_EXAMPLES, 2.0, True, needed * 0.999) is _EXAMPLES
     tracemalloc.start()
-    taught = teacher.recorded(_EXAMPLES, 2.0, True, needed * 1.001)
+    taught = teacher.cached(_EXAMPLES, 2.0, True, needed * 1.001)
     gc.collect()
     with_outputs, _ = tracemalloc.get_traced_memory()
     del taught
@@ -98,7 +98,7 @@ def test_the_memory_is_what_the_hidden_states_take():
 
 def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padding():
     model, task = _teacher()
-    taught = TeacherPass(model, False, task, with_hidden=False).recorded(
+    taught = TeacherPass(model, False, task, with_hidden=False).cached(
         _EXAMPLES, 2.0, real_tokens_only=False, memory_gb=1e-9
     )
     batch = taught.padded(np.arange(8))
@@ -129,7 +129,7 @@ def test_too_little_memory_is_told_with_the_flag(too_large):
     model, task = _teacher()
     model, examples = too_large(model)
     with pytest.raises(UserError, match="lower --teacher_memory_gb"):
-        TeacherPass(model, False, task).recorded(examples, 2.0, True, 1e18)
+        TeacherPass(model, False, task).cached(examples, 2.0, True, 1e18)
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])

@@ -130,7 +130,7 @@ def test_the_default_supernet_is_the_paper_s():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hidden_size": 50}, r"no network: hidden_size \(50\) must be a multiple of num_heads"),
+        ({"hidden_size": 50}, r"invalid: hidden_size \(50\) must be a multiple of num_heads"),
         ({"num_layers": 0}, "at least one cell"),
         ({"embedding_size": 0}, "embedding_size must be a positive integer"),
     ],

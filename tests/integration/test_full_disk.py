@@ -101,7 +101,7 @@ def test_a_job_on_a_full_disk_goes_on_when_there_is_room(bert, tmp_path):
         assert 1 <= step < 10
         resize(disk, "64m")
         done = finish_job(job, options)
-        assert f"going on after step {step} of 10" in done.stderr
+        assert f"resumes after step {step} of 10" in done.stderr
         finished = load(disk / "run" / "model").model.get_weights()
         assert sorted(os.listdir(disk / "run")) == [
             ".lock",

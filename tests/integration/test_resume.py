@@ -73,7 +73,7 @@ def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp
     kill_job_after(tmp_path / _WARM_UP, 7, job, options)
     assert not (tmp_path / "model").exists()
     done = finish_job(job, options)
-    assert f"going on after step 7 of {_WARM_UP_STEPS}" in done.stderr
+    assert f"resumes after step 7 of {_WARM_UP_STEPS}" in done.stderr
     _assert_same_training(tmp_path, trained / "supernet")
 
 
@@ -85,7 +85,7 @@ def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained,
     )
     kill_job_after(tmp_path / _TASK, 5, "trainers.distill", options)
     done = finish_job("trainers.distill", options)
-    assert f"going on after step 5 of {_TASK_STEPS}" in done.stderr
+    assert f"resumes after step 5 of {_TASK_STEPS}" in done.stderr
     _assert_same_training(tmp_path, trained / "published")
 
 

@@ -253,7 +253,7 @@ def test_an_emptied_study_is_not_taken_for_a_new_search(options, finished, tmp_p
     shutil.copytree(finished[0], folder)
     (folder / "result.json").unlink()
     (folder / STUDY).write_bytes(b"")
-    with pytest.raises(UserError, match=f"{STUDY} is empty, but a search was at work here"):
+    with pytest.raises(UserError, match=f"{STUDY} is empty, but a search has run here"):
         search(options(folder))
     assert (folder / "clock.json").exists()
 
@@ -275,7 +275,7 @@ def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
     kill_job_after(shared, 2, _JOB, later)
     assert _study(folder).trials("sizes") == []
     printed = finish_job(_JOB, later)
-    assert f"going on after step 2 of {_SHARED_STEPS}" in printed.stderr
+    assert f"resumes after step 2 of {_SHARED_STEPS}" in printed.stderr
     _assert_same_search(folder, finished)
     for line in ("metric: accuracy", "score: ", "layer 1: "):
         assert line in printed.stdout
@@ -389,7 +389,7 @@ def test_other_flags_are_refused(options, finished, changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teacher": ""}, "give one teacher: --teacher"),
+        ({"teacher": ""}, "set either --teacher"),
         ({"supernet": ""}, "--supernet is missing"),
         ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
         ({"group_size": 0}, "--group_size=0: expected 1 or more"),
@@ -414,10 +414,13 @@ def test_a_wrong_flag_is_named_before_anything_is_read(options, changes, message
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"min_parameters": 9 * 10**6}, "--min_parameters=9,000,000 is above the most"),
-        ({"max_parameters": 0, "min_parameters": 0}, "--max_parameters=0 takes the plain"),
+        ({"min_parameters": 9 * 10**6}, "--min_parameters=9,000,000 is above the maximum"),
+        (
+            {"max_parameters": 0, "min_parameters": 0},
+            "--max_parameters=0 uses the size of the plain",
+        ),
         ({"labels": "positive,negative"}, "was trained for custom"),
-        ({"corpus_max_tokens": 500}, "--corpus_max_tokens=500 is over"),
+        ({"corpus_max_tokens": 500}, "--corpus_max_tokens=500: the supernet has only"),
         ({"train_file": "nowhere.tsv"}, "nowhere.tsv"),
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",

@@ -147,7 +147,7 @@ def _with_teacher(tmp_path, **given):
 def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
     _with_teacher(tmp_path).check_sizes()
     too_wide = CONFIG["hidden_size"] + 1
-    message = f"--embedding_size={too_wide} is over the hidden_size of .*bert, {too_wide - 1}"
+    message = f"--embedding_size={too_wide} is above the hidden_size of .*bert, {too_wide - 1}"
     with pytest.raises(UserError, match=message):
         _with_teacher(tmp_path, embedding_size=too_wide).check_sizes()
 

@@ -132,7 +132,7 @@ def test_the_sum_is_that_of_the_phases(planned):
     ("options", "message"),
     [
         ({"teacher_dir": "absent"}, "teacher folder absent does not exist"),
-        ({"hidden_size": 25}, "the flags describe no network: hidden_size"),
+        ({"hidden_size": 25}, "the flags for the supernet are invalid: hidden_size"),
         ({"corpus": "absent.txt"}, "absent.txt: no such file"),
     ],
 )

@@ -228,7 +228,7 @@ def test_three_failures_in_a_row_stop_the_stage_with_the_last_reason(path):
         _search(path, _Scores(failing=(5, 6, 7, 8))).run()
     message = str(caught.value)
     assert "sizes: 3 candidates in a row failed" in message
-    assert "number 7, because: number 7 is too large" in message
+    assert "number 7: number 7 is too large" in message
     assert str(path) in message and "another --output_dir" in message
     trials = Study(path, writable=False).trials("sizes")
     assert [trial.index for trial in trials] == list(range(8))
@@ -236,7 +236,7 @@ def test_three_failures_in_a_row_stop_the_stage_with_the_last_reason(path):
 
 
 def test_three_failures_in_a_row_over_two_groups_stop_the_stage(path):
-    with pytest.raises(SearchError, match="the last one, number 4, because"):
+    with pytest.raises(SearchError, match="the last one, number 4: "):
         _search(path, _Scores(failing=(2, 3, 4))).run()
 
 

@@ -121,7 +121,7 @@ def test_a_candidate_learns_from_predictions_alone_where_they_are_all_that_is_gi
         asked,
         task_teacher=PredictionsAlone(asked.task_teacher.specs),
         examples=dataclasses.replace(
-            asked.examples, taught=CachedTeacherOutputs(asked.examples.train, logits)
+            asked.examples, for_distillation=CachedTeacherOutputs(asked.examples.train, logits)
         ),
     )
     asked = dataclasses.replace(
@@ -142,7 +142,9 @@ def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(co
         task_teacher=PredictionsAlone(context.task_teacher.specs),
         examples=dataclasses.replace(
             context.examples,
-            taught=CachedTeacherOutputs(context.examples.train, np.zeros((16, 3), np.float32)),
+            for_distillation=CachedTeacherOutputs(
+                context.examples.train, np.zeros((16, 3), np.float32)
+            ),
         ),
     )
     asked, given = (
@@ -195,7 +197,7 @@ def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(context, tmp_pa
     context = with_learners(context, _StacksAreTooLarge)
     outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert [outcomes[index].score is None for index in group] == [True, True, False]
-    assert outcomes[0].reason.startswith("cannot be built: 3 layers are no multiple")
+    assert outcomes[0].reason.startswith("cannot be built: 3 layers are not a multiple")
     assert outcomes[1].reason == "out of memory: no room"
 
 
@@ -207,7 +209,7 @@ class _Diverges(Learner):
 def test_a_group_of_which_all_fail_has_a_reason_for_each(context, tmp_path):
     evaluator = TrainedAlone(with_learners(context, _Diverges), tiny_stage(), tmp_path)
     for outcome in evaluator.evaluate({4: _FOUR[4], 5: _FOUR[5]}).values():
-        assert outcome.reason == f"diverged: its loss was no finite number at step 1 of {_STEPS}"
+        assert outcome.reason == f"diverged: its loss is not finite at step 1 of {_STEPS}"
 
 
 def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp_path):
@@ -404,5 +406,5 @@ def test_a_supernet_without_memory_resumes_from_its_last_checkpoint(context, sha
 
 def test_a_supernet_that_diverges_is_an_error(context, tmp_path):
     context = with_learners(context, _Diverges)
-    with pytest.raises(UserError, match="sizes: the shared supernet's .*: diverged.* step 1"):
+    with pytest.raises(UserError, match="sizes: .* shared supernet failed: diverged.* step 1"):
         SharedWeights(context, _STAGE, _BEST, _SPACE, tmp_path)

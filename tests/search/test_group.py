@@ -108,7 +108,7 @@ def test_what_fails_is_left_out_with_the_reason_and_the_step_and_the_others_go_o
     _, history, reasons = trained
     assert reasons == {
         5: "out of memory: no room for a tensor",
-        8: f"diverged: its loss was no finite number at step {_POISONED_AT + 1} of {_STEPS}",
+        8: f"diverged: its loss is not finite at step {_POISONED_AT + 1} of {_STEPS}",
     }
     lengths = {key: len(_losses(history, key)) for key in (3, 5, 8, 9)}
     assert lengths == {3: _STEPS, 5: 0, 8: _POISONED_AT, 9: _STEPS}
@@ -203,7 +203,7 @@ def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
         dataclasses.replace(phase, teacher=teach)
         for phase in training_phases(context, tiny_stage())
     ]
-    with pytest.raises(UserError, match="no memory for the teacher's pass over a batch of 4"):
+    with pytest.raises(UserError, match="the teacher ran out of memory on a batch of 4 examples"):
         _train(context, {0: _learner(context)}, tmp_path, phases)
 
 

@@ -159,7 +159,7 @@ def test_a_value_that_makes_no_stage_is_named_with_file_stage_and_key(written, k
 
 @pytest.mark.parametrize("key", ["epochs", "training.epochs"])
 def test_an_unknown_key_is_named(written, key):
-    _assert_refused(written(_with(3, key, 1)), "stage 3", "the unknown epochs")
+    _assert_refused(written(_with(3, key, 1)), "stage 3", "unknown keys epochs")
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_a_stage_may_have_bounds_of_its_own_but_not_where_only_formulas_are_sear
 
 
 def test_two_stages_cannot_have_one_name(written):
-    _assert_refused(written(_with(3, "name", "joint")), "two stages have one name")
+    _assert_refused(written(_with(3, "name", "joint")), "two stages have the same name")
 
 
 @pytest.mark.parametrize(

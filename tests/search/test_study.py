@@ -186,7 +186,7 @@ def test_a_broken_line_in_the_middle_names_the_file(path, broken, writable):
 
 
 def test_a_study_that_is_not_there_cannot_be_read(path):
-    with pytest.raises(UserError, match="study.journal is missing: no search has begun there"):
+    with pytest.raises(UserError, match="study.journal is missing: no search has started there"):
         Study(path, writable=False)
     assert not path.exists()
 

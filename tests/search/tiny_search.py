@@ -62,7 +62,7 @@ def tiny_context(
     return SearchContext(
         task=task,
         examples=SearchExamples(
-            text=tiny_examples(24), train=train, taught=train, task=task, seed=3
+            text=tiny_examples(24), train=train, for_distillation=train, task=task, seed=3
         ),
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
         text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),

@@ -171,4 +171,4 @@ def test_on_going_on_the_log_says_from_where(tmp_path, caplog):
     _train(tmp_path, total_steps=2)
     with caplog.at_level("INFO", logger="tf_efficientbert"):
         _train(tmp_path)
-    assert "count: going on after step 2 of 5" in [r.getMessage() for r in caplog.records]
+    assert "count: resumes after step 2 of 5" in [r.getMessage() for r in caplog.records]

@@ -122,7 +122,7 @@ def test_a_failed_start_that_made_something_keeps_its_flags(tmp_path):
 def test_two_openings_at_once_are_refused_and_one_after_the_other_are_not(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     with open_run_directory(options):
-        message = f"^another process is at work in {tmp_path}; wait for it$"
+        message = f"^{tmp_path}: another process uses this folder; wait for it$"
         with pytest.raises(UserError, match=message):
             _finish(options)
     _finish(options)
@@ -143,7 +143,7 @@ def test_another_process_at_work_is_waited_for_until_it_is_gone_even_killed(tmp_
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "locked\n"
-            with pytest.raises(UserError, match="another process is at work"):
+            with pytest.raises(UserError, match="another process uses this folder"):
                 _finish(options)
         finally:
             process.kill()
@@ -151,7 +151,7 @@ def test_another_process_at_work_is_waited_for_until_it_is_gone_even_killed(tmp_
 
 
 def test_a_missing_output_dir_is_asked_for():
-    with pytest.raises(UserError, match="^--output_dir is missing: name a folder"):
+    with pytest.raises(UserError, match="^--output_dir is missing: set the output folder"):
         _finish(_Options())
 
 

@@ -113,7 +113,7 @@ class _TwoReplicas:
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_batch_that_does_not_divide_among_the_replicas_is_refused(size):
     step = TrainingStep(variables=[], loss_fn=None, optimizer=None, strategy=_TwoReplicas(), seed=0)
-    message = f"a batch of {size} does not divide among 2 replicas"
+    message = f"a batch of {size} cannot be split evenly among 2 replicas"
     with pytest.raises(ValueError, match=message):
         step(random_inputs(lengths=(4,) * size), 0)
 

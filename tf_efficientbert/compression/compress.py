@@ -112,7 +112,7 @@ def compress(options: CompressOptions) -> dict:
         if teacher:
             teacher_pass = TeacherPass(teachers, False, student.task, bool(options.hidden_ratio))
             epochs = options.epochs * len(options.steps)  # all steps train on the same examples
-            taught = teacher_pass.recorded(examples, epochs, True, options.teacher_memory_gb)
+            taught = teacher_pass.cached(examples, epochs, True, options.teacher_memory_gb)
         else:
             taught = with_predictions(predictions, examples, student.task)
         with strategy.scope():

@@ -1,4 +1,4 @@
-"""Examples that know what a teacher says of them."""
+"""Examples with cached teacher outputs."""
 
 from collections.abc import Callable
 
@@ -15,14 +15,13 @@ _STATES, _LOGITS = "teacher_hidden_states", "teacher_logits"
 
 
 class CachedTeacherOutputs:
-    """`EncodedExamples` whose batches hold a teacher's outputs, computed once for each example.
+    """`EncodedExamples` whose batches contain teacher outputs, computed once per example.
 
-    What is computed follows from the examples alone, so that a run that is started again gets the
-    same bits.
+    The outputs depend only on the examples, so that a resumed run gets the same bits.
 
     Args:
         examples: EncodedExamples.
-        logits: [examples, ...], where they are known already.
+        logits: [examples, ...], if they are known already.
 
     Attributes:
         lengths: tokens of each example.
@@ -33,34 +32,38 @@ class CachedTeacherOutputs:
         self._states, self._logits = None, logits
 
     @classmethod
-    def asked(
+    def compute(
         cls, examples: EncodedExamples, outputs: Callable[[dict], dict]
     ) -> "CachedTeacherOutputs":
-        """Examples with what a teacher says of them, asked in batches.
+        """Computes the teacher outputs of all examples in batches.
 
         Args:
-            outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (or none),
+            outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (optional),
                 "logits": [batch, ...]}.
         """
-        taught = cls(examples)
-        with tqdm(total=len(examples), desc="teacher's outputs", unit="example") as bar:
+        cached = cls(examples)
+        with tqdm(total=len(examples), desc="teacher outputs", unit="example") as bar:
             for indices, batch in evaluation_batches(examples, _BATCH):
-                said = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
-                taught._keep(indices, said["logits"].numpy(), said.get("hidden_states"))
+                computed = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
+                cached._keep(indices, computed["logits"].numpy(), computed.get("hidden_states"))
                 bar.update(len(indices))
-        return taught
+        return cached
 
     def __len__(self) -> int:
         return len(self._examples)
 
     def take(self, indices: np.ndarray) -> "CachedTeacherOutputs":
-        """The named examples alone, in that order; of logits that were known already."""
+        """Returns these examples in this order, with their logits.
+
+        Raises:
+            ValueError: hidden states are cached.
+        """
         if self._states is not None:
-            raise ValueError("hidden states are kept end to end and cannot be taken apart")
+            raise ValueError("examples with cached hidden states cannot be selected")
         return CachedTeacherOutputs(self._examples.take(indices), self._logits[indices])
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
-        """As `EncodedExamples.padded`, with what `cached_outputs` reads; it is 0 at padding."""
+        """As `EncodedExamples.padded`, plus the cached outputs; hidden states are 0 at padding."""
         batch = {**self._examples.padded(indices, tokens), _LOGITS: self._logits[indices]}
         if self._states is None:
             return batch
@@ -71,7 +74,7 @@ class CachedTeacherOutputs:
         return {**batch, _STATES: states}
 
     def _keep(self, indices, logits: np.ndarray, hidden_states: list | None) -> None:
-        """Real tokens' states are kept, end to end, [all tokens, layers + 1, width]."""
+        """Stores outputs; states of real tokens are concatenated, [tokens, layers + 1, width]."""
         if self._logits is None:
             self._logits = np.empty((len(self), *logits.shape[1:]), logits.dtype)
         self._logits[indices] = logits
@@ -88,7 +91,7 @@ class CachedTeacherOutputs:
 
 
 def cached_outputs(batch: dict) -> dict:
-    """What was recorded of a batch's examples, as a teacher gives it; {} where nothing was."""
+    """Returns the cached outputs in a batch, in a teacher's format; {} if there are none."""
     if _LOGITS not in batch:
         return {}
     states = {"hidden_states": tf.unstack(batch[_STATES], axis=2)} if _STATES in batch else {}

@@ -1,4 +1,4 @@
-"""Distilling a student: first on raw text, then on a task from the fine-tuned teacher."""
+"""Distils a student on raw text, then on a task from the fine-tuned teacher."""
 
 import dataclasses
 import logging
@@ -79,7 +79,7 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOpt
         if not (self.hidden_ratio or self.prediction_ratio):
             raise UserError("--hidden_ratio and --prediction_ratio are both 0: nothing to learn")
         if self.teacher_predictions and not self.prediction_ratio:
-            raise UserError("--teacher_predictions teaches nothing with --prediction_ratio=0")
+            raise UserError("--teacher_predictions has no effect with --prediction_ratio=0")
         if not self.temperature > 0:
             raise UserError(f"--temperature={self.temperature}: expected a number above 0")
 
@@ -94,9 +94,9 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOpt
 def distill(options: DistillOptions) -> dict:
     """Distils one student and saves it, without fit projection, under `output_dir`/model.
 
-    Dong et al. 2021, section 3.3: the student inherits from the supernet by slicing, learns on raw
-    text from the teacher before fine-tuning (attention and hidden loss), then on the task from the
-    fine-tuned one (prediction loss too).
+    Dong et al. 2021, section 3.3: the student inherits from the supernet by slicing. It learns on
+    raw text from the teacher before fine-tuning (attention and hidden losses), then on the task
+    from the fine-tuned teacher (prediction loss too).
 
     Returns: {"dev_…": scores, "parameters": int, "macs": int, "seconds": float}. A finished run
         returns its result again; an interrupted one resumes.
@@ -107,7 +107,7 @@ def distill(options: DistillOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        # All data comes first, so that a bad file ends the job before anything that takes long.
+        # Read all data first, so that a bad file fails before the slow steps.
         data = TaskData(options)
         train, dev = data.load("train"), data.load("dev")
         predictions = None
@@ -127,7 +127,7 @@ def distill(options: DistillOptions) -> dict:
             try:
                 network = new_student(
                     architecture,
-                    # A supernet that was trained on the task hands its head down: EfficientBERT+.
+                    # EfficientBERT+: a supernet trained on the task passes on its head.
                     supernet.model if supernet.task == data.task else supernet.backbone,
                     data.task,
                     options.dropout,
@@ -182,7 +182,7 @@ def distill(options: DistillOptions) -> dict:
             teacher_pass = TeacherPass(
                 frozen, bool(attention_ratio), student.task, bool(hidden_ratio)
             )
-            examples = teacher_pass.recorded(
+            examples = teacher_pass.cached(
                 examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
             )
         else:
@@ -238,15 +238,17 @@ def _fit_on_task(
     strategy: tf.distribute.Strategy,
     run: RunDirectory,
 ) -> list[dict]:
-    """Trains on the task; without a `teacher` the examples hold all that is to be matched."""
+    """Trains on the task; without a `teacher`, the examples contain its predictions."""
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        # Not a `TeacherPass`: each replica needs the teacher's graph for its own part of the batch.
-        theirs = cached_outputs(batch) or (teacher(inputs, training=False) if teacher else {})
-        ours = student.model(inputs, training=True, dropout_seed=dropout_seed)
-        return objective.compare(theirs, ours, batch)
+        # Not a `TeacherPass`: each replica runs the teacher on its own part of the batch.
+        teacher_outputs = cached_outputs(batch)
+        if teacher and not teacher_outputs:
+            teacher_outputs = teacher(inputs, training=False)
+        outputs = student.model(inputs, training=True, dropout_seed=dropout_seed)
+        return objective.compare(teacher_outputs, outputs, batch)
 
     def evaluate():
         return student.task.dev_scores(student.logits(encoded_dev), dev.labels)

@@ -1,11 +1,11 @@
-"""A teacher that is a file: probabilities from a large language model, an ensemble, an API.
+"""Reads teacher predictions from a file, e.g. of a large language model, an ensemble or an API.
 
-JSON lines, one an example of the training set in any order, which an id names where both files have
-ids for all, else a text:
+The file has one JSON line per training example, in any order. Lines are matched by id if both files
+have an id for every example, else by text:
 
     {"text": "...", "second_text": "...", "probabilities": {"bad": 0.1, "good": 0.9}}
     {"id": "17", "probabilities": {"bad": 0.1, "good": 0.9}}
-    {"text": "...", "value": 3.5}                              of a regression
+    {"text": "...", "value": 3.5}                              for a regression
 """
 
 import dataclasses
@@ -24,18 +24,18 @@ from tf_efficientbert.tasks import LabelledTask
 __all__ = ["read_predictions", "with_predictions"]
 
 _KEYS = ("text", "second_text", "id", "probabilities", "value")
-_SUM_TOLERANCE = 0.02  # of the probabilities of classes: models round them
+_SUM_TOLERANCE = 0.02  # of class probabilities, which may be rounded
 
 
 def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.ndarray:
-    """What the file says of each of the examples.
+    """Reads the predictions for all examples.
 
-    Returns: probabilities [examples, classes] in the order of the task's labels, or the values
+    Returns: probabilities [examples, classes] in the order of the task's labels, or values
         [examples] of a regression.
 
     Raises:
-        UserError: the file cannot be read; a line has no text or id, or not a probability for each
-            label; two lines of one text differ; an example is missing.
+        UserError: the file cannot be read; a line has no text or id, or lacks a probability for a
+            label; two lines of one example differ; an example is missing.
     """
     table = read_table(path)
     if table.bad_rows:
@@ -44,41 +44,42 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
     by_id = examples.ids is not None and all(row.values.get("id") is not None for row in table.rows)
     if not by_id and "id" in table.columns and "text" not in table.columns:
         raise UserError(
-            f"{path} names examples by id, and the training file has none: name its column by "
-            "--id_column"
+            f"{path} names examples by id, but the training file has no ids; set --id_column"
         )
     columns = (examples.ids,) if by_id else examples.columns
     names = [tuple(part.strip() for part in row) for row in zip(*columns, strict=True)]
     read = _probabilities if task.has_classes else _value
-    said: dict[tuple, np.ndarray] = {}
+    predictions: dict[tuple, np.ndarray] = {}
     for row in table.rows:
         values = row.values
         name = (values.get("id"),) if by_id else (values.get("text"), values.get("second_text"))
         name = tuple(str(part).strip() for part in name if part is not None)
         if not name:
-            raise line_error(path, row.line, f"no {'id' if by_id else 'text'} in it")
+            raise line_error(path, row.line, f"no {'id' if by_id else 'text'}")
         prediction = read(values, task, lambda problem, at=row.line: line_error(path, at, problem))
-        if not np.array_equal(said.setdefault(name, prediction), prediction):
-            raise line_error(path, row.line, f"{shown(name[0])} has another prediction before")
-    missing = [name for name in names if name not in said]
+        if not np.array_equal(predictions.setdefault(name, prediction), prediction):
+            raise line_error(
+                path, row.line, f"{shown(name[0])} has another prediction in an earlier line"
+            )
+    missing = [name for name in names if name not in predictions]
     if missing:
         raise UserError(
             f"--teacher_predictions={path}: {len(missing)} of {len(names)} training examples are "
-            f"not in it, the first is {shown(missing[0][0])}"
+            f"missing, the first is {shown(missing[0][0])}"
         )
-    return np.stack([said[name] for name in names])
+    return np.stack([predictions[name] for name in names])
 
 
 def with_predictions(
     predictions: np.ndarray, examples: EncodedExamples, task: LabelledTask
 ) -> EncodedExamples | CachedTeacherOutputs:
-    """The training examples with a file's predictions in place of a teacher's outputs.
+    """Returns the training examples with predictions in place of teacher outputs.
 
     Args:
         predictions: one row per example, see `read_predictions`.
     """
     logits = task.teacher_logits(predictions)
-    if logits is None:  # a regression learns from its labels, which the predictions replace
+    if logits is None:  # a regression learns from labels: replace them by the predictions
         return dataclasses.replace(examples, labels=predictions.astype(np.float32))
     return CachedTeacherOutputs(examples, logits)
 
@@ -86,7 +87,7 @@ def with_predictions(
 def _check_keys(path: str, keys: tuple[str, ...]) -> None:
     unknown = [key for key in keys if key not in _KEYS]
     if unknown:
-        raise UserError(f"{path}: key {unknown[0]!r} is unknown; known are {', '.join(_KEYS)}")
+        raise UserError(f"{path}: unknown key {unknown[0]!r}; expected {', '.join(_KEYS)}")
 
 
 def _probabilities(values: dict, task: LabelledTask, error: Callable) -> np.ndarray:

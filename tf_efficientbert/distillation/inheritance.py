@@ -1,4 +1,4 @@
-"""A child network starts from slices of a warm parent (Dong et al. 2021, section 3.3)."""
+"""A child network inherits slices of a warmed-up parent (Dong et al. 2021, section 3.3)."""
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.models.efficientbert import EfficientBert
@@ -13,10 +13,10 @@ def new_student(
     dropout: float,
     dtype: str = "float32",
 ) -> TaskModel:
-    """A network of `architecture` that starts from `supernet`'s weights.
+    """Returns a network of `architecture` that inherits the weights of `supernet`.
 
-    Its head is fresh under a bare supernet; of one that was trained on the same task it is the
-    supernet's, pooler included, cut like the rest.
+    From a bare encoder, its head is new. From a TaskModel, it inherits the head too, pooler
+    included.
 
     Raises:
         ValueError: see `inherit`.
@@ -42,14 +42,14 @@ def new_student(
 def inherit(child: EfficientBert, parent: EfficientBert) -> None:
     """Copies `parent`'s weights into `child`, cut to the child's size.
 
-    The j-th stacked network takes the parent's j-th and of it the first inner channels; a narrower
-    child takes the first channels of every hidden dimension, straight across the attention heads;
-    in a child of k times as many layers, layers k*i to k*i + k - 1 all start as layer i. The token
-    table is taken whole.
+    The j-th stacked FFN inherits the first inner channels of the parent's j-th. A narrower child
+    inherits the first channels of every hidden dimension, regardless of attention heads. If the
+    child has k times as many layers, layers k*i to k*i + k - 1 all start as layer i. The token
+    table is copied whole.
 
     Raises:
-        ValueError: the child is larger than the parent somewhere, has another embedding, or its
-            layers are no multiple of the parent's. Nothing has been assigned then.
+        ValueError: the child is larger than the parent in some dimension, has another embedding, or
+            its number of layers is not a multiple of the parent's. No weight has changed then.
     """
     pairs = list(_pairs(child, parent))
     for name, target, source in pairs:
@@ -66,37 +66,38 @@ def _assign_cut(target, source) -> None:
 
 
 def _pairs(child: EfficientBert, parent: EfficientBert):
-    """(name, child variable, parent variable) for everything that is inherited."""
-    theirs, ours = parent.architecture, child.architecture
-    for field in ("embedding", "embedding_size") if ours.embedding == "trigram" else ("embedding",):
-        if getattr(ours, field) != getattr(theirs, field):
+    """Yields (name, child variable, parent variable) for all inherited weights."""
+    wanted, source = child.architecture, parent.architecture
+    fields = ("embedding", "embedding_size") if wanted.embedding == "trigram" else ("embedding",)
+    for field in fields:
+        if getattr(wanted, field) != getattr(source, field):
             raise ValueError(
-                f"{field} differs: child {getattr(ours, field)}, parent {getattr(theirs, field)}"
+                f"{field} differs: child {getattr(wanted, field)}, parent {getattr(source, field)}"
             )
     if child.vocabulary_size != parent.vocabulary_size:
         raise ValueError(
             f"vocabulary_size differs: child {child.vocabulary_size}, "
-            f"parent {parent.vocabulary_size}; the token table is taken whole"
+            f"parent {parent.vocabulary_size}; the token table is copied whole"
         )
-    times, rest = divmod(ours.num_layers, theirs.num_layers)
+    times, rest = divmod(wanted.num_layers, source.num_layers)
     if rest:
         raise ValueError(
-            f"{ours.num_layers} layers are no multiple of the parent's {theirs.num_layers}"
+            f"{wanted.num_layers} layers are not a multiple of the parent's {source.num_layers}"
         )
     yield from _layer_pairs(child.embedding, parent.embedding)
-    for i in range(ours.num_layers):
+    for i in range(wanted.num_layers):
         yield from _layer_pairs(child.attentions[i], parent.attentions[i // times])
         child_stack = child.cells[i].feed_forwards
         parent_stack = parent.cells[i // times].feed_forwards
         if len(child_stack) > len(parent_stack):
             raise ValueError(
-                f"layer {i + 1} stacks {len(child_stack)} networks, the parent {len(parent_stack)}"
+                f"layer {i + 1} stacks {len(child_stack)} FFNs, the parent {len(parent_stack)}"
             )
         for child_ffn, parent_ffn in zip(child_stack, parent_stack, strict=False):
             yield from _layer_pairs(child_ffn, parent_ffn)
     if child.fit_projection:
         if not parent.fit_projection:
-            raise ValueError("the child has a fit projection and the parent has none")
+            raise ValueError("the child has a fit projection, but the parent has none")
         yield from _layer_pairs(child.fit_projection, parent.fit_projection)
 
 

@@ -1,13 +1,14 @@
-"""Which teacher layer each student layer learns from."""
+"""Maps student layers to the teacher layers that they learn from."""
 
 
 def layer_map(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
-    """Teacher layer of each student layer, both 0-based.
+    """Returns the teacher layer of each student layer, both 0-based.
 
-    Student layer i learns from teacher layer ceil((i + 1) x teacher / student) - 1, so that the
-    last learns from the last (TinyBERT's uniform map, which the paper keeps).
+    Student layer i learns from teacher layer ceil((i + 1) x teacher / student) - 1, and so the last
+    from the last. This is TinyBERT's uniform map, which the paper keeps.
 
-    Raises ValueError for fewer than one layer.
+    Raises:
+        ValueError: a number of layers is below 1.
     """
     if teacher_layers < 1 or student_layers < 1:
         raise ValueError(f"layers must be positive, but got {teacher_layers} and {student_layers}")

@@ -1,9 +1,9 @@
 """The losses of warm-up and task distillation (Dong et al. 2021, section 3.3).
 
-Every function returns one float32 scalar: the mean over the examples of a batch, each example's
-loss being a mean over all of its elements, padding included. With a `padding_mask` (int32 [batch,
-tokens], 1 for real tokens) an example's mean runs over its real tokens alone. The prediction
-losses, one a kind of task, are in `tasks`.
+Every function returns one float32 scalar, the mean over the examples of a batch. An example's loss
+is the mean over all its elements, padding included; with a `padding_mask` (int32 [batch, tokens], 1
+for real tokens), it is the mean over real tokens only. The prediction losses are in `tasks`, one
+per kind of task.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _SCORE_FLOOR = -100.0
 
 
 def _mean(values, weights):
-    """Mean over examples of each example's (weighted) mean over its elements; [batch, ...]."""
+    """Returns the mean over examples of the (weighted) mean of each; values are [batch, ...]."""
     axes = tuple(range(1, len(values.shape)))
     if weights is None:
         return ops.mean(values)
@@ -28,7 +28,7 @@ def _mean(values, weights):
 
 
 def _sum(terms):
-    # One operation: a graph optimizer may add up a chain of sums in another order in each process.
+    # One operation: graph optimizers may reorder a chain of sums differently in each process.
     return ops.sum(ops.stack(terms))
 
 
@@ -37,14 +37,14 @@ def _squared_error(a, b):
 
 
 def attention_loss(teacher_scores: Sequence, student_scores: Sequence, padding_mask=None):
-    """Sum over student layers of the MSE between attention scores before softmax.
+    """Returns the sum over student layers of the MSE between attention scores before softmax.
 
     Args:
-        teacher_scores, student_scores: one [batch, heads, tokens, tokens] a layer; the teacher's
-            layers are chosen by `layer_map`. Entries of -100 and less, the masked ones, count as 0.
+        teacher_scores, student_scores: one [batch, heads, tokens, tokens] per layer; `layer_map`
+            chooses the teacher's layers. Masked entries (-100 or less) count as 0.
 
     Raises:
-        ValueError: the two have different numbers of heads.
+        ValueError: the numbers of heads differ.
     """
     heads = teacher_scores[0].shape[1], student_scores[0].shape[1]
     if heads[0] != heads[1]:
@@ -65,18 +65,18 @@ def attention_loss(teacher_scores: Sequence, student_scores: Sequence, padding_m
         layer_map(len(teacher_scores), len(student_scores)), student_scores, strict=True
     ):
         error = _squared_error(visible(teacher_scores[chosen]), visible(scores))
-        if weights is not None:  # the mean over heads first: every head has the same mask
+        if weights is not None:  # average over heads first, as they share the mask
             error = ops.mean(error, axis=1, keepdims=True)
         terms.append(_mean(error, weights))
     return _sum(terms)
 
 
 def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask=None):
-    """MSE of the embedding outputs plus the sum over student layers of the MSE of layer outputs.
+    """Returns the MSE of the embedding outputs plus the sum of the student layers' output MSEs.
 
     Args:
-        teacher_states, student_states: [batch, tokens, teacher width] each, the embedding's output
-            first and then one a layer; the student's are fit-projected.
+        teacher_states, student_states: [batch, tokens, teacher width] each, for the embedding and
+            then for each layer; the student's are fit-projected.
     """
     weights = None
     if padding_mask is not None:

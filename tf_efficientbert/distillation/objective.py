@@ -1,4 +1,4 @@
-"""What a student is asked to match."""
+"""The distillation loss of a student."""
 
 import dataclasses
 
@@ -13,15 +13,15 @@ from tf_efficientbert.tasks import Task
 class Objective:
     """hidden_ratio x (attention_ratio x attention + hidden) + prediction_ratio x prediction.
 
-    Dong et al. 2021, section 3.3; the paper's ratios are all 1. General distillation runs on bare
-    encoders and has no prediction term.
+    Dong et al. 2021, section 3.3; all ratios are 1 in the paper. General distillation trains bare
+    encoders, without the prediction term.
 
     Attributes:
         temperature: of the prediction loss.
         real_tokens_only: leave padding out of the attention and hidden losses' means.
         sum_over_classes: sum the prediction loss over classes instead of averaging.
-        task: whose prediction loss is taken; None for bare encoders, which predict nothing.
-        layers: the teacher layer, from 0, of each student layer; None for `layer_map`'s.
+        task: provides the prediction loss; None for bare encoders.
+        layers: 0-based teacher layer of each student layer; None for `layer_map`.
     """
 
     hidden_ratio: float = 1.0
@@ -34,45 +34,47 @@ class Objective:
     layers: tuple[int, ...] | None = None
 
     def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
-        """All terms and their weighted sum, "loss", on one batch.
+        """Returns all terms and their weighted sum, "loss", for one batch.
 
         Args:
-            teacher, student: EfficientBert or TaskModel, both of one kind; the teacher runs in
-                inference mode and gets no gradient.
-            batch: see `data.batching`; "labels" are read by regression alone.
+            teacher, student: both EfficientBert or both TaskModel; the teacher runs in inference
+                mode and gets no gradient.
+            batch: see `data.batching`; only regression reads "labels".
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        theirs = teacher(inputs, training=False)
-        ours = student(inputs, training=True, dropout_seed=dropout_seed)
-        return self.compare(theirs, ours, batch)
+        teacher_outputs = teacher(inputs, training=False)
+        student_outputs = student(inputs, training=True, dropout_seed=dropout_seed)
+        return self.compare(teacher_outputs, student_outputs, batch)
 
-    def compare(self, theirs, ours, batch, hidden_scale=1.0, prediction_scale=1.0) -> dict:
-        """`losses` of what teacher and student said already: several students can share a teacher.
+    def compare(
+        self, teacher_outputs, student_outputs, batch, hidden_scale=1.0, prediction_scale=1.0
+    ) -> dict:
+        """Returns `losses` for given outputs, so that several students can share a teacher pass.
 
         Args:
-            theirs, ours: outputs of EfficientBert or TaskModel, both of one kind.
-            hidden_scale, prediction_scale: scalar tensors or floats, on the losses besides their
-                ratios: 0 where the teacher has no hidden states, or, on raw text, no predictions.
+            teacher_outputs, student_outputs: both of EfficientBert or both of TaskModel.
+            hidden_scale, prediction_scale: additional factors of the losses, scalar tensors or
+                floats; 0 if the teacher has no hidden states or, on raw text, no predictions.
         """
-        theirs = keras.tree.map_structure(keras.ops.stop_gradient, theirs)
+        teacher_outputs = keras.tree.map_structure(keras.ops.stop_gradient, teacher_outputs)
         mask = batch["padding_mask"] if self.real_tokens_only else None
         terms, total = {}, 0.0
         if self.hidden_ratio:
-            states = theirs["hidden_states"]
+            states = teacher_outputs["hidden_states"]
             if self.layers is not None:
                 states = [states[0], *(states[layer + 1] for layer in self.layers)]
-            terms["hidden"] = hidden_loss(states, ours["hidden_states"], mask)
+            terms["hidden"] = hidden_loss(states, student_outputs["hidden_states"], mask)
             total = self.hidden_ratio * terms["hidden"]
         if self.hidden_ratio and self.attention_ratio:
-            scores = theirs["attention_scores"]
+            scores = teacher_outputs["attention_scores"]
             if self.layers is not None:
                 scores = [scores[layer] for layer in self.layers]
-            terms["attention"] = attention_loss(scores, ours["attention_scores"], mask)
+            terms["attention"] = attention_loss(scores, student_outputs["attention_scores"], mask)
             total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
         total = hidden_scale * total
-        if self.prediction_ratio and self.task and self.task.output_names[0] in ours:
+        if self.prediction_ratio and self.task and self.task.output_names[0] in student_outputs:
             terms["prediction"] = prediction_scale * self.task.distillation_loss(
-                theirs, ours, batch, self.temperature, self.sum_over_classes
+                teacher_outputs, student_outputs, batch, self.temperature, self.sum_over_classes
             )
             total = total + self.prediction_ratio * terms["prediction"]
         return {"loss": total, **terms}

@@ -1,4 +1,4 @@
-"""The student's architecture, by the name that `--architecture` gives it."""
+"""Resolves the value of `--architecture`."""
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.architecture.presets import PRESETS
@@ -10,12 +10,12 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
     """Returns the architecture called `name`.
 
     Args:
-        name: "published" or "plain" (the paper's six cells, or ordinary ones of the same size, at
+        name: "published" or "plain" (the paper's six cells, or ordinary ones of the same size, with
             the supernet's width), a preset's name, or a JSON file.
         supernet: the network from which the student inherits.
 
     Raises:
-        UserError: there is no such preset or file, or the file describes no architecture.
+        UserError: the preset or file does not exist, or the file is not a valid architecture.
     """
     published = PRESETS["efficientbert"]["formulas"]
     try:
@@ -23,7 +23,7 @@ def resolve_architecture(name: str, supernet: Architecture) -> Architecture:
             times, rest = divmod(supernet.num_layers, len(published))
             if rest:
                 raise UserError(
-                    f"--architecture={name} needs a supernet of 6 layers or a multiple, "
+                    f"--architecture={name} needs a supernet with a multiple of 6 layers, "
                     f"this one has {supernet.num_layers}"
                 )
             formulas = [formula for formula in published for _ in range(times)]

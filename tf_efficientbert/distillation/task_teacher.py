@@ -1,4 +1,4 @@
-"""Which teacher a job has on the task: a fine-tuned model, or a file of predictions."""
+"""A job's teacher on the task: a fine-tuned model or a file of predictions."""
 
 import dataclasses
 
@@ -13,31 +13,32 @@ __all__ = ["TaskTeacherOptions", "check_width", "load_task_teacher"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskTeacherOptions(TeachingOptions):
-    """What a job is told about its teacher on the task."""
+    """Options for the teacher on the task."""
 
     teacher: str = input_option("", "folder that train_teacher made: …/model")
     teacher_predictions: str = input_option(
         "",
-        "in place of --teacher: a .jsonl file with a text or id and a probability for each label; "
-        "it teaches by prediction alone",
+        "instead of --teacher: a .jsonl file with text or id and a probability for each label; "
+        "students then learn only from predictions",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if bool(self.teacher) == bool(self.teacher_predictions):
             raise UserError(
-                "give one teacher: --teacher, the folder of a saved model, or --teacher_predictions"
+                "set either --teacher, the folder of a saved model, or --teacher_predictions"
             )
 
 
 def load_task_teacher(folder: str, task: Task, start: TextModel, origin: str) -> TextModel | None:
-    """The fine-tuned model in `folder`; None without one.
+    """Loads the fine-tuned model in `folder`; None if `folder` is "".
 
     Args:
-        start: the model whose tokens the student gets, and `origin` the flag that names it.
+        start: the model from which the student inherits its vocabulary.
+        origin: the flag of `start`, for messages.
 
     Raises:
-        UserError: it was trained for another task, or has another vocabulary.
+        UserError: the teacher was trained for another task, or has another vocabulary.
     """
     if not folder:
         return None
@@ -45,16 +46,16 @@ def load_task_teacher(folder: str, task: Task, start: TextModel, origin: str) ->
     teacher.require_task(task, f"--teacher={folder}")
     if teacher.tokenizer.vocabulary != start.tokenizer.vocabulary:
         raise UserError(
-            f"the vocabularies of --teacher={folder} and {origin} differ: distil both from one BERT"
+            f"the vocabularies of --teacher={folder} and {origin} differ; use one BERT for both"
         )
     return teacher
 
 
 def check_width(teacher: TextModel, folder: str, supernet: TextModel, origin: str) -> None:
-    """Raises UserError where the teacher's hidden states cannot be compared with the supernet's."""
+    """Raises UserError if the supernet's fit projection does not match the teacher's width."""
     width = teacher.backbone.architecture.hidden_size
     if supernet.backbone.fit_size != width:
         raise UserError(
-            f"--teacher={folder} is {width} wide, but {origin} was distilled from a teacher of "
-            f"{supernet.backbone.fit_size}"
+            f"--teacher={folder} has hidden size {width}, but {origin} was distilled from a "
+            f"teacher with {supernet.backbone.fit_size}"
         )

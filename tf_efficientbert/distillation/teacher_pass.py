@@ -1,4 +1,4 @@
-"""What a teacher says of a batch: computed there and then, or recorded once for every example."""
+"""Teacher outputs for a batch, computed in each step or cached once per example."""
 
 import dataclasses
 import logging
@@ -22,13 +22,12 @@ _TOKENS = tf.TensorSpec([None, None], tf.int32)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TeachingOptions:
-    """What a job is told about its teacher's passes."""
+    """Options for the passes of a teacher."""
 
     teacher_memory_gb: float = option(
         2.0,
-        "keep what the teacher says of a set of training examples where that takes no more "
-        "memory, instead of asking it again in every epoch; only where losses leave padding out "
-        "and attention scores are not compared; 0 for never",
+        "most memory for cached teacher outputs of a training set; they are cached only if losses "
+        "leave padding out and attention scores are not compared; 0: recompute them in each epoch",
     )
 
     def __post_init__(self) -> None:
@@ -37,77 +36,77 @@ class TeachingOptions:
 
 
 class TeacherPass:
-    """A teacher's outputs on a batch, computed once for however many learn from them.
+    """Computes a teacher's outputs for a batch, once for all students that learn from them.
 
     Args:
-        model: EfficientBert (the teacher before fine-tuning) or TaskModel, or what is called like
-            them.
-        with_attention: whether the attention scores are among the outputs.
-        task: the task; a bare encoder answers it with zeros.
-        with_hidden: whether the hidden states are.
+        model: EfficientBert (the teacher before fine-tuning), TaskModel or a compatible callable.
+        with_attention: whether the outputs include attention scores.
+        task: the task; for a bare encoder, its outputs are zeros.
+        with_hidden: whether the outputs include hidden states.
 
     Attributes:
-        says_hidden: the same.
+        has_hidden_states: same as `with_hidden`.
     """
 
     def __init__(self, model, with_attention: bool, task: Task, with_hidden: bool = True):
         names = ["hidden_states"] * with_hidden + ["attention_scores"] * with_attention
 
         def outputs(inputs):
-            given = model(inputs, training=False)
-            kept = {name: given[name] for name in names}
+            computed = model(inputs, training=False)
+            kept = {name: computed[name] for name in names}
             blank = task.blank_outputs(inputs["token_ids"])
-            return {**kept, **{name: given.get(name, blank[name]) for name in blank}}
+            return {**kept, **{name: computed.get(name, blank[name]) for name in blank}}
 
-        self.says_hidden, self._with_attention = with_hidden, with_attention
+        self.has_hidden_states, self._with_attention = with_hidden, with_attention
         self._outputs = tf.function(
             outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
         )
 
     def __call__(self, batch: dict) -> dict:
-        """The outputs, as those of EfficientBert and TaskModel; recorded ones are taken as such."""
-        recorded = cached_outputs(batch)
-        return recorded or self._outputs({name: batch[name] for name in MODEL_INPUTS})
+        """Returns outputs in the format of EfficientBert and TaskModel, cached or computed."""
+        cached = cached_outputs(batch)
+        return cached or self._outputs({name: batch[name] for name in MODEL_INPUTS})
 
     @property
     def specs(self) -> dict:
-        """The outputs' shapes and types."""
+        """Shapes and dtypes of the outputs."""
         outputs = self._outputs.get_concrete_function().structured_outputs
         return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
 
-    def recorded(
+    def cached(
         self, examples: EncodedExamples, epochs: float, real_tokens_only: bool, memory_gb: float
     ) -> EncodedExamples | CachedTeacherOutputs:
-        """The examples, with the teacher's outputs where these are worth keeping.
+        """Returns the examples, with cached teacher outputs if caching them is useful and possible.
 
-        They are for more than one pass over them. At padding a teacher says what depends on how
-        far a batch is padded, and attention scores take the square of the tokens: neither is kept.
+        It is useful for more than one epoch. It is not possible if the losses need the outputs at
+        padding, which depend on how far a batch is padded, or attention scores, whose size is
+        quadratic in the number of tokens.
 
         Args:
-            epochs: how often the examples are trained on.
+            epochs: number of passes over the examples.
             real_tokens_only: whether losses of the hidden states leave padding out.
             memory_gb: the most memory, in 10^9 bytes.
 
         Raises:
-            UserError: there is less memory than that.
+            UserError: the outputs do not fit into memory.
         """
-        comparable = real_tokens_only or not self.says_hidden
-        if not (memory_gb and comparable and epochs > 1) or self._with_attention:
+        independent_of_padding = real_tokens_only or not self.has_hidden_states
+        if not (memory_gb and independent_of_padding and epochs > 1) or self._with_attention:
             return examples
         needed = self._bytes(examples)
         if needed > memory_gb * 1e9:
             _log.info(
-                "the teacher is asked again in every epoch: what it says of %d examples takes "
-                "%.1f GB, more than --teacher_memory_gb=%g",
+                "teacher outputs are recomputed in each epoch: for %d examples they take %.1f GB, "
+                "more than --teacher_memory_gb=%g",
                 *(len(examples), needed / 1e9, memory_gb),
             )
             return examples
         try:
-            return CachedTeacherOutputs.asked(examples, self._outputs)
+            return CachedTeacherOutputs.compute(examples, self._outputs)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
-                f"there is no memory for what the teacher says of {len(examples):,} examples, "
-                f"{needed / 1e9:.1f} GB: start anew with a lower --teacher_memory_gb"
+                f"out of memory: the teacher outputs of {len(examples):,} examples take "
+                f"{needed / 1e9:.1f} GB; use a lower --teacher_memory_gb in another --output_dir"
             ) from error
 
     def _bytes(self, examples: EncodedExamples) -> int:
@@ -117,13 +116,13 @@ class TeacherPass:
 
 
 class PredictionsAlone:
-    """What stands in a teacher's place where batches hold all that is taught: predictions.
+    """Replaces a `TeacherPass` if the batches contain predictions from a file.
 
     Args:
-        specs: of the outputs that the graph of a step takes; what no batch holds is 0.
+        specs: specs of the outputs that a step's graph takes; outputs missing in a batch are 0.
     """
 
-    says_hidden = False
+    has_hidden_states = False
 
     def __init__(self, specs: dict):
         self.specs = specs
@@ -137,6 +136,6 @@ class PredictionsAlone:
 
         return {**tf.nest.map_structure(blank, self.specs), **cached_outputs(batch)}
 
-    def recorded(self, examples, *_) -> EncodedExamples | CachedTeacherOutputs:
-        """The examples: nobody is asked."""
+    def cached(self, examples, *_) -> EncodedExamples | CachedTeacherOutputs:
+        """Returns the examples as they are."""
         return examples

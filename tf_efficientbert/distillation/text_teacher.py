@@ -7,7 +7,7 @@ from tf_efficientbert.models.text_model import TextModel
 
 
 def check_text_teacher(teacher_dir: str, corpus_max_tokens: int, supernet: TextModel) -> None:
-    """Checks that a student can learn from this teacher on text.
+    """Checks that a student can learn from a teacher on raw text.
 
     Args:
         teacher_dir: a BERT folder before fine-tuning, "" for the default one.
@@ -15,19 +15,19 @@ def check_text_teacher(teacher_dir: str, corpus_max_tokens: int, supernet: TextM
         supernet: the model that the student starts from.
 
     Raises:
-        UserError: width or vocabulary differ, or sentences are longer than the supernet allows.
+        UserError: hidden size or vocabulary differ, or sentences are too long for the supernet.
     """
     folder = find_teacher(teacher_dir)
     width, fit_size = read_config(folder)["hidden_size"], supernet.backbone.fit_size
     if width != fit_size:
         raise UserError(
-            f"--teacher_dir={folder} is {width} wide, but the supernet was distilled from a "
-            f"teacher of {fit_size}"
+            f"--teacher_dir={folder} has hidden size {width}, but the supernet was distilled from "
+            f"a teacher with {fit_size}"
         )
     if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
-        raise UserError(f"--teacher_dir={folder} has another vocabulary than --supernet")
+        raise UserError(f"--teacher_dir={folder}: the vocabulary differs from that of --supernet")
     if corpus_max_tokens > supernet.backbone.max_positions:
         raise UserError(
-            f"--corpus_max_tokens={corpus_max_tokens} is over the supernet's "
+            f"--corpus_max_tokens={corpus_max_tokens}: the supernet has only "
             f"{supernet.backbone.max_positions} positions"
         )

@@ -1,4 +1,4 @@
-"""Warm-up: distilling the supernet on raw text, the start of every candidate and student."""
+"""Warm-up: distils the supernet, from which candidates and students inherit, on raw text."""
 
 import dataclasses
 import logging
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmUpOptions(CorpusOptions, TrainingOptions):
-    """What `warm_up` is told; the defaults are the paper's, but for the supernet's width."""
+    """Options of `warm_up`; the defaults are the paper's, except the supernet's width."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
@@ -44,7 +44,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions):
     batch_size: int = option(64, "examples per step, over all replicas")
 
     def architecture(self) -> Architecture:
-        """The supernet's. Raises UserError for sizes that make none."""
+        """Returns the supernet's architecture; raises UserError if the sizes are invalid."""
         try:
             return Architecture(
                 hidden_size=self.hidden_size,
@@ -56,20 +56,20 @@ class WarmUpOptions(CorpusOptions, TrainingOptions):
                 cells=(CellSpec.ordinary(),) * self.num_layers,
             ).supernet()
         except ValueError as error:
-            raise UserError(f"the flags describe no network: {error}") from error
+            raise UserError(f"the flags for the supernet are invalid: {error}") from error
 
 
 def warm_up(options: WarmUpOptions) -> dict:
-    """Distils the supernet and saves it, fit projection and all, under `output_dir`/model.
+    """Distils the supernet and saves it with its fit projection under `output_dir`/model.
 
-    Dong et al. 2021, section 3.3: attention and hidden loss against the teacher before
-    fine-tuning. The token table starts from the teacher's by its principal components.
+    Dong et al. 2021, section 3.3: attention and hidden losses against the teacher before
+    fine-tuning. The token table starts as the principal components of the teacher's.
 
-    Returns: {"loss": float, "parameters": int, "seconds": float}. A finished run returns what it
-        returned then; an interrupted one goes on.
+    Returns: {"loss": float, "parameters": int, "seconds": float}. A finished run returns its result
+        again; an interrupted one resumes.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
         if run.result:
@@ -116,16 +116,19 @@ def warm_up(options: WarmUpOptions) -> dict:
 
 
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
-    """Starts the narrow token table as the teacher's in its first principal components.
+    """Initializes the student's token table with the first principal components of the teacher's.
 
-    The [PAD] row stays zero. Raises UserError where the student's table is the wider one.
+    The [PAD] row stays zero.
+
+    Raises:
+        UserError: the student's table is wider than the teacher's.
     """
     table = np.asarray(teacher.embedding.token_table)
     width = student.architecture.embedding_size
     if width > table.shape[1]:
         raise UserError(f"--embedding_size={width} is wider than the teacher's {table.shape[1]}")
-    # With more threads OpenBLAS adds up in another order, and a process need not have as many as
-    # the one that goes on: the same bits come from one thread alone.
+    # One thread: OpenBLAS's order of summation depends on the number of threads, and a resumed
+    # process may have another number. Exact resume needs the same bits.
     with threadpool_limits(1, "blas"):
         centred = table - table.mean(axis=0)
         _, components = np.linalg.eigh(centred.T @ centred)  # ascending
@@ -135,7 +138,7 @@ def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
 
 
 def usable_attention_ratio(ratio: float, teacher: EfficientBert, student: EfficientBert) -> float:
-    """`ratio`, or 0 where the numbers of heads differ; that is logged."""
+    """Returns `ratio`, or 0 with a warning if the numbers of heads differ."""
     heads = teacher.architecture.num_heads, student.architecture.num_heads
     if ratio and heads[0] != heads[1]:
         _log.warning("no attention loss: the teacher has %d heads, the student %d", *heads)

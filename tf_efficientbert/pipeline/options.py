@@ -1,4 +1,4 @@
-"""What a run of the pipeline is told."""
+"""Options of the pipeline and of its jobs."""
 
 import dataclasses
 import itertools
@@ -30,7 +30,7 @@ COMPRESSED = "compressed"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
-    """The defaults are the quick start's, which only adds bfloat16 and rarer checkpoints."""
+    """Options of `pipeline`; the quick start changes only bfloat16 and checkpoint_seconds."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
@@ -55,8 +55,8 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     checkpoint_seconds: float = option(20.0, "seconds between checkpoints")
     teacher_predictions: str = input_option(
         "",
-        "a .jsonl file that teaches candidates and students in place of the teacher, by prediction "
-        "alone, see trainers.distill",
+        "a .jsonl file of predictions from which candidates and students learn instead of the "
+        "teacher, see trainers.distill",
     )
     class_weights: str = option(
         "", "balanced: give rare classes more weight when training the teacher; empty: equal"
@@ -72,7 +72,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         TeachingOptions.__post_init__(self)
         if "," in self.output_dir:
             raise UserError(f"--output_dir={self.output_dir}: leave the comma out")
-        # A value that no phase could use is met now, not after the phases before it.
+        # Create all phases' options now, so that an invalid value fails before the first phase.
         self.teacher()
         self.supernet()
         self.search()
@@ -89,11 +89,11 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of all that is made to answer the task."""
+        """The names of all models for the task."""
         return (*MODELS, COMPRESSED) if self.compress else MODELS
 
     def check_sizes(self) -> None:
-        """Raises UserError for sizes, of the stages too, that do not go with the teacher's."""
+        """Raises UserError if sizes or the stages' bounds are inconsistent with the teacher."""
         folder = find_teacher(self.teacher_dir)
         config = read_config(folder)
         limits = {
@@ -104,11 +104,11 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         for name, limit in limits.items():
             if getattr(self, name) > config[limit]:
                 raise UserError(
-                    f"--{name}={getattr(self, name)} is over the {limit} of {folder}, "
+                    f"--{name}={getattr(self, name)} is above the {limit} of {folder}, "
                     f"{config[limit]}"
                 )
 
-        # What the stages may be as large as follows from the teacher's sizes.
+        # The parameter bounds of the search depend on the teacher's sizes.
         search, supernet = self.search(), self.supernet().architecture()
         sizes = tuple(
             config[name] for name in ("hidden_size", "vocab_size", "max_position_embeddings")
@@ -143,7 +143,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
 
     @property
     def _warm_up_corpus(self) -> str:
-        # The task's texts count twice: they are few against the corpus'.
+        # The task's texts are included twice, as they are few compared to the corpus.
         return f"{self.corpus},{self.own_text},{self.own_text}"
 
     def supernet(self) -> WarmUpOptions:
@@ -223,12 +223,12 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             latency_runs=self.latency_runs,
             precisions="float32,int8",
             mediapipe="none",
-            max_int8_loss=100.0,  # the report shows it: no reason to end a run of hours
+            max_int8_loss=100.0,  # the report shows the loss; it should not end a run of hours
         )
 
     @property
     def _task_teacher(self) -> dict[str, str]:
-        """Who teaches candidates and students on the task."""
+        """The flag for the teacher of candidates and students on the task."""
         if self.teacher_predictions:
             return {"teacher_predictions": self.teacher_predictions}
         return {"teacher": self._model("teacher")}
@@ -237,7 +237,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         return str(self.root / name / "model")
 
     def _shared(self, options_class: type) -> dict:
-        """What this and a job's options have in common by way of `options_class`."""
+        """Returns the values of the fields of `options_class`, except the corpus."""
         names = {field.name for field in dataclasses.fields(options_class)} - {"corpus"}
         return {name: getattr(self, name) for name in sorted(names)}
 

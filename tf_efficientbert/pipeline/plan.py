@@ -1,4 +1,4 @@
-"""What a run will do, and about how long it will take."""
+"""Describes the phases of a run and estimates their time."""
 
 from collections.abc import Mapping
 
@@ -22,12 +22,12 @@ def plan(
     rates: Rates,
     finished: Mapping[str, float] | None = None,
 ) -> str:
-    """The phases with their estimated minutes, as text.
+    """Returns a text with the phases and their estimated minutes.
 
     Args:
         rates: of this machine.
-        finished: the seconds of each phase that an earlier process has finished; an export's is
-            called "export_MODEL". What they took against their estimates corrects the rest.
+        finished: seconds of the phases that are finished already; an export is named
+            "export_MODEL". Their ratio to the estimates corrects the remaining estimates.
 
     Raises:
         UserError: the teacher's folder is missing or unusable.
@@ -58,7 +58,7 @@ def plan(
 def _estimates(
     options: PipelineOptions, data: TaskData, rates: Rates
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """The seconds of every phase, each export by itself, and what every training does."""
+    """Returns the seconds of each phase and export, and the description of each phase."""
     folder = find_teacher(options.teacher_dir)
     tokenizer = Tokenizer.from_folder(folder)
     warm_up = options.supernet()
@@ -107,7 +107,7 @@ def _estimates(
     if options.compress:
         phase(
             COMPRESSED,
-            f"make the searched one smaller: {options.compress}",
+            f"compress the searched model: {options.compress}",
             clock.compression(
                 task, options.compress_epochs, len(parse_steps(options.compress)), plain
             ),

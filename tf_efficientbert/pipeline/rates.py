@@ -1,4 +1,4 @@
-"""How fast this machine trains, for the estimate before a run."""
+"""Speed of this machine, for the estimates before a run."""
 
 import dataclasses
 import time
@@ -7,21 +7,19 @@ import tensorflow as tf
 
 __all__ = ["Rates", "measured_rates"]
 
-_ROWS, _INNER, _OUTER = 2048, 384, 1536  # a feed-forward network of the default teacher
+_ROWS, _INNER, _OUTER = 2048, 384, 1536  # sizes of a feed-forward network of the default teacher
 _MEASURED_SECONDS = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
-    """Seconds of each kind of work.
-
-    The defaults were measured on two cores of an Intel Xeon with AMX.
+    """Seconds per unit of work; the defaults are for two cores of an Intel Xeon with AMX.
 
     Attributes:
-        mac: a multiply-accumulate of a forward pass.
-        step: a training step beyond its multiply-accumulates: small operations, the optimizer.
-        training: the start of a training: reading models and text, tracing the step.
-        candidate: the start of a candidate's training: inheriting weights, tracing.
+        mac: one multiply-accumulate of a forward pass.
+        step: overhead of a training step: small operations and the optimizer.
+        training: start of a training: reading models and text, tracing the step.
+        candidate: start of a candidate's training: inheriting weights, tracing.
         export: exporting, comparing and timing one model.
     """
 
@@ -33,9 +31,9 @@ class Rates:
 
 
 def measured_rates(bfloat16: bool) -> Rates:
-    """The default rates with this machine's time of a multiply-accumulate.
+    """Returns the default rates with this machine's time per multiply-accumulate.
 
-    A network spends about as long on one as a plain matrix product does.
+    It is measured on a matrix product, which takes about as long per operation as a network.
     """
     dtype = tf.bfloat16 if bfloat16 else tf.float32
     rows, weights = tf.ones([_ROWS, _INNER], dtype), tf.ones([_INNER, _OUTER], dtype)

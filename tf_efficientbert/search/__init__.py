@@ -1,1 +1,1 @@
-"""The three-stage search of the feed-forward cells; `search.search` is the way in."""
+"""The three-stage search for feed-forward cells; the entry point is `search.search`."""

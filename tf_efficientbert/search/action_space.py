@@ -1,4 +1,4 @@
-"""Which part of a search space to draw from next, learned from the candidates scored so far.
+"""Learns from scored candidates which region of the search space to sample next.
 
 Wang et al. 2019, Sample-Efficient Neural Architecture Search by Learning Action Space
 (arXiv 1906.06832), with classifiers in place of its regressions, as in Dong et al. 2021.
@@ -16,25 +16,28 @@ from tf_efficientbert.search.quiet_optuna import optuna
 
 __all__ = ["LearnedActionSpace", "depth_for"]
 
-# Candidates from which on the tree is one deeper: 2 from 400, up to 5 from 3,200.
+# Each threshold adds a level to the tree: depth 2 from 400 candidates, 5 from 3,200.
 _DEEPER_FROM = (400, 800, 1600, 3200)
-# With fewer, the folds of the cross-validation are too small to tell parameters apart.
+# With fewer candidates, the cross-validation folds are too small to compare parameters.
 _FEWEST_TO_TUNE = 40
 _FOLDS = 5
 _ROUNDS = 40
 
 
 def depth_for(count: int) -> int:
-    """Depth of the tree for so many candidates (Dong et al. 2021): 1 to 5."""
+    """Returns the tree depth, 1 to 5, for `count` candidates (Dong et al. 2021)."""
     return 1 + sum(count >= threshold for threshold in _DEEPER_FROM)
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A region of the space, with the scores of the fitted candidates that lie in it.
+    """A region of the space and statistics of the fitted candidates in it.
 
-    `classifier` tells which of `children`, (worse, better), an encoding belongs to; a leaf has
-    neither.
+    Attributes:
+        visits: number of candidates in the region.
+        mean: their mean score.
+        classifier: predicts which child an encoding belongs to; None for a leaf.
+        children: (worse, better); empty for a leaf.
     """
 
     visits: int
@@ -44,15 +47,14 @@ class _Node:
 
 
 class LearnedActionSpace:
-    """A tree of classifiers over encodings, and the region of its most promising leaf.
+    """The region of the most promising leaf in a tree of classifiers; build it with `fit`.
 
-    `fit` makes one. Each node splits its candidates at their median score and learns to tell
-    the better half from the worse; what the classifier says, not the score, decides which
-    child a candidate counts for. From the root down, the child of the highest upper confidence
-    bound (UCB1) is chosen.
+    Each node splits its candidates at the median score and trains a classifier to separate the
+    better half from the worse. The prediction, not the score, assigns a candidate to a child.
+    From the root down, the child with the highest upper confidence bound (UCB1) is chosen.
 
     Attributes:
-        share: part of the fitted candidates that lies in the chosen region.
+        share: fraction of the fitted candidates that lie in the chosen region.
     """
 
     def __init__(self, root: _Node, bonus: float) -> None:
@@ -74,21 +76,21 @@ class LearnedActionSpace:
         exploration: float,
         tuning_rounds: int,
     ) -> "LearnedActionSpace":
-        """Learns the tree; the same arguments give the same one in every process.
+        """Fits the tree; the same arguments give the same tree in every process.
 
         Args:
-            encodings: one per candidate, all of one length.
-            scores: one per candidate, higher is better. Where all are equal there is nothing to
-                learn, and the region is everywhere.
-            depth: classifiers between root and leaf, at most.
-            seed: decides what LightGBM and the tuning draw.
-            exploration: weight of the bonus for regions visited less, in parts of the range of
-                all scores; 0 always takes the region of the better mean.
-            tuning_rounds: rounds of TPE over LightGBM's parameters at each node of 40 or more
-                candidates (Dong et al. take 10); 0 keeps fixed ones.
+            encodings: one per candidate, all of equal length.
+            scores: one per candidate, higher is better. If all are equal, the region is the whole
+                space.
+            depth: most classifiers between root and leaf.
+            seed: random seed of LightGBM and the tuning.
+            exploration: weight of the UCB1 bonus for less visited regions, relative to the range
+                of the scores; 0 always chooses the region with the better mean.
+            tuning_rounds: rounds of TPE over LightGBM's parameters at each node with 40 or more
+                candidates (Dong et al. use 10); 0 uses fixed parameters.
 
         Raises:
-            ValueError: no candidates, or not as many scores as encodings.
+            ValueError: there are no candidates, or scores and encodings differ in number.
         """
         if not len(encodings) or len(encodings) != len(scores):
             raise ValueError(
@@ -100,7 +102,7 @@ class LearnedActionSpace:
         return cls(root, exploration * float(np.ptp(values)))
 
     def contains(self, encoding: Sequence[int]) -> bool:
-        """Whether a candidate lies in the chosen region."""
+        """Returns whether a candidate lies in the chosen region."""
         features = np.asarray([encoding], float)
         return all(
             bool(_is_better(classifier, features)[0]) == bool(side)
@@ -109,11 +111,10 @@ class LearnedActionSpace:
 
 
 def _chosen_side(node: _Node, bonus: float) -> int:
-    """The child of the highest UCB1 value (Auer et al. 2002); the better one of two equal.
+    """Returns 0 or 1, the child with the higher UCB1 value (Auer et al. 2002); 1 on a tie.
 
-    A child without visits would count as infinitely promising, but there is none: a classifier
-    that puts all candidates on one side has learned nothing, and `_grow` keeps no such split.
-    (Its other side may hold no candidate at all, and every draw would be rejected.)
+    Every child has visits: `_grow` drops a split that puts all candidates on one side. Such a
+    classifier has learned nothing, and a region without candidates could reject every draw.
     """
 
     def bound(side: int) -> tuple[float, int]:
@@ -142,9 +143,9 @@ def _grow(
 
 
 def _better_half(scores: np.ndarray) -> np.ndarray:
-    """True for scores above the median; ties at the median all go where halves are more even.
+    """Returns True for scores above the median; ties all go to the side that balances the halves.
 
-    All are True exactly where all scores are equal.
+    All values are True if and only if all scores are equal.
     """
     median = np.median(scores)
     above, not_below = scores > median, scores >= median
@@ -166,17 +167,17 @@ def _train(
 
 
 def _fixed_parameters(count: int, seed: int) -> dict:
-    # Ids are given as numbers. As categories (min_data_per_group, cat_smooth and cat_l2 at 1)
-    # they told better from worse on unseen candidates about as well for formulas (0.68 against
-    # 0.66 after 150), better for sizes whose scores are arbitrary (0.82 against 0.69) and worse
-    # for sizes whose score grows with the stack (0.85 against 0.92), which is the usual case.
+    # Ids are numerical features. As categories (min_data_per_group, cat_smooth and cat_l2 of 1),
+    # accuracy on unseen candidates was similar for formulas (0.68 against 0.66 after 150), higher
+    # for sizes with arbitrary scores (0.82 against 0.69), and lower for sizes whose score grows
+    # with the stack (0.85 against 0.92), which is the usual case.
     return {
         "objective": "binary",
         "num_leaves": 8,
         "learning_rate": 0.1,
         "feature_fraction": 0.5,
-        # LightGBM's own 20 and 3 would leave a few dozen candidates without any split, and would
-        # never tell apart a part of the space that few candidates fell into.
+        # LightGBM's defaults, 20 and 3, would not split a few dozen candidates at all, nor
+        # separate a region with few candidates.
         "min_data_in_leaf": min(max(1, count // 20), 5),
         "min_data_in_bin": 1,
         "seed": seed,
@@ -195,7 +196,7 @@ def _boosted(features: np.ndarray, labels: np.ndarray, parameters: dict) -> ligh
 def _tuned_parameters(
     features: np.ndarray, labels: np.ndarray, seed: int, tuning_rounds: int
 ) -> dict:
-    """The LightGBM parameters of the lowest cross-validated log-loss that TPE found."""
+    """Returns the LightGBM parameters with the lowest cross-validated log loss that TPE found."""
 
     def loss(trial: optuna.Trial) -> float:
         suggested = {
@@ -216,7 +217,7 @@ def _tuned_parameters(
 def _cross_validated_loss(
     features: np.ndarray, labels: np.ndarray, parameters: dict, seed: int
 ) -> float:
-    """Mean log-loss on held-out candidates, each held out once; folds hold both classes evenly."""
+    """Returns the mean log loss over stratified folds; each candidate is held out once."""
     order = np.random.default_rng(seed).permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     folds = np.empty(len(labels), int)

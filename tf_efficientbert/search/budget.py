@@ -1,4 +1,4 @@
-"""How large a candidate of the search may be."""
+"""Bounds on the number of parameters of a candidate."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from tf_efficientbert.architecture import Architecture
 
 @dataclass(frozen=True)
 class Budget:
-    """Bounds on a candidate's parameters, both inclusive (Dong et al. 2021, arXiv 2109.07222).
+    """Inclusive bounds on a candidate's parameters (Dong et al. 2021, arXiv 2109.07222).
 
     Args:
         minimum: fewest parameters.
-        maximum: most parameters; the paper searches within 15 to 16 million.
-        fit_size: the teacher's hidden size, whose fit projection is counted; None leaves it out.
+        maximum: most parameters; the paper uses 15 to 16 million.
+        fit_size: the teacher's hidden size, to count the fit projection; None leaves it out.
         vocabulary_size: rows of the token table.
         max_positions: rows of the position table.
 
@@ -34,11 +34,11 @@ class Budget:
             raise ValueError(f"minimum ({self.minimum}) must not be above maximum ({self.maximum})")
 
     def parameters(self, architecture: Architecture) -> int:
-        """What of an architecture counts against the budget: all but the task head."""
+        """Returns the number of parameters without the task head."""
         return architecture.count_parameters(
             self.fit_size, self.vocabulary_size, self.max_positions
         )
 
     def holds(self, architecture: Architecture) -> bool:
-        """Whether an architecture's parameters lie within the bounds."""
+        """Returns whether an architecture's parameters lie within the bounds."""
         return self.minimum <= self.parameters(architecture) <= self.maximum

@@ -1,4 +1,4 @@
-"""What every candidate of a search is trained with."""
+"""Data, teachers and settings that all candidates of a search share."""
 
 import dataclasses
 
@@ -16,18 +16,18 @@ __all__ = ["SearchContext"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchContext:
-    """Task, examples, teachers, warm weights and objective, shared by all stages.
+    """Task, examples, teachers, supernet and objective, shared by all stages.
 
     Attributes:
-        supernet: the warm weights that candidates inherit.
+        supernet: the warmed-up network from which candidates inherit their weights.
         text_teacher: the teacher before fine-tuning.
-        task_teacher: the fine-tuned teacher, or a file's predictions.
-        objective: what candidates match.
-        dropout, dtype: of candidates.
-        seed: of the search.
-        checkpoint_seconds: time between two checkpoints of a training.
+        task_teacher: the fine-tuned teacher, or predictions from a file.
+        objective: the distillation loss.
+        dropout, dtype: of the candidates.
+        seed: random seed of the search.
+        checkpoint_seconds: seconds between checkpoints of a training.
         teacher_memory_gb: see `TeachingOptions`.
-        group_size: candidates that share a teacher pass.
+        group_size: number of candidates that share a teacher pass.
     """
 
     task: LabelledTask
@@ -44,7 +44,7 @@ class SearchContext:
     group_size: int
 
     def learner(self, architecture: Architecture, seed: int, chooses: bool = False) -> Learner:
-        """A network before its first step, with the supernet's weights.
+        """Returns a new network that inherits the supernet's weights.
 
         Args:
             seed, chooses: see `Learner`.

@@ -1,4 +1,4 @@
-"""One stage from its first candidate to its best: ask, evaluate, write down, tell."""
+"""Runs one stage: asks the sampler for candidates, evaluates, saves and reports them."""
 
 import dataclasses
 import logging
@@ -22,22 +22,22 @@ _FAILURES_IN_A_ROW = 3
 
 
 class SearchError(UserError):
-    """The search cannot go on."""
+    """The search cannot continue."""
 
 
 @dataclasses.dataclass(kw_only=True)
 class StageSearch:
-    """Tries a stage's candidates, going on after those that are in the study.
+    """Evaluates a stage's candidates; resumes after those that are in the study already.
 
-    Candidates are asked for, evaluated and told in groups that start at multiples of `group_size`:
-    what is asked follows from the groups before it, wherever the process was killed.
+    Groups start at multiples of `group_size`, and a group's candidates depend only on the groups
+    before it. So a resumed search tries the same candidates, wherever the process was killed.
 
     Attributes:
         make_evaluator: called when there is a candidate to evaluate.
         budget: counts parameters.
-        seed: of the search.
-        known: trials of earlier stages that were trained as this stage would train them, by
-            canonical architecture: taken over instead of being trained again.
+        seed: random seed of the search.
+        known: trials of earlier stages with the same training, by canonical architecture; they
+            are reused instead of trained again.
     """
 
     stage: Stage
@@ -55,11 +55,11 @@ class StageSearch:
         self._failures_in_a_row = 0
 
     def run(self) -> Trial:
-        """Returns the best trial.
+        """Runs the stage and returns its best trial.
 
         Raises:
-            SearchError: three candidates in a row failed, after which a new run goes on with the
-                next ones; or all did.
+            SearchError: three candidates in a row failed (a new run resumes after them), or all
+                candidates failed.
         """
         for start in range(0, self.stage.candidates, self.group_size):
             indices = range(start, min(start + self.group_size, self.stage.candidates))
@@ -91,8 +91,8 @@ class StageSearch:
 
     def _evaluate(self, group: Mapping[int, Architecture]) -> None:
         known = {index: self.known.get(each.canonical()) for index, each in group.items()}
-        # A group that was killed while it was written down is evaluated as a whole once more, from
-        # its last checkpoint, which holds all of it.
+        # If the process was killed while it saved a group's trials, the whole group is evaluated
+        # again, from its last checkpoint, which is complete.
         to_train = {index: each for index, each in group.items() if not known[index]}
         outcomes = {}
         began = time.monotonic()
@@ -108,7 +108,7 @@ class StageSearch:
         if outcomes:
             self._evaluator.forget()
         if new:
-            # As the last group took: the first one of a stage has a graph to trace.
+            # The estimate uses the last group only: a stage's first group also traces a graph.
             self._report((time.monotonic() - began) / len(new))
 
     def _record(
@@ -141,22 +141,22 @@ class StageSearch:
                 self._stop(index)
 
     def _stop(self, index: int) -> None:
-        """Ends the process after failures in a row, but once: the reason may have been mended."""
+        """Raises SearchError, but only once at each index, so that a new run can continue."""
         stops = self.study.notes(self.stage.name).get("stops", [])
         if index in stops:
             return
         self.study.note(self.stage.name, stops=[*stops, index])
         raise SearchError(
             f"{self._failure(f'{_FAILURES_IN_A_ROW} candidates in a row', index)} "
-            "Where the reason was a passing one, start again to go on with the next"
+            "If the cause was temporary, start again to resume with the next candidate"
         )
 
     def _note_fits(self) -> None:
-        """Asking may have fitted the action space: the study says when."""
+        """Saves in the study which fits of the action space `ask` has made."""
         if not isinstance(self.sampler, ActionSpaceSampler):
             return
         earlier = self.study.notes(self.stage.name).get("fits", [])
-        # A process that goes on fits what an earlier one did: what that one noted stays.
+        # A resumed process repeats the fits of an earlier one; keep the notes of the earlier one.
         noted = {fit.candidates: dataclasses.asdict(fit) for fit in self.sampler.fits}
         noted |= {fit["candidates"]: fit for fit in earlier}
         self.study.note(self.stage.name, fits=[noted[count] for count in sorted(noted)])
@@ -164,8 +164,8 @@ class StageSearch:
     def _failure(self, who: str, index: int) -> str:
         reason = self._trials[index].reason
         return (
-            f"{self.stage.name}: {who} failed, the last one, number {index}, because: {reason}. "
-            f"All are in {self.study.path}; with other flags, start over in another --output_dir."
+            f"{self.stage.name}: {who} failed; the last one, number {index}: {reason}. "
+            f"All are in {self.study.path}; to use other flags, take another --output_dir."
         )
 
     def _report(self, each: float) -> None:

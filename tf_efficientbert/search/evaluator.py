@@ -1,4 +1,4 @@
-"""How a group of candidates is scored; one implementation trains each, one shares weights."""
+"""Scores groups of candidates, by training each of them or by slicing a shared supernet."""
 
 import dataclasses
 import gc
@@ -21,9 +21,9 @@ from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.group import (
-    NO_MEMORY,
     OUT_OF_MEMORY,
-    no_memory,
+    OUT_OF_MEMORY_ERRORS,
+    out_of_memory_reason,
     side_by_side,
     train_group,
 )
@@ -43,7 +43,7 @@ _NOT_FINITE = "its logits on the held-out examples, or their score, are not fini
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a candidate; the fields are `study.Trial`'s."""
+    """Result of evaluating a candidate; the fields are those of `study.Trial`."""
 
     score: float | None = None
     loss: float | None = None
@@ -55,10 +55,10 @@ class Outcome:
     def of_training(
         cls, index: int, history: Sequence[Mapping[str, float]], seconds: float, reason: str
     ) -> "Outcome":
-        """The best of a candidate's epochs: the highest score, and the lowest loss among equals.
+        """Returns the outcome of a candidate's best epoch: highest score, then lowest loss.
 
         Args:
-            index: of the candidate, under which `history` has it.
+            index: the candidate's key in `history`.
             history: see `group.train_group`.
             reason: why the candidate failed, "" if it did not.
         """
@@ -76,29 +76,29 @@ class Outcome:
 
 
 class Evaluator(ABC):
-    """Scores candidates; what a score is depends on the candidate and its index alone."""
+    """Scores candidates; a score depends only on the candidate and its index."""
 
     @abstractmethod
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        """The outcome of every candidate, by index; an interrupted evaluation resumes."""
+        """Returns each candidate's outcome by index; an interrupted evaluation resumes."""
 
-    def forget(self) -> None:  # noqa: B027  not all keep something
-        """All outcomes so far are on disk: what their evaluation would go on from may go."""
+    def forget(self) -> None:  # noqa: B027  not all evaluators keep checkpoints
+        """Deletes checkpoints; called when all outcomes so far are saved."""
 
     @property
     def notes(self) -> dict:
-        """JSON values about a training that all candidates share; none where they share none."""
+        """JSON values about the training that all candidates share; {} if there is none."""
         return {}
 
 
 class TrainedAlone(Evaluator):
-    """Stages 1 and 2: every candidate inherits from the supernet and is trained briefly.
+    """Stages 1 and 2: each candidate inherits from the supernet and is trained briefly.
 
-    A group is trained side by side, each batch passing through the teacher once (see `group`).
+    The candidates of a group train side by side and share one teacher pass per batch (see `group`).
 
     Args:
-        folder: where checkpoints of the group at work are.
-        on_checkpoint: called after each of them.
+        folder: for the checkpoints of the current group.
+        on_checkpoint: called after each checkpoint.
     """
 
     def __init__(
@@ -116,22 +116,22 @@ class TrainedAlone(Evaluator):
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         outcomes = self._train(group)
         if len(group) > 1:
-            # Memory may have been short for the group and not for the candidate.
-            crowded = [i for i, outcome in outcomes.items() if outcome.reason.startswith(NO_MEMORY)]
-            for index in crowded:
+            # The candidate alone may fit into memory although the group did not.
+            failed = [i for i, each in outcomes.items() if each.reason.startswith(OUT_OF_MEMORY)]
+            for index in failed:
                 outcomes |= self._train({index: group[index]})
         return outcomes
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         guard = OomGuard(self._folder / f"training-{'-'.join(map(str, group))}.json")
         if guard.was_killed():
-            reason = f"{NO_MEMORY}: the kernel killed the process that trained it"
+            reason = f"{OUT_OF_MEMORY}: the kernel killed the process that trained it"
             return dict.fromkeys(group, Outcome(reason=reason))
         with guard:
             return self._trained(group)
 
     def _trained(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        gc.collect()  # earlier networks' graphs refer to themselves, and weights hang on them
+        gc.collect()  # frees earlier networks: their graphs are reference cycles that hold weights
         learners, reasons = self._learners(group)
         history = []
         if learners:
@@ -139,7 +139,7 @@ class TrainedAlone(Evaluator):
             history = train_group(
                 learners=learners,
                 phases=self._phases,
-                # Named for whom the checkpoints hold.
+                # The name lists the candidates that the checkpoints contain.
                 folder=self._folder / f"candidates-{members}",
                 name=f"{self._stage.name} {', '.join(map(str, learners))}",
                 checkpoint_seconds=self._context.checkpoint_seconds,
@@ -155,16 +155,16 @@ class TrainedAlone(Evaluator):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _learners(self, group) -> tuple[dict[int, Learner], dict[int, str]]:
-        """The networks, and why others could not be made."""
+        """Returns the networks and, for those that cannot be built, the reason."""
         context, learners, reasons = self._context, {}, {}
         for index, architecture in group.items():
             seed = seed_of(context.seed, self._stage.name, index)
             keras.utils.set_random_seed(seed)
             try:
                 learners[index] = context.learner(architecture, seed)
-            except OUT_OF_MEMORY as error:
-                reasons[index] = no_memory(error)
-            except ValueError as error:  # widths that don't fit, a network larger than the supernet
+            except OUT_OF_MEMORY_ERRORS as error:
+                reasons[index] = out_of_memory_reason(error)
+            except ValueError as error:  # widths don't fit, or larger than the supernet
                 reasons[index] = f"cannot be built: {first_line(error)}"
         return learners, reasons
 
@@ -177,14 +177,15 @@ class TrainedAlone(Evaluator):
 
 
 class SharedWeights(Evaluator):
-    """Stage 3: candidates are slices of one supernet, trained with a random candidate a step.
+    """Stage 3: candidates are slices of one supernet; each step trains a random candidate.
 
-    The supernet has the best formulas so far, each at the largest stack and ratio, and starts from
-    the warm one. Stack and ratio of every layer are tensors: one graph serves all candidates.
+    The supernet has the best formulas so far, each at the largest stack and ratio, and inherits
+    the warmed-up weights. The stack and ratio of a layer are tensors, so that one graph serves all
+    candidates.
 
     Args:
-        best: the architecture whose formulas are fixed.
-        space: where the random candidates of the training come from.
+        best: the architecture whose formulas are used.
+        space: the training draws its random candidates from it.
         folder, on_checkpoint: see `TrainedAlone`.
 
     Raises:
@@ -209,8 +210,8 @@ class SharedWeights(Evaluator):
 
         try:
             self._learner = context.learner(_widest(best), seed, chooses=True)
-        except OUT_OF_MEMORY as error:
-            raise UserError(f"{stage.name}: the supernet: {no_memory(error)}") from error
+        except OUT_OF_MEMORY_ERRORS as error:
+            raise UserError(f"{stage.name}: the supernet: {out_of_memory_reason(error)}") from error
         phases = training_phases(context, stage, batches_of)
         self._phases = [[phase.name, phase.steps] for phase in phases]
         self._history = train_group(
@@ -223,26 +224,27 @@ class SharedWeights(Evaluator):
         )
         if self._learner.failure:
             raise UserError(
-                f"{stage.name}: the shared supernet's training ended: {self._learner.failure}. "
-                "Start again to go on from its last checkpoint; where that changes nothing, take "
-                "another --output_dir and stages of a smaller batch_size or learning rate"
+                f"{stage.name}: the training of the shared supernet failed: "
+                f"{self._learner.failure}. Start again to resume from its last checkpoint; if that "
+                "does not help, use another --output_dir and --stages with a smaller batch_size or "
+                "learning rate"
             )
 
     @property
     def model(self) -> TaskModel:
-        """The supernet as it was trained."""
+        """The trained supernet."""
         self._learner.weights.write_back()
         return self._learner.model
 
     @property
     def traces(self) -> int:
-        """How many graphs have been traced so far."""
+        """Number of graphs traced so far."""
         return self._learner.traces
 
     @property
     def notes(self) -> dict:
-        """{"training": [{"step", "loss"}], thinned out, "phases": [[name, steps]] that it is made
-        of, "training_seconds": float}."""
+        """{"training": a sample of [{"step", "loss"}], "phases": [[name, steps]],
+        "training_seconds": float}."""
         kept = _thinned(range(len(self._history)))
         return {
             "training": [{"step": i + 1, "loss": self._history[i]["loss"]} for i in kept],
@@ -258,8 +260,8 @@ class SharedWeights(Evaluator):
         choices = tf.constant(choices_of(architecture))
         try:
             value, loss = self._held_out.score(self._learner, choices)
-        except OUT_OF_MEMORY as error:
-            return Outcome(reason=no_memory(error), seconds=time.monotonic() - started)
+        except OUT_OF_MEMORY_ERRORS as error:
+            return Outcome(reason=out_of_memory_reason(error), seconds=time.monotonic() - started)
         seconds = time.monotonic() - started
         if not math.isfinite(value):
             return Outcome(reason=_NOT_FINITE, seconds=seconds)
@@ -267,12 +269,12 @@ class SharedWeights(Evaluator):
 
 
 def choices_of(architecture: Architecture) -> np.ndarray:
-    """int32 [layers, 2], each layer's stack and its ratio's denominator."""
+    """Returns int32 [layers, 2]: stack and denominator of the ratio of each layer."""
     return np.array([[c.stack, c.ratio.denominator] for c in architecture.cells], np.int32)
 
 
 class _ChoosingBatches:
-    """Training batches with a random candidate of `space` for each."""
+    """Training batches, each with a random candidate of `space` under "choices"."""
 
     def __init__(self, examples: EncodedExamples, batch_size: int, seed: int, space: Space):
         self._batches = TrainingBatches(examples, batch_size, seed)
@@ -285,7 +287,7 @@ class _ChoosingBatches:
 
 
 def _widest(best: Architecture) -> Architecture:
-    """The same formulas, each at the largest stack and the largest ratio its widths fit at."""
+    """Returns the formulas of `best` with the largest stack and the largest ratio that fits."""
     widths = best.channel_mismatch, best.hidden_size, best.ffn_width
     cells = []
     for cell in best.cells:
@@ -296,6 +298,6 @@ def _widest(best: Architecture) -> Architecture:
 
 
 def _thinned(records: Sequence) -> list:
-    """At most so many of them as a curve needs, evenly taken, first and last among them."""
+    """Returns at most `_LOSSES_KEPT` records, evenly spaced, with the first and the last."""
     kept = np.linspace(0, len(records) - 1, min(len(records), _LOSSES_KEPT)).astype(int)
     return [records[i] for i in kept]

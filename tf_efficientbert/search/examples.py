@@ -1,4 +1,4 @@
-"""Which examples a stage trains its candidates on, and which ones score them."""
+"""The examples that train candidates, and those held out to score them."""
 
 import dataclasses
 
@@ -13,47 +13,47 @@ __all__ = ["SearchExamples"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchExamples:
-    """The corpus and the task's training set, of which every stage takes its shares.
+    """The corpus and the task's training set, from which stages draw shares.
 
-    The draws depend on `seed` alone: all candidates of a stage see the same examples.
+    The draws depend only on `seed`, so all candidates of a stage see the same examples.
 
     Attributes:
         text: the corpus.
         train: the task's training set, with labels for scoring.
-        taught: the training set as candidates learn from it: `train`, or with predictions from a
-            file.
-        task: what the labels belong to.
+        for_distillation: the training set that candidates learn from: `train`, or `train` with
+            predictions from a file.
+        task: the task of the labels.
     """
 
     text: EncodedExamples
     train: EncodedExamples
-    taught: EncodedExamples | CachedTeacherOutputs
+    for_distillation: EncodedExamples | CachedTeacherOutputs
     task: LabelledTask
     seed: int
 
     def held_out(self, share: float) -> EncodedExamples:
-        """The share of the training set that scores candidates."""
+        """Returns the examples of the training set that score candidates."""
         return self.train.take(self._split(share)[0])
 
     def count_held_out(self, share: float) -> int:
-        """Number of examples in `held_out`."""
+        """Returns the number of examples in `held_out`."""
         return len(self._split(share)[0])
 
     def on_task(self, held_out: float, share: float) -> EncodedExamples | CachedTeacherOutputs:
-        """A share, at least one, of the training examples that are not held out."""
+        """Returns a share, at least one, of the training examples that are not held out."""
         rest = self._split(held_out)[1]
-        return self.taught.take(rest[: max(1, round(share * len(rest)))])
+        return self.for_distillation.take(rest[: max(1, round(share * len(rest)))])
 
     def on_text(self, share: float) -> EncodedExamples:
-        """A random share, at least one sentence, of the corpus."""
+        """Returns a random share, at least one sentence, of the corpus."""
         text, count = self.text, max(1, round(share * len(self.text)))
         if count < len(text):
             text = text.take(np.random.default_rng(self.seed).permutation(len(text))[:count])
-        # The traced step takes labels where the task's loss reads them, on text too.
+        # If the task's loss reads labels, the traced step needs them on text too.
         return dataclasses.replace(text, labels=self.task.blank_labels(count))
 
     def _split(self, held_out: float) -> tuple[np.ndarray, np.ndarray]:
-        """The training set's indices in random order: those held out, and the others."""
+        """Returns shuffled indices of the training set: (held out, the others)."""
         order = np.random.default_rng(self.seed).permutation(len(self.train))
         count = min(max(1, round(held_out * len(order))), len(order) - 1)
         return order[:count], order[count:]

@@ -1,4 +1,4 @@
-"""Several networks trained side by side, each batch passing through the teacher once."""
+"""Trains several networks side by side with one teacher pass per batch."""
 
 import math
 import os
@@ -15,33 +15,39 @@ from tf_efficientbert.search.phases import Phase
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.schedule import LinearWarmupDecay
 
-__all__ = ["NO_MEMORY", "OUT_OF_MEMORY", "no_memory", "side_by_side", "train_group"]
+__all__ = [
+    "OUT_OF_MEMORY",
+    "OUT_OF_MEMORY_ERRORS",
+    "out_of_memory_reason",
+    "side_by_side",
+    "train_group",
+]
 
-# What a candidate too large for the machine makes TensorFlow or Python raise.
-NO_MEMORY = "out of memory"
-OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
+# TensorFlow or Python raises these for a candidate that does not fit into memory.
+OUT_OF_MEMORY = "out of memory"
+OUT_OF_MEMORY_ERRORS = (tf.errors.ResourceExhaustedError, MemoryError)
 
 
-def no_memory(error: Exception) -> str:
-    """The reason of a network for which there was no memory."""
-    return f"{NO_MEMORY}: {first_line(error)}"
+def out_of_memory_reason(error: Exception) -> str:
+    """Returns the failure reason of a network that ran out of memory."""
+    return f"{OUT_OF_MEMORY}: {first_line(error)}"
 
 
 def side_by_side(learners: Mapping[int, Learner], function: Callable[[Learner], object]) -> dict:
-    """{key: function(network)} of those that the machine has memory for; the others `fail`.
+    """Returns {key: function(network)}; networks that run out of memory `fail` and are left out.
 
-    Each in a thread: a core that one network leaves idle, while its graph is traced or a small
-    operation runs, works for another. What a network learns depends on it alone.
+    Each network has a thread, so that a core that is idle while one network traces its graph or
+    runs a small operation works for another. The networks do not affect each other's results.
     """
 
-    def called(learner: Learner):
+    def call(learner: Learner):
         try:
             return function(learner)
-        except OUT_OF_MEMORY as error:
-            learner.fail(no_memory(error))
+        except OUT_OF_MEMORY_ERRORS as error:
+            learner.fail(out_of_memory_reason(error))
 
     with ThreadPoolExecutor(min(len(learners), os.cpu_count())) as pool:
-        results = dict(zip(learners, pool.map(called, learners.values()), strict=True))
+        results = dict(zip(learners, pool.map(call, learners.values()), strict=True))
     return {key: results[key] for key, learner in learners.items() if not learner.failure}
 
 
@@ -54,22 +60,21 @@ def train_group(
     checkpoint_seconds: float,
     on_checkpoint: Callable[[], None] = lambda: None,
 ) -> list[dict]:
-    """Trains all networks through all phases; goes on from the checkpoints in `folder`.
+    """Trains all networks in all phases; resumes from the checkpoints in `folder`.
 
-    A network whose loss is no longer finite, or that the machine has no memory for, says so in its
-    `failure` and is left out from then on; what becomes of it changes nothing for the others. With
-    none left the training ends.
+    A network whose loss is not finite, or that runs out of memory, sets its `failure` and is left
+    out from then on. This does not affect the others. If all have failed, the training ends.
 
     Args:
-        learners: by a key of their own.
-        name: what the progress bar says.
+        learners: the networks by key.
+        name: label of the progress bar.
         on_checkpoint: called after each checkpoint.
 
-    Returns: one record a step, {"step", "loss" (mean), "loss_KEY" of each network that is left,
-        "seconds", what `Phase.evaluate` said}.
+    Returns: one record per step, {"step", "loss" (mean), "loss_KEY" of each remaining network,
+        "seconds", the figures of `Phase.evaluate`}.
 
     Raises:
-        UserError: there is no memory for the teacher.
+        UserError: the teacher runs out of memory.
     """
     total = sum(phase.steps for phase in phases)
     history: list[dict] = []
@@ -90,13 +95,13 @@ def train_group(
             trackables=trackables,
             checkpoint_seconds=checkpoint_seconds,
             on_checkpoint=on_checkpoint,
-            given_up=lambda: all(learner.failure for learner in learners.values()),
+            should_stop=lambda: all(learner.failure for learner in learners.values()),
         )
     return history
 
 
 class _GroupStep:
-    """One step of every network that is left, after one pass of the teacher."""
+    """One teacher pass, then one step of every remaining network."""
 
     def __init__(self, phase: Phase, learners: Mapping[int, Learner], first: int, total: int):
         self._phase, self._learners = phase, learners
@@ -105,37 +110,39 @@ class _GroupStep:
         self._ended = time.monotonic()
 
     def __call__(self, batch: dict, step: int) -> dict[str, float]:
-        left = {key: learner for key, learner in self._learners.items() if not learner.failure}
-        losses = self._learn(left, batch, step)
+        remaining = {key: learner for key, learner in self._learners.items() if not learner.failure}
+        losses = self._learn(remaining, batch, step)
         figures = {f"loss_{key}": loss for key, loss in losses.items()}
         if losses and self._phase.evaluate and self._ends_epoch(step):
-            figures |= self._phase.evaluate({key: left[key] for key in losses})
+            figures |= self._phase.evaluate({key: remaining[key] for key in losses})
         now = time.monotonic()
         seconds, self._ended = now - self._ended, now
         mean = sum(losses.values()) / len(losses) if losses else 0.0
         return {"loss": mean, **figures, "seconds": seconds}
 
-    def _learn(self, left: Mapping[int, Learner], batch: dict, step: int) -> dict[int, float]:
-        """The losses of those that got through the step."""
+    def _learn(self, remaining: Mapping[int, Learner], batch: dict, step: int) -> dict[int, float]:
+        """Returns the finite losses of the step by key; the other networks fail."""
         batch = {name: tf.constant(array) for name, array in batch.items()}
-        theirs = self._teach(batch)
+        teacher_outputs = self._teach(batch)
         rate, scales = float(self._schedule(step)), self._phase.scales
         number = self._first + step
-        losses = side_by_side(left, lambda each: each.learn(batch, theirs, number, rate, scales))
+        losses = side_by_side(
+            remaining, lambda each: each.learn(batch, teacher_outputs, number, rate, scales)
+        )
         for key, loss in losses.items():
             if not math.isfinite(loss):
-                left[key].fail(
-                    f"diverged: its loss was no finite number at step {number + 1} of {self._total}"
+                remaining[key].fail(
+                    f"diverged: its loss is not finite at step {number + 1} of {self._total}"
                 )
         return {key: loss for key, loss in losses.items() if math.isfinite(loss)}
 
     def _teach(self, batch: dict) -> dict:
         try:
             return self._phase.teacher(batch)
-        except OUT_OF_MEMORY as error:
+        except OUT_OF_MEMORY_ERRORS as error:
             raise UserError(
-                f"there is no memory for the teacher's pass over a batch of "
-                f"{len(batch['token_ids'])}: give the stages a smaller batch_size"
+                f"the teacher ran out of memory on a batch of {len(batch['token_ids'])} examples; "
+                "use --stages with a smaller batch_size"
             ) from error
 
     def _ends_epoch(self, step: int) -> bool:

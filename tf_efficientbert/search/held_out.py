@@ -1,4 +1,4 @@
-"""Scoring candidates on the part of the training set that trains none of them."""
+"""Scores candidates on held-out examples of the training set."""
 
 import math
 
@@ -15,7 +15,7 @@ _SCORING_BATCH = 64
 
 
 class HeldOut:
-    """The held-out examples that score candidates, as batches of tensors."""
+    """Held-out examples as batches of tensors."""
 
     def __init__(self, task: LabelledTask, examples: EncodedExamples):
         self._task, self._labels = task, examples.labels
@@ -35,7 +35,7 @@ class HeldOut:
     def score(self, learner: Learner, choices=None) -> tuple[float, float]:
         """Returns (the task's first metric, mean loss) of a network's current logits.
 
-        Both are NaN where a logit or one of them is not finite.
+        Both are NaN if a logit, the metric or the loss is not finite.
 
         Args:
             choices: int32 [layers, 2] or None, see `EfficientBert.call`.

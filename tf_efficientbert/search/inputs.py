@@ -1,4 +1,4 @@
-"""Everything a search reads before its first candidate: data, models, text."""
+"""Reads the data, models and corpus of a search."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -29,12 +29,12 @@ __all__ = ["SearchInputs", "read_inputs"]
 
 @dataclasses.dataclass(frozen=True)
 class SearchInputs:
-    """What `read_inputs` returns.
+    """Result of `read_inputs`.
 
     Attributes:
-        context: for the stages whose candidates are trained one by one.
-        shared_supernet: the weights from which the stage with shared weights starts.
-        tokenizer: of all models.
+        context: for the stages that train each candidate.
+        shared_supernet: the supernet from which the weight-sharing stage starts.
+        tokenizer: shared by all models.
     """
 
     context: SearchContext
@@ -46,9 +46,9 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     """Reads and checks data, supernets, teachers and corpus.
 
     Raises:
-        UserError: a flag or file is invalid, or two of them do not fit together.
+        UserError: a flag or file is invalid, or two of them are inconsistent.
     """
-    # All data comes first, so that a bad file ends the search before anything that takes long.
+    # Read all data first, so that a bad file fails before the slow steps.
     data = TaskData(options)
     task, train = data.task, data.load("train")
     if len(train) < 2:
@@ -67,7 +67,9 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     encoded = encode(
         supernet.tokenizer, train.texts, train.second_texts, train.labels, options.max_tokens
     )
-    taught = encoded if predictions is None else with_predictions(predictions, encoded, task)
+    for_distillation = encoded
+    if predictions is not None:
+        for_distillation = with_predictions(predictions, encoded, task)
     text = encoded_corpus(
         options.corpus, options.corpus_sentences, options.corpus_max_tokens, supernet.tokenizer
     )
@@ -87,7 +89,11 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     context = SearchContext(
         task=task,
         examples=SearchExamples(
-            text=text, train=encoded, taught=taught, task=task, seed=options.seed
+            text=text,
+            train=encoded,
+            for_distillation=for_distillation,
+            task=task,
+            seed=options.seed,
         ),
         supernet=supernet.backbone,
         text_teacher=text_teacher,
@@ -112,36 +118,36 @@ def _check_positions(max_tokens: int, models: Iterable[TextModel]) -> None:
     longest = min(model.backbone.max_positions for model in models)
     if max_tokens > longest:
         raise UserError(
-            f"--max_tokens={max_tokens} is over the {longest} positions of --teacher or --supernet"
+            f"--max_tokens={max_tokens}: --teacher or --supernet has only {longest} positions"
         )
 
 
 def _load_shared(folder: str, supernet: TextModel, origin: str) -> EfficientBert:
-    """The supernet in `folder`; raises UserError where it differs from `supernet` in size."""
+    """Loads the supernet in `folder`; raises UserError if its sizes or vocabulary differ."""
     given = load(folder)
-    same = (
+    is_same = (
         given.tokenizer.vocabulary == supernet.tokenizer.vocabulary
         and given.backbone.fit_size == supernet.backbone.fit_size
         and given.backbone.architecture == supernet.backbone.architecture
     )
-    if not same:
+    if not is_same:
         raise UserError(
-            f"--shared_supernet={folder} has other sizes or another vocabulary than {origin}"
+            f"--shared_supernet={folder}: sizes or vocabulary differ from those of {origin}"
         )
     return given.backbone
 
 
 def _check_alike(text: Architecture, text_folder: Path, teacher: TextModel, folder: str) -> None:
-    """Raises UserError where the outputs of the two teachers differ in shape: one graph takes both.
+    """Raises UserError if the outputs of the two teachers differ in shape: one graph takes both.
 
     Args:
-        text: the architecture of the teacher on text, read from `text_folder`.
+        text: architecture of the teacher on text, read from `text_folder`.
         teacher: the teacher on the task, read from `folder`.
     """
     for name in ("num_layers", "num_heads"):
-        ours, theirs = getattr(text, name), getattr(teacher.backbone.architecture, name)
-        if ours != theirs:
+        on_text, on_task = getattr(text, name), getattr(teacher.backbone.architecture, name)
+        if on_text != on_task:
             raise UserError(
-                f"--teacher_dir={text_folder} has {name} {ours}, --teacher={folder} {theirs}: the "
-                "one must be fine-tuned from the other"
+                f"--teacher_dir={text_folder} has {name} {on_text}, --teacher={folder} has "
+                f"{on_task}; use the BERT from which --teacher was fine-tuned"
             )

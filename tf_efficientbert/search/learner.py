@@ -1,4 +1,4 @@
-"""A network that learns beside others from one teacher, and can be asked for its logits."""
+"""A network in training with its optimizer and compiled graphs."""
 
 from collections.abc import Callable
 
@@ -17,18 +17,18 @@ _CLIP_NORM = 1.0
 
 
 class Learner:
-    """A network in training, with its optimizer; every graph is traced once and serves all shapes.
+    """A network in training, with its optimizer; each graph is traced once for all shapes.
 
     Args:
-        model: TaskModel that starts from warm weights.
-        objective: what it matches.
-        seed: int, the origin of its dropout masks.
+        model: TaskModel with inherited weights.
+        objective: the distillation loss.
+        seed: int, seed of the dropout masks.
         teacher_specs: see `distillation.TeacherPass.specs`.
-        chooses: whether its cells are chosen by each batch's "choices", int32 [layers, 2] (see
+        chooses: whether each batch's "choices", int32 [layers, 2], choose the cells (see
             `EfficientBert.call`).
 
     Attributes:
-        failure: why it is out of training, "" while it is in; a part of its checkpoint.
+        failure: why its training ended, "" while it continues; saved in the checkpoint.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Learner:
         self._step = tf.function(
             self._train, input_signature=[batch, teacher_specs, *scalars], autograph=False
         )
-        self._logits = tf.function(self._answer, input_signature=[inputs], autograph=False)
+        self._logits = tf.function(self._compute_logits, input_signature=[inputs], autograph=False)
 
     @property
     def trackables(self) -> dict:
-        """What a checkpoint of the training holds."""
+        """Everything that a checkpoint of the training saves."""
         names = ("decayed", "undecayed")
         weights = dict(zip(names, self.weights.variables, strict=True))
         return {**weights, "optimizer": self._optimizer, "failure": self._failure}
@@ -69,25 +69,25 @@ class Learner:
         return self._failure.numpy().decode("utf-8")
 
     def fail(self, reason: str) -> None:
-        """Takes it out of training; the first reason stays."""
+        """Ends its training; only the first reason is kept."""
         if not self.failure:
             self._failure.assign(reason)
 
     @property
     def traces(self) -> int:
-        """How many graphs have been traced so far."""
+        """Number of graphs traced so far."""
         functions: list[Callable] = [self._step, self._logits]
         return sum(function.experimental_get_tracing_count() for function in functions)
 
     def restart_optimizer(self) -> None:
-        """Forgets the moments of an earlier training."""
+        """Resets the step count and moments of an earlier training."""
         for variable in self._optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
 
     def learn(
         self,
         batch: dict,
-        theirs: dict,
+        teacher_outputs: dict,
         step: int,
         learning_rate: float,
         scales: tuple[float, float] = (1.0, 1.0),
@@ -96,31 +96,32 @@ class Learner:
 
         Args:
             batch: tensors, see `data.batching`.
-            theirs: the teacher's outputs on it.
-            step: its number, over all of the learner's trainings.
-            scales: of the hidden and the prediction loss, see `Objective.compare`.
+            teacher_outputs: the teacher's outputs on the batch.
+            step: number of the step over all phases.
+            scales: of the hidden and prediction losses, see `Objective.compare`.
         """
         self._optimizer.learning_rate = learning_rate
         used = {name: batch[name] for name in self._used}
         seed = tf.constant([self._seed, step])
-        return float(self._step(used, theirs, seed, tf.constant(scales)))
+        return float(self._step(used, teacher_outputs, seed, tf.constant(scales)))
 
     def logits(self, inputs: dict):
-        """[batch, classes], or [batch] of a regression, as it answers now."""
+        """Returns the current logits: [batch, classes], or [batch] for a regression."""
         return self._logits(inputs)
 
-    def _train(self, batch, theirs, dropout_seed, scales):
+    def _train(self, batch, teacher_outputs, dropout_seed, scales):
         variables = self.weights.variables
         with tf.GradientTape() as tape:
             with self.weights.scope():
-                ours = self._call(batch, training=True, dropout_seed=dropout_seed)
-            loss = self._objective.compare(theirs, ours, batch, *tf.unstack(scales))["loss"]
+                outputs = self._call(batch, training=True, dropout_seed=dropout_seed)
+            losses = self._objective.compare(teacher_outputs, outputs, batch, *tf.unstack(scales))
+            loss = losses["loss"]
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)
         apply_gradients(self._optimizer, gradients, variables)
         return loss
 
-    def _answer(self, inputs):
+    def _compute_logits(self, inputs):
         with self.weights.scope():
             return self._call(inputs)["logits"]
 

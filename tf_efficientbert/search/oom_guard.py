@@ -1,4 +1,4 @@
-"""Tells whether the kernel's out-of-memory killer may have ended an earlier process."""
+"""Detects whether the kernel's out-of-memory killer may have ended an earlier process."""
 
 import json
 from pathlib import Path
@@ -11,24 +11,24 @@ _PROC = Path("/proc")
 
 
 class OomGuard:
-    """A context that leaves a file behind if its process is killed.
+    """A context manager that leaves a file behind if its process is killed.
 
-    The file holds the number of processes that Linux has killed for lack of memory since it was
-    booted. If that number has grown, the process was probably one of them: the kernel does not say
-    which. Without a count, or after a reboot, the guard assumes that it was not.
+    The file holds the number of processes that Linux has killed for lack of memory since boot. If
+    that number has grown, the process was probably one of them; the kernel does not tell which.
+    Without a count, or after a reboot, the guard assumes that it was not.
 
     Args:
-        path: of the file; its folder is created.
-        proc: where Linux keeps its counters.
+        path: the file; its folder is created.
+        proc: folder of the kernel's counters.
     """
 
     def __init__(self, path: Path, proc: Path = _PROC):
         self._path, self._proc = path, proc
 
     def was_killed(self) -> bool:
-        """Whether this context's process was killed, and the kernel's count has grown since.
+        """Returns whether the context's last process was killed and the count has grown since.
 
-        The answer stays the same until the context is entered again.
+        The result stays the same until the context is entered again.
         """
         if not self._path.is_file():
             return False
@@ -45,7 +45,7 @@ class OomGuard:
         self._path.unlink()
 
     def _kills(self) -> dict | None:
-        """How many processes this boot's kernel has killed for lack of memory, if it counts."""
+        """Returns the boot id and the number of processes killed since boot; None if unknown."""
         try:
             lines = (self._proc / "vmstat").read_text("utf-8").splitlines()
             boot = (self._proc / "sys/kernel/random/boot_id").read_text("utf-8").strip()

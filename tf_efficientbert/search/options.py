@@ -66,6 +66,6 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
 
     @property
     def training(self) -> TrainingOptions:
-        """What candidates are trained with, whichever stage they belong to."""
+        """Training options that are the same in all stages."""
         names = ("dropout", "seed", "bfloat16", "checkpoint_seconds")
         return TrainingOptions(**{name: getattr(self, name) for name in names})

@@ -1,4 +1,4 @@
-"""The trainings that a stage gives its candidates: on raw text, then on the task."""
+"""The training phases of a stage: on raw text, then on the task."""
 
 import dataclasses
 import gc
@@ -17,18 +17,18 @@ __all__ = ["Phase", "training_phases"]
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """One training of all networks: on raw text, or on the task.
+    """One training phase: on raw text, or on the task.
 
     Attributes:
-        name: for progress and checkpoints.
-        teacher: who teaches.
+        name: used in the progress bar and for checkpoints.
+        teacher: computes or looks up the teacher outputs of a batch.
         batches: batches[k] is the batch of step k.
-        epochs: passes over them; a fraction is allowed.
+        epochs: passes over the batches; may be a fraction.
         learning_rate: peak of linear warm-up and decay.
-        scales: of the hidden and the prediction loss, 0 for what the teacher does not say; see
+        scales: of the hidden and prediction losses, 0 if the teacher lacks that output; see
             `Objective.compare`.
-        evaluate: called after each epoch with the networks left, {key: network}; its figures join
-            the step's record.
+        evaluate: called after each epoch with the remaining networks, {key: network}; its figures
+            are added to the step's record.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Phase:
 def training_phases(
     context: SearchContext, stage: Stage, batches_of=TrainingBatches, evaluate=None
 ) -> list[Phase]:
-    """The stage's trainings; all of its candidates see the same batches.
+    """Returns the phases of a stage; all of its candidates see the same batches.
 
     Args:
         batches_of: (examples, batch size, seed) -> batches.
-        evaluate: see `Phase`, on the task.
+        evaluate: see `Phase`; called in the task phase.
     """
     gc.collect()  # frees an earlier stage's examples and their cached teacher outputs
     training, phases = stage.training, []
@@ -59,13 +59,13 @@ def training_phases(
     trainings = 1 if stage.shares_weights else groups
 
     def batches(name: str, examples, teacher: TeacherPass | PredictionsAlone, epochs: float):
-        taught = teacher.recorded(
+        with_outputs = teacher.cached(
             examples,
             epochs * trainings,
             context.objective.real_tokens_only,
             context.teacher_memory_gb,
         )
-        return batches_of(taught, training.batch_size, seed_of(context.seed, "batches", name))
+        return batches_of(with_outputs, training.batch_size, seed_of(context.seed, "batches", name))
 
     if training.text_share and training.text_epochs:
         text = context.examples.on_text(training.text_share)
@@ -87,7 +87,7 @@ def training_phases(
             batches=batches("task", task, context.task_teacher, training.task_epochs),
             epochs=training.task_epochs,
             learning_rate=training.task_learning_rate,
-            scales=(float(context.task_teacher.says_hidden), 1.0),
+            scales=(float(context.task_teacher.has_hidden_states), 1.0),
             evaluate=evaluate,
         )
     )

@@ -1,4 +1,4 @@
-"""Optuna without its own report of every trial: what there is to say, the search says."""
+"""Optuna without its log line per trial; the search logs its own progress."""
 
 import optuna
 

@@ -1,7 +1,7 @@
-"""Who decides which candidate a search tries next: ask for one, tell its score.
+"""Samplers, which choose the candidates of a search through an ask-and-tell interface.
 
-The random baseline, and the learned action space of Dong et al. 2021 (EfficientBERT, arXiv
-2109.07222) after Wang et al. 2019 (arXiv 1906.06832).
+There is a random baseline, and the learned action space of Dong et al. 2021 (EfficientBERT, arXiv
+2109.07222), which follows Wang et al. 2019 (arXiv 1906.06832).
 """
 
 import math
@@ -20,20 +20,20 @@ _MAX_DRAWS = 20_000
 
 
 class SpaceExhausted(Exception):
-    """All draws gave candidates that were seen before, or none that meets the budget."""
+    """No draw gave a new candidate within the budget."""
 
 
 class Sampler(ABC):
-    """Gives out candidates of a space, by index from 0 on, and never one twice.
+    """Returns candidates of a space by index, from 0, none of them twice.
 
-    The space's first candidates come first. What `ask` gives depends on the space, the seed, the
-    index, what was told and what was asked before it, and on nothing else: a new process that
-    is told the same and asks in the same order goes on as the old one would have. Several
-    candidates may be asked for before the first of them is told.
+    The space's `first` candidates come first. The result of `ask` depends only on the space, the
+    seed, the index and the earlier calls of `ask` and `tell`. So a new process that repeats those
+    calls continues like the old one. Several candidates may be asked for before the first score is
+    told.
 
     Args:
-        space: what to draw from.
-        seed: all randomness comes from it.
+        space: the space to draw from.
+        seed: source of all randomness.
         max_draws: draws for one candidate before the space counts as exhausted.
     """
 
@@ -41,19 +41,19 @@ class Sampler(ABC):
         self.space = space
         self.seed = seed
         self.max_draws = max_draws
-        # The first ones count as seen at once: whoever asks for a later index before them must
-        # not get one of them.
+        # The first candidates count as seen from the start, so that asking for a later index
+        # before them does not return one of them.
         self._seen = {architecture.canonical() for architecture in space.first}
         self._asked: set[int] = set()
         self._told: dict[int, tuple[Architecture, float | None]] = {}
 
     def ask(self, index: int) -> Architecture:
-        """A candidate that equals none asked or told before, canonical forms compared.
+        """Returns a candidate whose canonical form was neither asked for nor told before.
 
         Raises:
-            ValueError: index is negative, or was asked or told before.
-            SpaceExhausted: no new candidate in max_draws draws, or many in a row that missed the
-                budget.
+            ValueError: index is negative, or was asked for or told before.
+            SpaceExhausted: `max_draws` draws gave no new candidate, or too many draws in a row
+                missed the budget.
         """
         if index < 0 or index in self._asked or index in self._told:
             reason = "negative" if index < 0 else "asked or told before"
@@ -65,13 +65,13 @@ class Sampler(ABC):
         return architecture
 
     def tell(self, index: int, architecture: Architecture, score: float | None) -> None:
-        """Takes note of how a candidate did; it need not have been asked for here.
+        """Records a candidate's score; an earlier process may have asked for the candidate.
 
         Args:
-            index: what it was asked as, maybe in an earlier process.
-            architecture: what `ask` gave.
-            score: higher is better; None for a candidate that failed, which is not tried again
-                and teaches nothing.
+            index: the candidate's index.
+            architecture: the result of `ask`.
+            score: higher is better; None for a failed candidate, which is not tried again and is
+                left out of fits.
 
         Raises:
             ValueError: index was told before, or score is not finite.
@@ -87,7 +87,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def _region(self, index: int) -> Callable[[Architecture], bool]:
-        """Tells of a candidate drawn for `index` whether it lies where to look next."""
+        """Returns a predicate for `index`: whether a candidate lies in the region to sample."""
 
     def _draw_new(self, index: int) -> Architecture:
         is_inside = self._region(index)
@@ -95,7 +95,7 @@ class Sampler(ABC):
         for attempt in range(self.max_draws):
             try:
                 drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
-            except SpaceError as error:  # a narrow budget is missed for once, another always
+            except SpaceError as error:  # narrow budgets are missed sometimes
                 miss, missed = error, missed + 1
                 if missed == MOST_MISSES:
                     break
@@ -118,7 +118,7 @@ class Sampler(ABC):
 
 
 class RandomSampler(Sampler):
-    """The baseline: every candidate is a random draw (arguments as `Sampler`)."""
+    """The baseline: every candidate is a random draw (arguments as for `Sampler`)."""
 
     def _region(self, index: int) -> Callable[[Architecture], bool]:
         return lambda architecture: True
@@ -126,13 +126,13 @@ class RandomSampler(Sampler):
 
 @dataclass(frozen=True)
 class Fit:
-    """That an action space was fitted.
+    """Record of one fit of the action space.
 
     Args:
-        index: of the candidate that was the first to be drawn with it.
-        candidates: number of candidates it learned from.
-        depth: depth of the tree, at most.
-        share: part of those candidates that lies in the chosen region.
+        index: the first candidate that was drawn with it.
+        candidates: number of candidates in the fit.
+        depth: maximum depth of the tree.
+        share: fraction of those candidates that lie in the chosen region.
     """
 
     index: int
@@ -142,23 +142,23 @@ class Fit:
 
 
 class ActionSpaceSampler(Sampler):
-    """Random draws at first, then draws from the best region of a learned action space.
+    """Draws at random first, then from the best region of a learned action space.
 
-    The action space is learned from the first start + k x every candidates, in the order of
-    their indices, that were told a score, k as large as they allow. Candidates are drawn until
-    one lies in the region; after max_draws, any new one of those draws is taken.
+    The fit uses the first `start` + k x `every` scored candidates in index order, with the largest
+    possible k. Candidates are drawn until one lies in the region. After `max_draws` draws, the
+    first new one of them is taken.
 
     Args:
-        space: what to draw from.
-        seed: all randomness comes from it.
-        start: candidates with a score before the first fit; the paper's search takes 80.
-        every: candidates with a score between fits; 10 in the paper's.
+        space: the space to draw from.
+        seed: source of all randomness.
+        start: scored candidates before the first fit; 80 in the paper.
+        every: scored candidates between fits; 10 in the paper.
         exploration: see `LearnedActionSpace.fit`.
         tuning_rounds: see `LearnedActionSpace.fit`.
         max_draws: draws for one candidate.
 
     Attributes:
-        fits: a record of each fit that this process made.
+        fits: the fits that this process made.
 
     Raises:
         ValueError: start or every is not positive.
@@ -191,8 +191,8 @@ class ActionSpaceSampler(Sampler):
         if len(scored) < self._start:
             return lambda architecture: True
         count = len(scored) - (len(scored) - self._start) % self._every
-        # Compared are the candidates, not their number: where one of a group is told late, it
-        # belongs to the fit from then on, as it would for a process that starts then.
+        # Compare the indices, not their number: a candidate whose score is told late joins the fit
+        # from then on, as it does in a process that starts then.
         if scored[:count] != self._fitted_on:
             self._fit(index, scored[:count])
         return lambda architecture: self._learned.contains(self.space.encode(architecture))

@@ -1,4 +1,4 @@
-"""The job that searches the feed-forward cells."""
+"""The search job."""
 
 import json
 import logging
@@ -23,18 +23,18 @@ ARCHITECTURE = "architecture.json"  # the result
 
 
 def search(options: SearchOptions) -> dict:
-    """Searches the feed-forward cells; after stage 3 writes the best to architecture.json.
+    """Searches the feed-forward cells; after stage 3, writes the best to architecture.json.
 
     Dong et al. 2021, section 3.4. All candidates and their scores are in `output_dir`/study.journal
-    (see `Study`); scores come from a part of the training set that trains no candidate.
+    (see `Study`). Scores come from held-out examples of the training set.
 
     Returns: {"architecture": as in architecture.json, "parameters": int, "score": float,
-        "metric": str, "candidates": {stage: how many}, "seconds": float} of the last stage that was
-        run. A finished search returns its result again; an interrupted one resumes.
+        "metric": str, "candidates": {stage: count}, "seconds": float} of the last stage that ran. A
+        finished search returns its result again; an interrupted one resumes.
 
     Raises:
-        SearchError: three candidates in a row failed, or all of a stage. A new run resumes after
-            the three.
+        SearchError: three candidates in a row failed (a new run resumes after them), or all
+            candidates of a stage failed.
         UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
@@ -44,8 +44,8 @@ def search(options: SearchOptions) -> dict:
         if guard.was_killed():
             _log.warning(
                 "the kernel's out-of-memory killer was active while this search last ran. If it "
-                "ended the search again, use a smaller --group_size, --teacher_memory_gb or "
-                "batch_size of the stages in another --output_dir"
+                "ends the search again, use another --output_dir with a smaller --group_size, "
+                "--teacher_memory_gb or batch_size of the stages"
             )
         try:
             with guard:
@@ -86,7 +86,7 @@ def search(options: SearchOptions) -> dict:
 
 
 def _open_study(from_stage: int, run: RunDirectory) -> Study:
-    """The study in the run's folder; raises UserError where an earlier one is missing."""
+    """Opens the study in the run's folder; raises UserError if an earlier stage is missing."""
     journal = run.path / STUDY
     if from_stage > 1 and not journal.exists():
         raise UserError(f"--from_stage={from_stage}: no stage has been run in {run.path} yet")

@@ -1,8 +1,8 @@
-"""Seeds that follow from what they are for, so that a resumed run draws the same."""
+"""Seeds derived from their purpose, so that a resumed run draws the same values."""
 
 import random
 
 
 def seed_of(*parts) -> int:
-    """A seed of 31 bits, the same for the same `parts` in every process."""
+    """Returns a 31-bit seed that is the same for equal `parts` in every process."""
     return random.Random("/".join(map(str, parts))).getrandbits(31)

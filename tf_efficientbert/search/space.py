@@ -1,7 +1,7 @@
-"""What each of the three search stages draws its candidates from.
+"""The search spaces of the three stages.
 
 Dong et al. 2021 (EfficientBERT, arXiv 2109.07222), section on the progressive search: stack,
-ratio and formula together, then formulas alone, then stacks and ratios alone.
+ratio and formula together, then only formulas, then only stacks and ratios.
 """
 
 import random
@@ -34,12 +34,12 @@ __all__ = [
     "draw_within",
 ]
 
-MOST_MISSES = 100  # of a draw in a row: a budget that is only narrow is met long before
+MOST_MISSES = 100  # in a row, of `draw`; a narrow but feasible budget is met much earlier
 _BUDGET_TRIES = 1000
 _JOINT_MUTATION_TRIES, _FORMULA_MUTATION_TRIES = 1000, 400
 _ENCODED_NODES = 20
 _PADDING = -1
-# linear4_2 is 4 stacked FFNs at ratio 1/2: its place in this list is the pair's id.
+# linear4_2 is 4 stacked FFNs at ratio 1/2; the index in this list is the id of the pair.
 _SIZES = tuple((stack, Fraction(1, part)) for stack, part in LINEAR_OPERATORS.values())
 _SIZE_IDS = {size: number for number, size in enumerate(_SIZES)}
 _NODE_IDS = {
@@ -49,37 +49,37 @@ _NODE_IDS = {
 
 
 class SpaceError(ValueError):
-    """A space in which no candidate was found."""
+    """No candidate was found in a space."""
 
 
 class Space(ABC):
     """The candidates of one search stage.
 
     Attributes:
-        first: the candidates that the stage begins with, no two equal in canonical form. One
-            that misses the stage's budget is not among them, as the search could return it.
+        first: the candidates that the stage tries first, distinct in canonical form. One that
+            misses the stage's budget is left out, as the search could return it.
     """
 
     first: tuple[Architecture, ...]
 
     @abstractmethod
     def draw(self, seed: str) -> Architecture:
-        """A random valid candidate, which `seed` alone decides, the same in every process.
+        """Returns a random valid candidate, the same for equal seeds in every process.
 
         Raises:
-            SpaceError: the budget was missed 1,000 times in a row.
+            SpaceError: 1,000 random candidates in a row missed the budget.
         """
 
     @abstractmethod
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
-        """A candidate in numbers, as many for each, for the classifiers of the action space."""
+        """Returns a candidate as a fixed number of integers, for the action space's classifiers."""
 
 
 def draw_within(space: Space, seed: str) -> Architecture:
-    """A draw that may miss a narrow budget a few times over.
+    """Draws up to 100 times, as a single draw may miss a narrow budget.
 
     Raises:
-        SpaceError: it was missed every time.
+        SpaceError: every draw missed the budget.
     """
     for attempt in range(MOST_MISSES - 1):
         try:
@@ -92,13 +92,12 @@ def draw_within(space: Space, seed: str) -> Architecture:
 class JointSpace(Space):
     """Stage 1: stack, ratio and formula of every layer.
 
-    A layer's formula is a mutation of one of the 16 ordinary FFNs. First comes the network
-    of linear1_1(gelu(linear1_1(x,wb1)),wb2) in every layer.
+    A layer's formula is a mutation of one of the 16 ordinary FFNs. The first candidate has
+    linear1_1(gelu(linear1_1(x,wb1)),wb2) in every layer.
 
     Args:
-        sizes: the hidden size, number of layers and so on of each candidate; which cells it has
-            does not matter.
-        budget: what each candidate's parameters keep to.
+        sizes: gives the hidden size, number of layers and so on; its cells are ignored.
+        budget: bounds on each candidate's parameters.
     """
 
     def __init__(self, sizes: Architecture, budget: Budget) -> None:
@@ -111,8 +110,8 @@ class JointSpace(Space):
     def draw(self, seed: str) -> Architecture:
         """See `Space.draw`."""
         rng = random.Random(seed)
-        # A mutation keeps stack and ratio, on which alone the parameters depend: the budget is
-        # met before the far slower mutations.
+        # The parameters depend only on stacks and ratios, which a mutation keeps. So check the
+        # budget before the much slower mutations.
         chosen = _within_budget(self._sizes, self._choices, self._budget, rng)
         return _mutated(chosen, rng, _JOINT_MUTATION_TRIES)
 
@@ -122,13 +121,13 @@ class JointSpace(Space):
 
 
 class FormulaSpace(Space):
-    """Stage 2: formulas, with the stacks and ratios of stage 1's best.
+    """Stage 2: formulas, with the stacks and ratios of stage 1's best candidate.
 
-    A layer's formula is a mutation of best's, or of best's without its outer activation. First
-    come best, and best without outer activations wherever a valid formula is left.
+    A layer's formula is a mutation of the one in `best`, with or without its outer activation. The
+    first candidates are `best`, and `best` without the outer activations that can be removed.
 
     Args:
-        best: what stage 1 found.
+        best: the best candidate of stage 1.
     """
 
     def __init__(self, best: Architecture) -> None:
@@ -151,17 +150,19 @@ class FormulaSpace(Space):
 
 
 class SizeSpace(Space):
-    """Stage 3: stacks and ratios, with the formulas of stage 2's best, which comes first.
+    """Stage 3: stacks and ratios, with the formulas of stage 2's best candidate.
+
+    The first candidate is `best`.
 
     Args:
-        best: what stage 2 found.
-        budget: what each candidate's parameters keep to.
+        best: the best candidate of stage 2.
+        budget: bounds on each candidate's parameters.
     """
 
     def __init__(self, best: Architecture, budget: Budget) -> None:
         self._best = best
         self._budget = budget
-        # Under slicing or padding, which ratios fit depends on the formula.
+        # With sliced or padded channels, the ratios that fit depend on the formula.
         self._choices = tuple(
             _fitting(best, (CellSpec(cell.formula, *size) for size in _SIZES))
             for cell in best.cells
@@ -173,16 +174,16 @@ class SizeSpace(Space):
         return _within_budget(self._best, self._choices, self._budget, random.Random(seed))
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
-        """One number of 0 to 15 per layer, which stands for its stack and ratio."""
+        """Returns one number from 0 to 15 per layer, the id of its stack and ratio."""
         return tuple(_SIZE_IDS[cell.stack, cell.ratio] for cell in architecture.cells)
 
 
 def encode_formulas(architecture: Architecture) -> tuple[int, ...]:
-    """Node ids of each layer's formula in prefix order, -1 up to 20 per layer.
+    """Returns 20 node ids per layer: its formula in prefix order, padded with -1.
 
-    A valid formula may have more than 20 nodes (height 7 leaves room for many more). Its end is
-    then left out, and formulas that differ there alone look the same to the classifiers. They
-    stay different candidates, as samplers compare canonical forms.
+    A valid formula may have more than 20 nodes, as its height may be 7. The encoding is then
+    truncated, and formulas that differ only after that look the same to the classifiers. They are
+    still distinct candidates, as samplers compare canonical forms.
     """
     encoding: list[int] = []
     for cell in architecture.cells:
@@ -204,10 +205,10 @@ def _distinct(architectures: Iterable[Architecture]) -> tuple[Architecture, ...]
 
 
 def _without_outer_activation(cell: CellSpec) -> CellSpec:
-    """The cell without the activation at its root, or as it is where that leaves no formula.
+    """Removes the activation at the root of a cell's formula if a valid formula remains.
 
-    There is never a second one below (an activation of an activation is not valid), and what
-    is left fits, as an activation changes no width.
+    No second activation follows below it, as nested activations are invalid. The widths still fit,
+    as an activation does not change them.
     """
     if cell.formula.name not in ACTIVATIONS:
         return cell
@@ -221,7 +222,7 @@ def _within_budget(
     budget: Budget,
     rng: random.Random,
 ) -> Architecture:
-    """One cell per layer out of its choices, all drawn again until the budget holds."""
+    """Draws a cell per layer from its choices, repeatedly until the budget is met."""
     missed = []
     for _ in range(_BUDGET_TRIES):
         candidate = replace(sizes, cells=tuple(map(rng.choice, choices)))

@@ -1,4 +1,4 @@
-"""Bounds on the parameters of candidates: of the whole search and of each stage."""
+"""Bounds on the parameters of candidates, for the search and for each stage."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,22 +12,22 @@ from tf_efficientbert.search.stages import Stage
 
 __all__ = ["check_budgets", "check_space", "search_budget", "stage_budget"]
 
-# In the paper candidates have 15 to 16 million parameters.
+# The paper's candidates have 15 to 16 million parameters.
 _BUDGET_SHARE = 15 / 16
-_NOT_NAMED = (
-    "a bound that the stage does not name is the search's, which without flags is "
-    f"{_BUDGET_SHARE} of the plain student's parameters to all of them"
+_DEFAULT_BOUNDS = (
+    "bounds that the stage does not set are --min_parameters and --max_parameters, by default "
+    f"{_BUDGET_SHARE} of the plain student's parameters and all of them"
 )
 
 
 def search_budget(
     minimum: int, maximum: int, supernet: Architecture, sizes: tuple[int, int, int]
 ) -> Budget:
-    """The bounds for candidates whose stage names none.
+    """Returns the bounds for stages that do not set their own.
 
     Args:
         minimum: `--min_parameters`; 0 for 15/16 of the maximum.
-        maximum: `--max_parameters`; 0 for the plain student's.
+        maximum: `--max_parameters`; 0 for the plain student's parameters.
         sizes: fit_size, vocabulary_size, max_positions, see `Budget`.
 
     Raises:
@@ -39,20 +39,18 @@ def search_budget(
             plain = resolve_architecture("plain", supernet)
         except UserError as error:
             raise UserError(
-                "--max_parameters=0 takes the plain student's, and there is none for --supernet "
-                f"({error}): name a number"
+                "--max_parameters=0 uses the size of the plain student, which does not exist for "
+                f"--supernet ({error}); set a number"
             ) from error
         maximum = plain.count_parameters(*sizes)
     minimum = minimum or round(maximum * _BUDGET_SHARE)
     if minimum > maximum:
-        raise UserError(
-            f"--min_parameters={minimum:,} is above the most a candidate may have, {maximum:,}"
-        )
+        raise UserError(f"--min_parameters={minimum:,} is above the maximum, {maximum:,}")
     return Budget(minimum, maximum, *sizes)
 
 
 def stage_budget(stage: Stage, budget: Budget) -> Budget:
-    """The search's budget with the bounds that the stage names.
+    """Returns the search's budget with the bounds that the stage sets.
 
     Raises:
         SpaceError: the minimum is above the maximum.
@@ -61,27 +59,27 @@ def stage_budget(stage: Stage, budget: Budget) -> Budget:
     maximum = stage.max_parameters or budget.maximum
     if minimum > maximum:
         raise SpaceError(
-            f"stage {stage.name} searches from {minimum:,} to {maximum:,} parameters, which holds "
-            f"none; {_NOT_NAMED}"
+            f"stage {stage.name} searches from {minimum:,} to {maximum:,} parameters: the minimum "
+            f"is above the maximum; {_DEFAULT_BOUNDS}"
         )
     return dataclasses.replace(budget, minimum=minimum, maximum=maximum)
 
 
 def check_budgets(stages: Iterable[Stage], supernet: Architecture, budget: Budget) -> None:
-    """Raises SpaceError for a stage's bounds that no network meets."""
+    """Raises SpaceError if no network meets the bounds of a stage."""
     for stage in stages:
         if "stack" in stage.searched:
             own = stage_budget(stage, budget)
-            # Formulas have no parameters, so stage 3 can reach what stage 1 can.
+            # Formulas have no parameters, so stage 3 can reach the same sizes as stage 1.
             check_space(stage, own, JointSpace(supernet, own))
 
 
 def check_space(stage: Stage, budget: Budget, space: Space) -> None:
-    """Raises SpaceError where a stage's `budget` leaves its space empty."""
+    """Raises SpaceError if no candidate of `space` meets the stage's `budget`."""
     try:
         draw_within(space, "trial")
     except SpaceError as error:
         raise SpaceError(
             f"stage {stage.name} searches from {budget.minimum:,} to {budget.maximum:,} "
-            f"parameters: {error}; {_NOT_NAMED}"
+            f"parameters: {error}; {_DEFAULT_BOUNDS}"
         ) from error

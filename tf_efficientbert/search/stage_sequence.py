@@ -1,4 +1,4 @@
-"""The stages of a search in their order."""
+"""Runs the stages of a search in order."""
 
 import dataclasses
 import json
@@ -25,14 +25,14 @@ __all__ = ["StageSequence"]
 
 @dataclasses.dataclass(kw_only=True)
 class StageSequence:
-    """Runs the stages over one study, each from the best candidate of the one before.
+    """Runs the stages in one study; each starts from the best candidate of the previous one.
 
     Attributes:
         sampler: one of `SAMPLERS`.
-        budget: for stages that name no bounds of their own.
-        context: for the stages whose candidates are trained one by one.
-        shared_supernet: the weights from which the stage with shared weights starts.
-        tokenizer: for the model that this stage saves.
+        budget: for stages that do not set their own bounds.
+        context: for the stages that train each candidate.
+        shared_supernet: the supernet from which the weight-sharing stage starts.
+        tokenizer: for the model that the weight-sharing stage saves.
     """
 
     stages: tuple[Stage, ...]
@@ -53,7 +53,7 @@ class StageSequence:
         return {name: len(self.study.trials(name)) for name in self.study.stages}
 
     def run(self, from_stage: int, to_stage: int) -> Trial:
-        """Runs these stages, counted from 1, and returns the best trial of the last.
+        """Runs these stages, counted from 1, and returns the best trial of the last one.
 
         Raises:
             UserError: a stage before `from_stage` is not finished.
@@ -70,7 +70,7 @@ class StageSequence:
         self._check_recipe(stage)
         trials = self.study.trials(stage.name)
         best = best_of(trials)
-        # A process may have been killed between the last candidate and the note.
+        # The process may have been killed after the last candidate, before it noted the end.
         ended = len(trials) == stage.candidates or (
             trials and self.study.notes(stage.name).get("ended")
         )
@@ -81,7 +81,7 @@ class StageSequence:
             )
         if not best:
             raise UserError(
-                f"{where} has no candidate with a score in {self.study.path}; search in another "
+                f"{where} has no candidate with a score in {self.study.path}; use another "
                 "--output_dir"
             )
         return best
@@ -111,7 +111,7 @@ class StageSequence:
         ).run()
 
     def _check_recipe(self, stage: Stage) -> None:
-        """Raises UserError where the stage was begun with other values under the same name."""
+        """Raises UserError if a stage of this name was started with other values."""
         if stage.name not in self.study.stages:
             return
         now = _described(stage)
@@ -123,7 +123,7 @@ class StageSequence:
         ]
         if differences:
             raise UserError(
-                f"{self.study.path}: stage {stage.name} was begun with other values: "
+                f"{self.study.path}: stage {stage.name} was started with other values: "
                 f"{'; '.join(differences)}; use another --output_dir"
             )
 
@@ -134,7 +134,7 @@ class StageSequence:
         if "formula" in stage.searched:
             return JointSpace(self.context.supernet.architecture, budget)
         space = SizeSpace(best, budget)
-        # A formula may leave fewer ratios than there were before one was chosen.
+        # The chosen formulas may fit fewer ratios.
         check_space(stage, budget, space)
         return space
 
@@ -158,7 +158,7 @@ class StageSequence:
             return TrainedAlone(self.context, stage, folder, self.run_directory.save_clock)
         context = dataclasses.replace(self.context, supernet=self.shared_supernet)
         shared = SharedWeights(context, stage, best, space, folder, self.run_directory.save_clock)
-        # Students of EfficientBERT+ start from it.
+        # EfficientBERT+ students inherit from it.
         TextModel(
             shared.model,
             self.tokenizer,
@@ -168,7 +168,7 @@ class StageSequence:
         return shared
 
     def _known(self, stage: Stage) -> dict[Architecture, Trial]:
-        """Earlier stages' trials under the same training and the same held-out examples."""
+        """Returns trials of earlier stages with the same training and held-out examples."""
         known = {}
         for earlier in self.stages[: self.stages.index(stage)]:
             alike = (earlier.training, earlier.held_out) == (stage.training, stage.held_out)
@@ -179,7 +179,7 @@ class StageSequence:
 
 
 def _described(stage: Stage) -> dict:
-    """JSON's view of a stage, without what is at its default: a study may be older than a field."""
+    """Returns a stage as JSON values, without defaults, so that older studies stay comparable."""
     at_default = {f.name for f in dataclasses.fields(stage) if getattr(stage, f.name) == f.default}
     values = dataclasses.asdict(stage)
     return json.loads(json.dumps({k: v for k, v in values.items() if k not in at_default}))

@@ -10,23 +10,23 @@ from tf_efficientbert.errors import UserError
 
 __all__ = ["RECIPES", "Stage", "Training", "read_stages"]
 
-# What the stages of a search choose, in their order; what a stage doesn't choose stays as the best
-# candidate of the stage before has it.
+# What each stage searches; the rest is taken from the best candidate of the stage before.
 _SEARCHED = (("stack", "ratio", "formula"), ("formula",), ("stack", "ratio"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a candidate, or the supernet that candidates share, learns from warm weights.
+    """How to train a candidate, or the shared supernet, from warmed-up weights.
 
-    First from the teacher before fine-tuning on raw text, then from the fine-tuned one on the task.
+    It learns first on raw text from the teacher before fine-tuning, then on the task from the
+    fine-tuned teacher.
 
     Attributes:
-        text_share: share of the corpus, 0 for no training on text.
+        text_share: share of the corpus; 0 for no training on text.
         task_share: share of the task's training examples that are not held out.
         text_epochs, task_epochs: passes over these shares.
         text_learning_rate, task_learning_rate: peaks of linear warm-up and decay.
-        batch_size: examples a step.
+        batch_size: examples per step.
     """
 
     text_share: float
@@ -40,23 +40,23 @@ class Training:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage: what it searches, how many candidates it tries and how it scores one.
+    """One stage: what it searches, how many candidates it tries and how it scores them.
 
     Attributes:
-        name: what it is called on disk and in reports.
+        name: its name on disk and in reports.
         searched: what it chooses in each layer: "stack", "ratio", "formula".
-        candidates: how many distinct ones it tries.
-        random_candidates: how many of them must have a score before the learned action space is
-            first fitted; the group at work then is still random.
-        refit_every: candidates with a score between two fits.
+        candidates: number of distinct candidates.
+        random_candidates: candidates that must have a score before the first fit of the action
+            space; the rest of the current group is still random.
+        refit_every: scored candidates between two fits.
         exploration: weight of the action space's upper confidence term; 0 for none.
         tuning_rounds: of the classifiers' parameters, at every fit; 0 for none.
-        max_draws: draws inside the action space's region before any will do.
-        held_out: share of the task's training set that scores candidates and is not among the
-            examples they train on; as raw text it may be in the corpus.
+        max_draws: draws in search of a candidate inside the action space's region.
+        held_out: share of the task's training set that scores candidates instead of training
+            them. As raw text, these examples may be in the corpus.
         training: of a candidate or of the shared supernet.
-        min_parameters, max_parameters: what a candidate may have where stack and ratio are
-            searched, counted as `Budget` does; 0 for the search's own bounds.
+        min_parameters, max_parameters: bounds on a candidate as in `Budget`, if the stage searches
+            stack and ratio; 0 for the search's bounds.
     """
 
     name: str
@@ -74,9 +74,9 @@ class Stage:
 
     @property
     def shares_weights(self) -> bool:
-        """Whether candidates are slices of one supernet that is trained with a random one a step.
+        """Whether candidates are slices of one supernet, which trains a random slice per step.
 
-        Formulas can't be sliced: where they are searched, each candidate is trained by itself.
+        Formulas cannot be sliced: a stage that searches them trains each candidate.
         """
         return "formula" not in self.searched
 
@@ -99,7 +99,7 @@ _PAPER_SUPERNET = Training(
     task_learning_rate=4e-4,
     batch_size=64,
 )
-# Sizes for 2,000 sentences and two CPU cores, where a hundred steps take ten to twenty seconds.
+# For 2,000 sentences and two CPU cores, on which a hundred steps take 10 to 20 seconds.
 _QUICK_CANDIDATE = Training(
     text_share=0.02,
     text_epochs=1.0,
@@ -139,7 +139,7 @@ def _recipe(
     )
 
 
-# The counts of candidates are this project's: neither paper nor reference names any.
+# The numbers of candidates are this project's: paper and reference code do not give any.
 RECIPES = {
     "paper": _recipe(
         (400, 400, 2000),
@@ -165,13 +165,13 @@ RECIPES = {
 
 
 def read_stages(name: str) -> tuple[Stage, ...]:
-    """A recipe's three stages, by its name or from a JSON file: a list of three objects.
+    """Returns the three stages of a recipe, or of a JSON file with a list of three objects.
 
-    The objects have the attributes of `Stage` but for `searched`, which follows from their order.
+    The objects have the attributes of `Stage` except `searched`, which follows from their order.
 
     Raises:
-        UserError: unknown name, unreadable file, or a key or value that makes no stage; it names
-            the stage and the key.
+        UserError: the name is unknown, the file unreadable, or a key or value invalid; the message
+            names the stage and the key.
     """
     if name in RECIPES:
         return RECIPES[name]
@@ -193,20 +193,20 @@ def read_stages(name: str) -> tuple[Stage, ...]:
         given_fields = {**stage, "training": training, "searched": searched}
         stages.append(_checked(_build(Stage, given_fields, where), where))
     if len({stage.name for stage in stages}) < len(stages):
-        raise UserError(f"--stages={name}: two stages have one name")
+        raise UserError(f"--stages={name}: two stages have the same name")
     return tuple(stages)
 
 
 def _build(kind: type, values, where: str):
-    """A dataclass from an object whose keys and types are checked."""
+    """Builds a dataclass from a JSON object; checks keys and types."""
     if not isinstance(values, dict):
         raise UserError(f"{where}: expected an object with the keys of {kind.__name__}")
     types = {field.name: field.type for field in dataclasses.fields(kind)}
     optional = {f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING}
     missing, unknown = sorted(set(types) - set(values) - optional), sorted(set(values) - set(types))
     if missing or unknown:
-        problems = [f"lacks {', '.join(missing)}"] if missing else []
-        problems += [f"has the unknown {', '.join(unknown)}"] if unknown else []
+        problems = [f"lacks the keys {', '.join(missing)}"] if missing else []
+        problems += [f"has unknown keys {', '.join(unknown)}"] if unknown else []
         raise UserError(f"{where} {' and '.join(problems)}")
     for key, value in values.items():
         expected = types[key]
@@ -218,7 +218,7 @@ def _build(kind: type, values, where: str):
 
 
 def _checked(stage: Stage, where: str) -> Stage:
-    """Raises UserError for values no stage can have."""
+    """Returns the stage; raises UserError for a value that is out of range."""
     if not re.fullmatch(r"[\w-]+", stage.name):  # it names a folder
         raise UserError(f"{where}: name is {stage.name!r}, expected letters, digits, - and _")
     training = stage.training
@@ -245,12 +245,12 @@ def _checked(stage: Stage, where: str) -> Stage:
         if not 0 <= value <= 1:
             raise UserError(f"{where}: {key} is {value}, expected a number from 0 to 1")
     if not training.task_share:
-        raise UserError(f"{where}: task_share is 0: the task's training gives the score")
+        raise UserError(f"{where}: task_share is 0, but only training on the task gives scores")
     if (stage.min_parameters or stage.max_parameters) and "stack" not in stage.searched:
         raise UserError(
-            f"{where}: min_parameters and max_parameters have no place where only formulas are "
-            "searched: the sizes are those of the stage before"
+            f"{where}: remove min_parameters and max_parameters; a stage that searches only "
+            "formulas keeps the sizes of the stage before"
         )
     if not 0 < stage.held_out < 1:
-        raise UserError(f"{where}: held_out is {stage.held_out}, expected one between 0 and 1")
+        raise UserError(f"{where}: held_out is {stage.held_out}, expected a number between 0 and 1")
     return stage

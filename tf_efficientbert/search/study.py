@@ -1,4 +1,4 @@
-"""The candidates of a search on disk: one Optuna study a stage, all in one journal file."""
+"""The candidates of a search on disk: one Optuna study per stage, in one journal file."""
 
 import dataclasses
 import json
@@ -21,20 +21,20 @@ _STATES = {COMPLETE: TrialState.COMPLETE, FAILED: TrialState.FAIL}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One candidate and what became of it.
+    """One candidate and its outcome.
 
     Attributes:
-        index: its place in its stage, from 0.
-        parameters: by the stage's counting rule, fit projection included.
-        seed: the origin of its first head and its dropout masks; of no use to one that shares
-            weights or was taken over.
+        index: its position in the stage, from 0.
+        parameters: as counted by `Budget`, fit projection included.
+        seed: seed of its new head and its dropout masks; unused if it shares weights or is reused.
         state: "complete" or "failed".
-        score: the task's first metric on the held-out examples; None for a failed one.
-        loss: cross-entropy (regression: squared error) there, which decides between equal scores.
+        score: the task's first metric on the held-out examples; None if it failed.
+        loss: cross-entropy (regression: squared error) on them; breaks ties of the score.
         reason: why it failed.
-        seconds: time it took; of a group that was trained together, its share.
-        losses: of its training, thinned out; empty where it had none of its own.
-        reused: whether the score is an earlier stage's, of the same network trained alike.
+        seconds: its time, or its share of its group's time.
+        losses: a sample of its training losses; empty if it had no training of its own.
+        reused: whether the result is an earlier stage's, of the same network with the same
+            training.
     """
 
     index: int
@@ -50,7 +50,7 @@ class Trial:
     reused: bool = False
 
     def described(self) -> dict:
-        """JSON's view of it."""
+        """Returns the trial as JSON values; the inverse of `from_described`."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         architecture = json.loads(self.architecture.to_json())
         return {**values, "architecture": architecture, "losses": list(self.losses)}
@@ -63,21 +63,22 @@ class Trial:
 
 
 def best_of(trials: list[Trial]) -> Trial | None:
-    """The highest score; between equal ones the lower loss, then the smaller, then the earlier."""
+    """Returns the trial of highest score, then lower loss, fewer parameters, lower index."""
     complete = [trial for trial in trials if trial.state == COMPLETE]
     order = lambda t: (-t.score, t.loss, t.parameters, t.index)  # noqa: E731
     return min(complete, key=order, default=None)
 
 
 class Study:
-    """The trials and notes of all stages, in `path`, an Optuna journal.
+    """The trials and notes of all stages in an Optuna journal.
 
-    One process writes, as the lock of the search's directory sees to; others may read. A last line
-    that a killed process left half-written is taken away when the next one opens the file to write.
+    The lock of the search's directory ensures that only one process writes; others may read. A
+    half-written last line, which a killed process may leave, is removed when the next process opens
+    the journal to write.
 
     Args:
-        path: the journal; a writer makes it where it is missing.
-        writable: False to only read.
+        path: the journal; created for a writer if missing.
+        writable: False for reading only.
 
     Raises:
         UserError: the file is missing (reading only) or damaged.
@@ -86,12 +87,12 @@ class Study:
     def __init__(self, path: str | Path, writable: bool = True):
         self.path = Path(path)
         if writable:
-            _mend(self.path)
+            _repair(self.path)
         elif not self.path.is_file():
-            raise UserError(f"{self.path} is missing: no search has begun there")
+            raise UserError(f"{self.path} is missing: no search has started there")
         try:
             self._storage = JournalStorage(JournalFileBackend(str(self.path)))
-        except Exception as error:  # Optuna's reader has many kinds, AssertionError among them
+        except Exception as error:  # Optuna raises many types, even AssertionError
             raise UserError(
                 f"{self.path} is damaged and cannot be read: {_damage(self.path, error)}; restore "
                 "it from a copy, or delete the search's folder to start over"
@@ -99,27 +100,27 @@ class Study:
 
     @property
     def stages(self) -> list[str]:
-        """The names of the stages that have begun, in their order."""
+        """The names of the stages that have started, in order."""
         return [study.study_name for study in self._storage.get_all_studies()]
 
     def begin(self, stage: str) -> None:
-        """Makes room for a stage, where there is none."""
+        """Creates the study of a stage if it does not exist."""
         if stage not in self.stages:
             optuna.create_study(storage=self._storage, study_name=stage, direction="maximize")
 
     def note(self, stage: str, **notes) -> None:
-        """Keeps `notes`, JSON values, about a stage that has begun."""
+        """Saves `notes`, JSON values, about a stage that has started."""
         study = self._study(stage)
         for name, value in notes.items():
             if study.user_attrs.get(name) != value:
                 study.set_user_attr(name, value)
 
     def notes(self, stage: str) -> dict:
-        """What `note` was told last, by name."""
+        """Returns the latest notes of a stage by name."""
         return self._study(stage).user_attrs
 
     def add(self, stage: str, trial: Trial) -> None:
-        """Writes a finished candidate down; it is on the disk when this returns."""
+        """Writes a finished candidate to disk."""
         self._study(stage).add_trial(
             optuna.trial.create_trial(
                 state=_STATES[trial.state], value=trial.score, user_attrs=trial.described()
@@ -127,10 +128,10 @@ class Study:
         )
 
     def trials(self, stage: str) -> list[Trial]:
-        """The stage's candidates so far, by index; none of a stage that has not begun.
+        """Returns the stage's candidates so far, in order; [] if the stage has not started.
 
         Raises:
-            UserError: what the journal says is no trial of this project.
+            UserError: a candidate in the journal cannot be read.
         """
         if stage not in self.stages:
             return []
@@ -143,7 +144,7 @@ class Study:
             ) from error
 
     def described(self) -> list[dict]:
-        """JSON's view of every stage: name, notes, "best" (an index or None) and "candidates"."""
+        """Returns all stages as JSON values: name, notes, "best" (index or None), "candidates"."""
         stages = []
         for name in self.stages:
             trials = self.trials(name)
@@ -163,21 +164,21 @@ class Study:
 
 
 def _damage(path: Path, error: Exception) -> str:
-    """The first line that is no entry of a journal; where all look like one, what Optuna said."""
+    """Describes the first invalid line of a journal, or Optuna's error if there is none."""
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             entry = json.loads(line)
         except ValueError:
-            return f"line {number} is no JSON"
+            return f"line {number} is not JSON"
         if not isinstance(entry, dict) or "op_code" not in entry:
-            return f"line {number} is no entry of a journal"
-    return f"Optuna does not know one of its entries ({first_line(error)})"
+            return f"line {number} is not a journal entry"
+    return f"Optuna cannot read one of its entries ({first_line(error)})"
 
 
-def _mend(path: Path) -> None:
-    """Takes away what a killed process left: half a last line, and Optuna's lock.
+def _repair(path: Path) -> None:
+    """Removes what a killed process may leave: a half-written last line and Optuna's lock.
 
-    The lock of the search's own directory sees to it that no other process writes.
+    The lock of the search's directory ensures that no other process writes.
     """
     for lock in path.parent.glob(f"{path.name}.lock*"):
         lock.unlink()

@@ -1,4 +1,4 @@
-"""A network's weights as two long vectors."""
+"""A network's weights as two flat vectors."""
 
 import math
 
@@ -11,13 +11,13 @@ __all__ = ["FlatWeights"]
 
 
 class FlatWeights:
-    """The trainable weights of a network, end to end, in a vector that is decayed and one not.
+    """The trainable weights of a network, concatenated in two vectors: with and without decay.
 
-    An optimizer's update is then traced for two variables instead of some 150, which is most of the
-    time that it takes to trace a candidate's training step.
+    The optimizer's update is then traced for two variables instead of about 150, which took most of
+    the time to trace a candidate's training step.
 
     Args:
-        model: Keras model; the vectors start with its weights and are its weights in `scope`.
+        model: Keras model; the vectors start with its weights and replace them in `scope`.
     """
 
     def __init__(self, model: keras.Model):
@@ -32,7 +32,7 @@ class FlatWeights:
         ]
 
     def scope(self) -> keras.StatelessScope:
-        """Within it, calls of the model read their weights from the vectors."""
+        """Returns a scope in which the model reads its weights from the vectors."""
         mapping = []
         for part, vector in zip(self._parts, self.variables, strict=True):
             pieces = tf.split(vector.value, [math.prod(v.shape) for v in part])
@@ -40,7 +40,7 @@ class FlatWeights:
         return keras.StatelessScope(state_mapping=mapping)
 
     def write_back(self) -> None:
-        """Gives the model the vectors' present values for its own."""
+        """Copies the vectors' current values into the model's variables."""
         with self.scope() as scope:
             values = [(v, scope.get_current_value(v)) for part in self._parts for v in part]
         for variable, value in values:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training, each whole or absent."""
+"""Checkpoints of a training, saved atomically."""
 
 import json
 import logging
@@ -16,11 +16,11 @@ _KEEP = 2
 
 
 class Checkpoints:
-    """Numbered folders `step-00000120`, the newest two of them, each with all that a step needs.
+    """Numbered folders such as `step-00000120`, of which the newest two are kept.
 
     Args:
-        folder: where they are; made when the first is saved.
-        **trackables: what is saved and restored, such as model= and optimizer=.
+        folder: the folder of the checkpoints, created by the first `save`.
+        **trackables: the objects to save and restore, such as model= and optimizer=.
     """
 
     def __init__(self, folder: str | Path, **trackables):
@@ -28,10 +28,13 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(**trackables)
 
     def save(self, step: int, history: list[dict]) -> None:
-        """Saves the state after `step` steps. Raises UserError on a full disk.
+        """Saves the state after `step` steps.
 
-        What is left are the newest two checkpoints up to `step`; later ones, which were damaged or
-        this step would not have been taken again, go, and so does what killed processes began.
+        Keeps the newest two checkpoints up to `step`. Later ones must be damaged, as this step was
+        repeated; they are deleted, as are incomplete ones of killed processes.
+
+        Raises:
+            UserError: the disk is full.
         """
         newest = self._folder / f"step-{step:08d}"
         with replaced_directory(newest) as folder:
@@ -43,27 +46,30 @@ class Checkpoints:
                 shutil.rmtree(path)
 
     def restore(self) -> tuple[int, list[dict]]:
-        """Restores the newest checkpoint that can be read; returns (steps taken, history).
+        """Restores the newest readable checkpoint; returns (steps taken, history).
 
-        Without any it changes nothing and returns (0, []). One that is damaged is passed over with
-        a warning. Raises UserError where there are some and none can be read.
+        Without checkpoints, it changes nothing and returns (0, []). It skips a damaged checkpoint
+        with a warning.
+
+        Raises:
+            UserError: there are checkpoints, but none is readable.
         """
         folders = self._folders()
         for folder in folders:
             try:
                 history = json.loads((folder / "history.json").read_text("utf-8"))
                 self._checkpoint.read(str(folder / "variables")).assert_consumed()
-            except Exception as error:  # TensorFlow's reader has many kinds, IndexError among them
+            except Exception as error:  # TensorFlow raises many types, even IndexError
                 problem = first_line(error)
-                _log.warning("checkpoint %s cannot be read and is passed over: %s", folder, problem)
+                _log.warning("checkpoint %s cannot be read and is skipped: %s", folder, problem)
                 continue
             return int(folder.name.removeprefix("step-")), history
         if folders:
             raise UserError(
-                f"no checkpoint in {self._folder} can be read; delete that folder to start over"
+                f"no checkpoint in {self._folder} can be read; delete the folder to start over"
             )
         return 0, []
 
     def _folders(self) -> list[Path]:
-        """Newest first."""
+        """Returns the folders, newest first."""
         return sorted(self._folder.glob("step-*"), reverse=True)

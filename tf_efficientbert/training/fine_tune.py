@@ -1,4 +1,4 @@
-"""Fine-tuning a pre-trained BERT into the teacher of a task."""
+"""Fine-tunes a pre-trained BERT as the teacher of a task."""
 
 import dataclasses
 import logging
@@ -25,7 +25,7 @@ _BALANCED = "balanced"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineTuneOptions(TaskOptions, TrainingOptions):
-    """What `fine_tune` is told."""
+    """Options of `fine_tune`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
@@ -43,11 +43,11 @@ class FineTuneOptions(TaskOptions, TrainingOptions):
 def fine_tune(options: FineTuneOptions) -> dict:
     """Trains encoder and head on the task's labels and saves the model under `output_dir`/model.
 
-    Returns: {"dev_…": scores, "parameters": int, "seconds": float}. A finished run returns what it
-        returned then; an interrupted one goes on.
+    Returns: {"dev_…": scores, "parameters": int, "seconds": float}. A finished run returns its
+        result again; an interrupted one resumes.
 
     Raises:
-        UserError: for everything that is wrong with flags or files.
+        UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
         if run.result:

@@ -1,13 +1,13 @@
-"""Has what a job reads changed since it began?"""
+"""Fingerprints of a job's inputs, to detect changes between runs."""
 
 import hashlib
 from pathlib import Path
 
 
 def fingerprint(value: str) -> str:
-    """A digest of what a flag names: files, folders or words, separated by commas.
+    """Returns a digest of a flag's value: files, folders or words, separated by commas.
 
-    It follows the content and not the place: a folder that was moved keeps its fingerprint.
+    It depends on content, not paths: a moved folder keeps its fingerprint.
     """
     return _digest(_content(Path(part), part) for part in value.split(","))
 

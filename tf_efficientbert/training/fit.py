@@ -1,4 +1,4 @@
-"""One training from data to weights: batches, optimizer, step and outer loop put together."""
+"""Trains a model: combines batches, optimizer, step and outer loop."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,27 +26,27 @@ def fit(
     after_step: Callable[[int], None] | None = None,
     state: Sequence[tf.Variable] = (),
 ) -> list[dict]:
-    """Trains `model`, made in `strategy`'s scope, going on where it was interrupted.
+    """Trains `model`, created in the scope of `strategy`; resumes an interrupted training.
 
     Args:
         loss_fn: (batch, dropout_seed) -> {"loss": scalar, ...}.
-        batches: what step k trains on is batches[k].
+        batches: batches[k] is the batch of step k.
         run: the job's directory.
-        phase: what the progress bar says; the job's trainings have different ones.
-        evaluate: called after each epoch; its figures go into the history.
-        after_step: called after each update of the weights with the number of steps taken.
-        state: what it changes besides the weights, and a checkpoint must hold.
+        phase: label of the progress bar, unique among the job's trainings.
+        evaluate: called after each epoch; its figures are added to the history.
+        after_step: called with the number of steps taken after each update of the weights.
+        state: variables that `after_step` changes besides the weights; saved in checkpoints.
 
     Returns: the history, see `loop.train`.
 
     Raises:
-        UserError: the batch does not divide among the replicas.
+        UserError: the batch size is not a multiple of the number of replicas.
         DivergedError: see `loop.train`.
     """
     replicas = strategy.num_replicas_in_sync
     if batches.batch_size % replicas:
         raise UserError(
-            f"--batch_size={batches.batch_size} does not divide among the {replicas} devices of "
+            f"--batch_size={batches.batch_size} is not a multiple of the {replicas} devices of "
             f"--strategy={options.strategy}"
         )
     total_steps = count_steps(options, batches)
@@ -84,5 +84,5 @@ def fit(
 
 
 def count_steps(options: TrainingOptions, batches: TrainingBatches) -> int:
-    """How many steps `fit` takes."""
+    """Returns the number of steps of `fit`."""
     return max(1, round(options.epochs * batches.steps_per_epoch))

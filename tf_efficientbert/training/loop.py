@@ -1,4 +1,4 @@
-"""The outer loop of every training: steps, progress, checkpoints, resume."""
+"""The outer loop of all trainings: steps, progress, checkpoints, resume."""
 
 import logging
 import math
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class DivergedError(UserError):
-    """The loss is no longer a finite number."""
+    """The loss is not finite."""
 
 
 def train(
@@ -31,38 +31,38 @@ def train(
     evaluate_every: int = 0,
     checkpoint_seconds: float = 20.0,
     on_checkpoint: Callable[[], None] = lambda: None,
-    given_up: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
-    """Runs steps 0 to `total_steps` - 1, going on from the newest checkpoint.
+    """Runs steps 0 to `total_steps` - 1; resumes from the newest checkpoint.
 
     Args:
-        name: what the progress bar says.
+        name: label of the progress bar.
         step_fn: (batch, step number) -> losses.
         batches: indexable; batches[k] is the batch of step k.
-        folder: where the checkpoints are.
+        folder: the folder of the checkpoints.
         trackables: {"model": ..., "optimizer": ...}, saved and restored.
-        evaluate: called after every `evaluate_every` steps and at the end; its figures join the
-            step's record.
-        checkpoint_seconds: the time between two checkpoints; one more is saved at the end.
-        on_checkpoint: called after each of them.
-        given_up: asked after each step whether to take no more and save none of this; the last
-            checkpoint stands, to go on from where the reason was a passing one.
+        evaluate: called after every `evaluate_every` steps and at the end; its figures are added to
+            the step's record.
+        checkpoint_seconds: seconds between checkpoints; one more is saved at the end.
+        on_checkpoint: called after each checkpoint.
+        should_stop: checked after each step; if true, the training stops without a checkpoint. A
+            later run can then resume from the last one.
 
-    Returns: one record a step, {"step", "loss", ...}, of all steps since the first.
+    Returns: one record per step, {"step", "loss", ...}, from the first step on.
 
     Raises:
-        DivergedError: the loss is not finite. The last checkpoint stands.
+        DivergedError: the loss is not finite. The last checkpoint is kept.
     """
     checkpoints = Checkpoints(folder, **trackables)
     step, history = checkpoints.restore()
     if step:
-        _log.info("%s: going on after step %d of %d", name, step, total_steps)
+        _log.info("%s: resumes after step %d of %d", name, step, total_steps)
     first, saved = step, time.monotonic()
     with (
         logging_redirect_tqdm([logging.getLogger("tf_efficientbert")]),
         tqdm(total=total_steps, initial=step, desc=name, unit="step", mininterval=2.0) as bar,
     ):
-        while step < total_steps and not given_up():
+        while step < total_steps and not should_stop():
             losses = step_fn(batches[step], step)
             for term, value in losses.items():
                 if not math.isfinite(value):
@@ -81,7 +81,7 @@ def train(
             if step == first + 1:
                 bar.unpause()  # the first step traces the graph: leave it out of the estimate
             due = step == total_steps or time.monotonic() - saved >= checkpoint_seconds
-            if due and not given_up():
+            if due and not should_stop():
                 checkpoints.save(step, history)
                 on_checkpoint()
                 saved = time.monotonic()

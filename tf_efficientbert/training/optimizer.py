@@ -1,4 +1,4 @@
-"""AdamW as BERT-like models are trained with it."""
+"""AdamW with the usual settings for BERT-like models."""
 
 import keras
 import tensorflow as tf
@@ -11,14 +11,14 @@ _NOT_DECAYED = ("bias", "bias_1", "bias_2", "gamma", "beta")
 
 
 def is_decayed(variable) -> bool:
-    """Whether weight decay applies: to everything but biases and LayerNorm weights."""
+    """Returns whether weight decay applies: not to biases and LayerNorm weights."""
     return variable.name not in _NOT_DECAYED
 
 
 class FusedAdamW(keras.optimizers.AdamW):
-    """Keras' AdamW with TensorFlow's own kernel for the update of a variable.
+    """Keras' AdamW with TensorFlow's fused kernel: one operation per variable, not a dozen.
 
-    The formula is the same; a variable's update is one operation instead of a dozen.
+    The formula is the same.
     """
 
     def update_step(self, gradient, variable, learning_rate):
@@ -42,13 +42,13 @@ class FusedAdamW(keras.optimizers.AdamW):
 def build_optimizer(
     variables, learning_rate: float, total_steps: int | None, weight_decay: float = 0.01
 ) -> keras.optimizers.AdamW:
-    """AdamW with warm-up and linear decay; biases and LayerNorm weights are not decayed.
+    """Returns AdamW with warm-up and linear decay, without weight decay on biases and LayerNorms.
 
-    It is built on `variables` at once: under `tf.distribute` call this in the strategy's scope.
+    The optimizer is built on `variables`; with `tf.distribute`, call this in the strategy's scope.
 
     Args:
         learning_rate: the peak.
-        total_steps: None leaves the rate as it is, for whoever sets it before each step.
+        total_steps: None for a constant rate, for callers that set it before each step.
     """
     rate = LinearWarmupDecay(learning_rate, total_steps) if total_steps else learning_rate
     optimizer = FusedAdamW(rate, weight_decay=weight_decay)
@@ -60,10 +60,10 @@ def build_optimizer(
 def apply_gradients(
     optimizer: keras.optimizers.Optimizer, gradients: list, variables: list
 ) -> None:
-    """Updates the variables by gradients that are summed over the replicas already.
+    """Updates the variables with gradients that are already summed over the replicas.
 
-    In replica context Keras would sum them itself, by a custom gradient whose registration
-    TensorFlow never drops: the graph, and with it its network, would stay in memory for good.
+    In replica context, Keras would sum them with a custom gradient. TensorFlow never unregisters
+    it, so the graph and its network would stay in memory.
     """
     replica = tf.distribute.get_replica_context()
     if replica is None:

@@ -1,4 +1,4 @@
-"""What every training can be told, as one dataclass."""
+"""Options of all trainings."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from tf_efficientbert.options import option
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """Raises UserError for values no training can have."""
+    """Options of all trainings; raises UserError if a value is out of range."""
 
     epochs: float = option(3.0, "epochs over the training set; may be a fraction")
     learning_rate: float = option(5e-5, "peak learning rate (linear warm-up and decay)")
@@ -50,11 +50,11 @@ class TrainingOptions:
     def frozen_dtype(self) -> str:
         """The Keras dtype policy of a network that is not trained.
 
-        It computes as under `dtype`; its weights are rounded once, and not in every step.
+        It computes like `dtype`, but its weights are rounded once instead of in every step.
         """
         return "bfloat16" if self.bfloat16 else "float32"
 
 
 def make_deterministic() -> None:
-    """Makes every operation give the same bits on the same input, which exact resume rests on."""
+    """Makes all operations deterministic, which exact resume requires."""
     tf.config.experimental.enable_op_determinism()

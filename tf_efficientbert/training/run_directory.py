@@ -1,4 +1,4 @@
-"""The output directory of a job: one set of flags, one process at a time, one result."""
+"""The output directory of a job, with its flags, lock, checkpoints and result."""
 
 import contextlib
 import dataclasses
@@ -13,9 +13,8 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.storage import full_disk_named, write_json
 from tf_efficientbert.training.fingerprint import fingerprint
 
-# What may differ between two runs of one job: it changes when things happen, or what is refused,
-# not what comes out.
-_FREE = (
+# Flags that may differ between two runs of one job, as they do not affect its result.
+_MAY_DIFFER = (
     "output_dir",
     "checkpoint_seconds",
     "from_stage",
@@ -28,7 +27,7 @@ _FLAGS = "config.json"
 
 
 class RunDirectory:
-    """Where a job keeps its flags (`config.json`), checkpoints and result."""
+    """The folder of a job's flags (`config.json`), checkpoints and result."""
 
     def __init__(self, path: Path, result_name: str):
         self.path = path
@@ -39,32 +38,32 @@ class RunDirectory:
 
     @property
     def result(self) -> dict | None:
-        """What the finished job had to say, or None."""
+        """The result of a finished job, or None."""
         return _read(self._result_path, None)
 
     @property
     def seconds(self) -> float:
-        """Time spent on this job, in this process and, up to their last checkpoint, in earlier."""
+        """Seconds spent on this job in this process and, up to their checkpoints, earlier ones."""
         return self._earlier + time.monotonic() - self._opened
 
     @property
     def has_checkpointed(self) -> bool:
-        """Whether a process has come as far as a checkpoint here."""
+        """Whether any process has saved a checkpoint here."""
         return self._clock.exists()
 
     def save_clock(self) -> None:
-        """Remembers `seconds` for a process that goes on from here."""
+        """Saves `seconds` for a process that resumes the job."""
         write_json(self._clock, {"seconds": self.seconds})
 
     @property
     def checkpoints(self) -> Path:
-        """Where the job keeps what it goes on from."""
+        """The folder of the checkpoints."""
         return self.path / "checkpoints"
 
     def finish(self, result: dict, history: dict[str, list[dict]] | None = None) -> dict:
-        """Ends the job: its losses (`history.json`) and result stay, the checkpoints go.
+        """Saves the losses (`history.json`) and the result; deletes the checkpoints.
 
-        `seconds` joins the result, unless it says something of them itself.
+        Adds `seconds` to the result, unless it contains the key.
         """
         result = {"seconds": self.seconds, **result}
         if history is not None:
@@ -74,23 +73,23 @@ class RunDirectory:
         return result
 
     def forget_checkpoints(self) -> None:
-        """What a finished job would go on from goes."""
+        """Deletes the checkpoints."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def open_run_directory(config, result_name: str = "result.json") -> Iterator[RunDirectory]:
-    """Opens `config.output_dir` for the job that `config`, a dataclass, describes.
+    """Opens `config.output_dir` for a job with the options `config`, a dataclass.
 
-    A job that fails before it has made anything leaves no flags behind: a wrong one among them can
-    be put right and the job started again.
+    A job that fails before it writes anything deletes its flags, so that it can be started again
+    with corrected ones.
 
     Raises:
-        UserError: no output directory is named, it belongs to a job with other flags (each
-            difference is named), another process is at work in it, or it can't be written.
+        UserError: no output directory is set, it belongs to a job with other flags (the message
+            lists each difference), another process uses it, or it cannot be written.
     """
     if not config.output_dir:
-        raise UserError("--output_dir is missing: name a folder for what this job makes")
+        raise UserError("--output_dir is missing: set the output folder")
     path = Path(config.output_dir)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -101,13 +100,13 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another process is at work in {path}; wait for it") from None
+            raise UserError(f"{path}: another process uses this folder; wait for it") from None
         before = set(path.iterdir())
         _claim(path, config)
         try:
             with full_disk_named(path):
                 run = RunDirectory(path, result_name)
-                if run.result:  # it may have been killed before it had cleaned up
+                if run.result:  # it may have been killed before it deleted them
                     run.forget_checkpoints()
                 yield run
         except UserError:
@@ -119,7 +118,7 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
 def _claim(path: Path, config) -> None:
     flags, contents = {"job": type(config).__name__}, {}
     for field in dataclasses.fields(config):
-        if field.name not in _FREE:
+        if field.name not in _MAY_DIFFER:
             flags[field.name] = getattr(config, field.name)
         if field.metadata.get("is_input"):
             part = field.metadata.get("part")
@@ -131,15 +130,15 @@ def _claim(path: Path, config) -> None:
     earlier = _read(file, {})
     if earlier["flags"]["job"] != flags["job"]:
         raise UserError(
-            f"{path} belongs to another job (its {_FLAGS} says {earlier['flags']['job']}, this is "
-            f"{flags['job']}): use another --output_dir"
+            f"{path} belongs to another job (its {_FLAGS} has {earlier['flags']['job']}, this is "
+            f"{flags['job']}); use another --output_dir"
         )
     differences = [
         f"{name} was {earlier['flags'].get(name)!r} and is now {flags.get(name)!r}"
         for name in sorted({*earlier["flags"], *flags} - {*earlier["contents"]})
         if earlier["flags"].get(name) != flags.get(name)
     ]
-    for name, content in earlier["contents"].items():  # wherever it is now
+    for name, content in earlier["contents"].items():  # paths may have changed
         if contents.get(name) != content:
             was, now = earlier["flags"].get(name), flags.get(name)
             changed = "and its content has changed" if was == now else f"and is now {now!r}"
@@ -147,7 +146,7 @@ def _claim(path: Path, config) -> None:
     if differences:
         raise UserError(
             f"{path} belongs to a run with other flags or files: {'; '.join(differences)}. "
-            "Use the same ones to go on, or another --output_dir"
+            "Use the same ones to resume, or another --output_dir"
         )
 
 

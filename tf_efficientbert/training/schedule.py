@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a training."""
+"""The learning rate schedule."""
 
 import keras
 from keras import ops
@@ -6,12 +6,12 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
 class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise from 0 to `peak` over the first steps, then linear fall to 0 at the last.
+    """Linear warm-up from 0 to `peak`, then linear decay to 0.
 
     Args:
         peak: float, the highest rate.
         total_steps: int.
-        warmup_fraction: float in [0, 1), the share of steps that rise.
+        warmup_fraction: float in [0, 1), share of the steps for the warm-up.
     """
 
     def __init__(self, peak: float, total_steps: int, warmup_fraction: float = 0.1):
@@ -24,7 +24,7 @@ class LinearWarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_fraction = warmup_fraction
 
     def __call__(self, step):
-        # Step 0 already learns: rates are read at the middle of each step's interval.
+        # Use the middle of each step's interval, so that the rate of step 0 is not 0.
         position = (ops.cast(step, "float32") + 0.5) / self.total_steps
         fall = (1 - position) / (1 - self.warmup_fraction)
         if not self.warmup_fraction:

@@ -9,17 +9,17 @@ from tf_efficientbert.training.optimizer import apply_gradients
 
 
 class TrainingStep:
-    """Gradient of a loss over the global batch, true global clipping, update.
+    """Computes the gradient over the global batch, clips its global norm and updates the weights.
 
-    The replicas' gradients are summed before they are clipped: Keras' `clipnorm` would clip each
-    replica's own.
+    Gradients are summed over the replicas before clipping; Keras' `clipnorm` would clip the
+    gradient of each replica.
 
     Args:
-        variables: what is trained.
-        loss_fn: (batch, dropout_seed) -> {"loss": scalar, ...}, means over the batch it is given.
+        variables: the variables to train.
+        loss_fn: (batch, dropout_seed) -> {"loss": scalar, ...}, means over the given batch.
         optimizer: built on `variables` in the strategy's scope.
         strategy: tf.distribute.Strategy.
-        seed: int, the origin of all dropout masks.
+        seed: int, seed of all dropout masks.
         clip_norm: float, the largest global norm of a gradient.
     """
 
@@ -42,23 +42,24 @@ class TrainingStep:
         self._compiled = None
 
     def __call__(self, batch: dict[str, np.ndarray], step: int) -> dict[str, float]:
-        """Takes step number `step` on a global batch; returns the losses.
+        """Takes step number `step` on a global batch and returns the losses.
 
-        Raises ValueError where the batch does not divide among the replicas.
+        Raises:
+            ValueError: the batch size is not a multiple of the number of replicas.
         """
         replicas = self._strategy.num_replicas_in_sync
         size = len(batch["token_ids"])
         if size % replicas:
-            raise ValueError(f"a batch of {size} does not divide among {replicas} replicas")
+            raise ValueError(f"a batch of {size} cannot be split evenly among {replicas} replicas")
         if self._compiled is None:
             self._compiled = self._compile(batch)
         losses = self._compiled(self._distributed(batch, size // replicas), tf.constant(step))
         return {name: float(value) for name, value in losses.items()}
 
     def _compile(self, batch):
-        if self._strategy.num_replicas_in_sync > 1:  # takes no signature
+        if self._strategy.num_replicas_in_sync > 1:  # per-replica values take no signature
             return tf.function(self._step, reduce_retracing=True, autograph=False)
-        # Any batch size and length from the start: one trace instead of two.
+        # Leave batch size and length open from the start, for one trace instead of two.
         shapes = {
             name: tf.TensorSpec([*[None, None][: array.ndim], *array.shape[2:]], array.dtype)
             for name, array in batch.items()
@@ -86,7 +87,7 @@ class TrainingStep:
             gradients = tape.gradient(
                 share,
                 [v.value for v in self._variables],
-                # A term of ratio 0 leaves a head or the fit projection out of the loss.
+                # If a loss term has ratio 0, the head or the fit projection has no gradient.
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
             return losses, [tf.convert_to_tensor(gradient) for gradient in gradients]

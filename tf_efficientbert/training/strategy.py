@@ -1,4 +1,4 @@
-"""The tf.distribute strategy a job trains under."""
+"""The tf.distribute strategy of a job."""
 
 import tensorflow as tf
 
@@ -8,10 +8,10 @@ STRATEGIES = ("default", "mirrored")
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
-    """ "default" is one device; "mirrored" a replica on each GPU, or on each logical CPU.
+    """Returns a strategy: "default" for one device, "mirrored" for all GPUs or logical CPUs.
 
     Raises:
-        UserError: another name.
+        UserError: the name is unknown.
     """
     if name == "default":
         return tf.distribute.get_strategy()
@@ -19,4 +19,4 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
         devices = [device.name for device in tf.config.list_logical_devices(kind)]
         return tf.distribute.MirroredStrategy(devices)
-    raise UserError(f"--strategy={name} is unknown, expected one of {', '.join(STRATEGIES)}")
+    raise UserError(f"--strategy={name}: expected one of {', '.join(STRATEGIES)}")
