@@ -1,4 +1,4 @@
-"""Chromium for tests, as Debian's package of that name puts it on the PATH."""
+"""Drives Chromium in tests; needs `chromium` on the PATH, e.g. from Debian's package."""
 
 import contextlib
 import json
@@ -28,14 +28,14 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH (apt install chromium)"
 )
 
-_SECONDS = 120  # for what takes milliseconds where the machine is idle
+_SECONDS = 120  # generous: it takes milliseconds on an idle machine
 
 
 class Tab:
     """A page of a running browser, driven through the DevTools protocol.
 
     Attributes:
-        events: what the browser has reported so far, as the protocol has it.
+        events: the protocol events received so far.
     """
 
     def __init__(self, commands, messages: queue.SimpleQueue):
@@ -48,7 +48,7 @@ class Tab:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters) -> dict:
-        """The result of a command. Raises RuntimeError where the browser refuses it."""
+        """Sends a command and returns its result; raises RuntimeError if it fails."""
         self._sent += 1
         message = {"id": self._sent, "method": method, "params": parameters}
         if self._session:
@@ -65,7 +65,7 @@ class Tab:
         return answer["result"]
 
     def open(self, address: str, width: int = 1280, height: int = 900) -> None:
-        """Opens `address` in a window of so many CSS pixels."""
+        """Opens `address` in a window of this size in CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -76,7 +76,7 @@ class Tab:
         self.call("Page.navigate", url=address)
 
     def run(self, script: str):
-        """What a JavaScript expression gives. Raises RuntimeError where it fails."""
+        """Returns the value of a JavaScript expression; raises RuntimeError if it fails."""
         done = self.call(
             "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
         )
@@ -85,7 +85,7 @@ class Tab:
         return done["result"].get("value")
 
     def wait_for(self, condition: str) -> None:
-        """Until a JavaScript expression is true. Raises TimeoutError."""
+        """Waits until a JavaScript expression is true; raises TimeoutError."""
         end = time.monotonic() + _SECONDS
         while not self.run(f"Boolean({condition})"):
             if time.monotonic() > end:
@@ -93,7 +93,7 @@ class Tab:
             time.sleep(0.05)
 
     def press(self, key: str) -> None:
-        """A key as the protocol names it: Enter, Tab."""
+        """Presses a key, Enter or Tab."""
         text = {"text": "\r"} if key == "Enter" else {}
         code = {"Enter": 13, "Tab": 9}[key]
         for kind, extra in (("keyDown", text), ("keyUp", {})):
@@ -102,11 +102,11 @@ class Tab:
             )
 
     def type(self, text: str) -> None:
-        """Puts `text` where the cursor is."""
+        """Inserts `text` at the cursor."""
         self.call("Input.insertText", text=text)
 
     def requested(self) -> list[str]:
-        """The addresses of everything that was asked for, answered or not."""
+        """Returns the addresses of all requests, answered or not."""
         return [
             event["params"]["request"]["url"]
             for event in self.events
@@ -116,7 +116,7 @@ class Tab:
 
 @contextlib.contextmanager
 def tab(profile: Path) -> Iterator[Tab]:
-    """Starts a browser with a new profile; ends it with the block."""
+    """Starts a browser with a new profile and terminates it after the block."""
     read_commands, write_commands = os.pipe()
     read_messages, write_messages = os.pipe()
     # Chromium reads commands from descriptor 3 and answers on 4.
@@ -143,7 +143,7 @@ def tab(profile: Path) -> Iterator[Tab]:
 
 
 def _read(answers, messages: queue.SimpleQueue) -> None:
-    """Messages end with a zero byte."""
+    """Reads messages, which end with a zero byte."""
     rest = b""
     while part := answers.read1(2**16):
         *whole, rest = (rest + part).split(b"\0")

@@ -1,12 +1,11 @@
-"""The BUILD files that the imports ask for: one target a Python file, deps equal to its imports.
+"""Generates BUILD files from imports: one target per Python file, with its imports as deps.
 
     python -m tests.build_files --write    # rewrites every BUILD file
 
-A file's target bears its module's name; a package's own file is `:__init__`. Imports inside
-functions count, those under `if TYPE_CHECKING:` do not, as they never run. Third-party packages
-are not listed: setup.py installs them. Two things beside imports are read from strings, and become
-`data`: the name of a folder of files (`"shipped"`, `"fixtures/x.json"`) and of a job that is
-started (`"trainers.distill"`).
+A target has the name of its module, or `__init__` for a package. Imports inside functions are
+included; those under `if TYPE_CHECKING:` are not, as they never run. Third-party packages are not
+listed, as setup.py installs them. Strings that name a data folder (`"shipped"`,
+`"fixtures/x.json"`) or a job to start (`"trainers.distill"`) become `data`.
 """
 
 import argparse
@@ -41,7 +40,7 @@ exports_files(["LICENSE"])
 
 @dataclass(frozen=True)
 class Target:
-    """One rule of a BUILD file. All labels are in full: `//tf_efficientbert/data:task.py`."""
+    """One rule of a BUILD file, with full labels such as `//tf_efficientbert/data:task.py`."""
 
     label: str
     rule: str
@@ -58,11 +57,11 @@ class Target:
         return self.label.partition(":")[2]
 
 
-# === What the imports ask for ===
+# === Targets from imports ===
 
 
 def targets(repository: Path = REPOSITORY) -> dict[str, Target]:
-    """The targets of every BUILD file, by label.
+    """Returns the targets of all BUILD files by label.
 
     Raises:
         ValueError: a file imports a project module that does not exist.
@@ -117,13 +116,13 @@ def _is_program(tree: ast.Module) -> bool:
 
 
 def _imports(tree: ast.AST, file: PurePosixPath, labels: dict[str, str]) -> Iterator[str]:
-    """The labels of the project modules that `file` imports."""
+    """Yields the labels of the project modules that `file` imports."""
     for node in _executed(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             package = _imported_from(node, file)
-            # `from package import name`: a module of the package, or else what its __init__ holds.
+            # `from package import name`: a module of the package or a name in its __init__.
             modules = [
                 f"{package}.{alias.name}" if f"{package}.{alias.name}" in labels else package
                 for alias in node.names
@@ -145,7 +144,7 @@ def _imported_from(node: ast.ImportFrom, file: PurePosixPath) -> str:
 
 
 def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that only a type checker sees."""
+    """Yields all nodes except those under `if TYPE_CHECKING:`."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             for other in node.orelse:
@@ -157,7 +156,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _data_folders(repository: Path, files: Iterable[PurePosixPath]) -> dict[PurePosixPath, str]:
-    """The folders of a package that hold files and no Python: their paths and labels."""
+    """Returns {path: label} of the packages' folders that contain files but no Python."""
     folders = {}
     for package in sorted({file.parent for file in files}):
         for path in sorted((repository / package).iterdir()):
@@ -186,7 +185,7 @@ def _named_in_strings(
 
 
 def _conftests(test: PurePosixPath, labels: dict[str, str]) -> Iterator[str]:
-    """The conftest.py files that pytest loads with a test, which no import names."""
+    """Yields the labels of the conftest.py files that pytest loads for a test."""
     for folder in test.parents[:-1]:
         label = labels.get(_module(folder / "conftest.py"))
         if label:
@@ -197,7 +196,7 @@ def _conftests(test: PurePosixPath, labels: dict[str, str]) -> Iterator[str]:
 
 
 def render(folder: str, of_repository: dict[str, Target]) -> str:
-    """The BUILD file of `folder` ("" is the repository), in buildifier's format."""
+    """Returns the BUILD file of `folder` ("" for the repository) in buildifier's format."""
     of_folder = sorted(
         (target for target in of_repository.values() if target.folder == folder),
         key=lambda target: (target.rule != "filegroup", target.name),
@@ -240,7 +239,7 @@ class _Glob(list):
 
 
 def _call(function: str, **arguments) -> str:
-    """A call as buildifier lays it out; empty lists are left out."""
+    """Returns a call in buildifier's format, without empty lists."""
     rendered = [f"{key} = {_value(value)}" for key, value in arguments.items() if value]
     if len(rendered) == 1:
         return f"{function}({rendered[0]})\n"
@@ -261,7 +260,7 @@ def _value(value: bool | str | list[str]) -> str:
 
 
 def _short(labels: Iterable[str], folder: str) -> list[str]:
-    """Labels as the BUILD file of `folder` writes them, in buildifier's order."""
+    """Returns labels relative to `folder` in buildifier's order."""
 
     def place(label: str):
         return not label.startswith(":"), label.replace(":", ".").split(".")
@@ -275,11 +274,11 @@ def _short(labels: Iterable[str], folder: str) -> list[str]:
     return sorted(map(written, labels), key=place)
 
 
-# === BUILD files read back ===
+# === Parsing BUILD files ===
 
 
 def parse(text: str, folder: str) -> dict[str, Target]:
-    """The targets that the BUILD file of `folder` declares, by label; it may be written by hand.
+    """Returns the targets of the BUILD file of `folder` by label; it may be hand-written.
 
     Raises:
         ValueError: a label is declared twice.
@@ -307,7 +306,7 @@ def _full(label: str, folder: str) -> str:
 
 
 def _calls(text: str) -> Iterator[tuple[str, dict]]:
-    """The calls of a BUILD file and their arguments: Starlark calls are Python syntax."""
+    """Yields the calls of a BUILD file and their arguments; Starlark calls are valid Python."""
     for statement in ast.parse(text).body:
         call = statement.value if isinstance(statement, ast.Expr) else None
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name):
@@ -321,7 +320,7 @@ def _literal(node: ast.expr):
 
 
 def stale_build_files(of_repository: dict[str, Target]) -> list[Path]:
-    """BUILD files in folders that hold no Python file any more."""
+    """Returns BUILD files in folders without Python files."""
     folders = {target.folder for target in of_repository.values()}
     return [
         path
@@ -332,7 +331,7 @@ def stale_build_files(of_repository: dict[str, Target]) -> list[Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The BUILD files that the imports ask for.")
+    parser = argparse.ArgumentParser(description="Generates BUILD files from imports.")
     parser.add_argument("--write", action="store_true", help="rewrite every BUILD file")
     write = parser.parse_args().write
     of_repository = targets()
@@ -344,7 +343,7 @@ def main() -> None:
         return
     for folder, text in texts.items():
         path = REPOSITORY / folder / "BUILD"
-        whole = path.with_name(".BUILD.new")  # a file is never there half-written
+        whole = path.with_name(".BUILD.new")  # so that no BUILD file is ever half-written
         whole.write_text(text, encoding="utf-8")
         whole.replace(path)
     for path in stale_build_files(of_repository):

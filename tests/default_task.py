@@ -1,4 +1,4 @@
-"""The default task's examples, which the tests read as jobs do."""
+"""The default task and its examples, read as jobs do."""
 
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions

@@ -1,8 +1,8 @@
-"""Runs a notebook from top to bottom and writes its outputs into the file.
+"""Runs a notebook and writes its outputs into the file.
 
     python -m tests.notebook docs/tutorial.ipynb    # or: make tutorial
 
-Progress bars and log lines, which go to stderr, are left out.
+Output to stderr, i.e. progress bars and log lines, is left out.
 """
 
 import sys
@@ -12,11 +12,11 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-_TIMEOUT_SECONDS = 3600  # of one cell; the tutorial's longest takes minutes
+_TIMEOUT_SECONDS = 3600  # per cell; the longest of the tutorial takes minutes
 
 
 def run_notebook(path: str | Path, folder: str | Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a run in `folder`.
+    """Returns the notebook with the outputs of a run in `folder`.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised.

@@ -1,4 +1,4 @@
-"""The main program of each py_test in the BUILD files: runs pytest on the files it is given."""
+"""The main program of the py_test rules in the BUILD files: runs pytest on the given files."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""Where the real data sets are: beside the repository, as their licences keep them out of it.
+"""The folder of the real data sets, which are not in the repository because of their licences.
 
-`TEB_SHARED_DATA` names another folder. It is laid out as `glue/TASK/SPLIT.tsv` and
+`TEB_SHARED_DATA` sets another folder. The folder contains `glue/TASK/SPLIT.tsv` and
 `squad/dev-v1.1.json`, `squad/dev-v2.0.json`, `squad/predictions/*.json`.
 """
 
@@ -16,5 +16,5 @@ _BESIDE_REPOSITORY = Path(__file__).resolve().parents[2] / "shared" / "data"
 SHARED_DATA = Path(os.environ.get("TEB_SHARED_DATA", _BESIDE_REPOSITORY))
 
 needs_shared_data = pytest.mark.skipif(
-    not SHARED_DATA.is_dir(), reason=f"the real data sets are not at {SHARED_DATA}"
+    not SHARED_DATA.is_dir(), reason=f"the real data sets are not in {SHARED_DATA}"
 )

@@ -10,7 +10,7 @@ REPAIR = "run `make build-files`"
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder or "top")
-def test_build_file_declares_a_target_a_file_with_its_imports_as_deps(folder):
+def test_build_file_declares_a_target_per_file_with_its_imports_as_deps(folder):
     path = REPOSITORY / folder / "BUILD"
     assert path.is_file(), f"{folder}/BUILD is missing: {REPAIR}"
     declared = parse(path.read_text(encoding="utf-8"), folder)
@@ -34,18 +34,18 @@ def differences(wanted: dict[str, Target], declared: dict[str, Target]) -> list[
     return faults
 
 
-def test_no_build_file_outlives_its_folders_python():
+def test_there_is_no_build_file_without_python_files():
     stale = stale_build_files(EXPECTED)
     assert not stale, f"no Python files beside {[str(path) for path in stale]}: {REPAIR}"
 
 
-def test_targets_depend_on_each_other_without_a_cycle():
+def test_targets_have_no_dependency_cycle():
     graph = {label: target.deps for label, target in EXPECTED.items()}
     assert len(list(graphlib.TopologicalSorter(graph).static_order())) == len(graph)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder or "top")
-def test_what_is_rendered_reads_back_the_same(folder):
+def test_rendered_build_files_parse_to_the_same_targets(folder):
     wanted = {label: target for label, target in EXPECTED.items() if target.folder == folder}
     assert parse(render(folder, EXPECTED), folder) == wanted
 
@@ -59,7 +59,7 @@ def test_differences_name_target_and_labels():
     ]
 
 
-def test_a_hand_written_build_file_is_read():
+def test_a_hand_written_build_file_is_parsed():
     text = """
 load("@rules_python//python:defs.bzl", "py_library")
 py_library(name = "a", srcs = ["a.py"], deps = [":b", "//c/d", "//:top"])
@@ -89,7 +89,7 @@ PACKAGE = {
 
 
 def targets_of(folder, contents: dict[str, str]) -> dict[str, Target]:
-    """The targets of a repository in `folder` that holds these files."""
+    """Returns the targets of a repository with these files in `folder`."""
     for name, content in contents.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def test_a_package_depends_on_its_modules_not_on_itself(tmp_path):
     assert of_tree[ROOM].deps == {THING}
 
 
-def test_an_import_of_what_does_not_exist_is_an_error(tmp_path):
+def test_an_import_of_a_missing_module_is_an_error(tmp_path):
     source = "\nimport tf_efficientbert.gone"
     with pytest.raises(ValueError, match=r"user\.py:2 imports tf_efficientbert\.gone"):
         targets_of(tmp_path, {**PACKAGE, "tf_efficientbert/user.py": source})
@@ -162,12 +162,12 @@ def test_programs_are_binaries_and_tests_run_under_pytest(tmp_path):
     [
         ('PATH = Path(__file__).parents[1] / "fixtures"', {"//tests:fixtures"}),
         ('PATH = "fixtures/golden/a.json"', {"//tests:fixtures"}),
-        ('"""Says fixtures in passing."""', set()),
+        ('"""Mentions fixtures in a docstring."""', set()),
         ('run([sys.executable, "-m", "trainers.job"])', {"//trainers:job"}),
         ('"trainers.shared"', set()),
     ],
 )
-def test_folders_and_jobs_that_a_file_names_are_its_data(source, data, tmp_path):
+def test_folders_and_jobs_named_in_strings_are_data(source, data, tmp_path):
     of_tree = targets_of(
         tmp_path,
         {

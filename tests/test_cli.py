@@ -1,4 +1,4 @@
-"""The command `tf-efficientbert`, in processes of its own."""
+"""The command `tf-efficientbert`, run in subprocesses."""
 
 import os
 import shlex
@@ -22,7 +22,7 @@ def command():
     return command
 
 
-def test_every_job_is_listed_with_a_line(command):
+def test_every_job_is_listed_with_a_summary(command):
     listed = command()
     assert (listed.returncode, listed.stderr) == (0, "")
     lines = [line.split(None, 1) for line in listed.stdout.partition("Jobs:\n")[2].splitlines()]
@@ -33,14 +33,14 @@ def test_every_job_is_listed_with_a_line(command):
     assert command("--help").stdout == listed.stdout
 
 
-def test_a_job_runs_as_its_module_does(command):
+def test_a_job_runs_like_its_module(command):
     done = command("predict", "--text=a")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: --model is missing: name the folder of a saved model\n"
     assert command("ask", "--help").stdout.startswith("Sends requests to a server")
 
 
-def test_an_unknown_job_is_named_and_the_known_ones_listed(command):
+def test_the_error_for_an_unknown_job_lists_the_known_ones(command):
     done = command("destil", "--text=a")
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: unknown job 'destil'" in done.stderr and "  distill " in done.stderr

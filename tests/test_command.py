@@ -1,4 +1,4 @@
-"""Flags from a dataclass of options, in processes of their own."""
+"""Commands with flags from a dataclass of options, run in subprocesses."""
 
 import os
 import subprocess
@@ -64,7 +64,7 @@ def test_flags_become_options_of_their_types(bake):
     assert done.stdout == f"{expected}\n"
 
 
-def test_flags_that_are_not_given_have_the_options_defaults(bake):
+def test_missing_flags_have_the_defaults_of_the_options(bake):
     done = bake("--nosteam", "--flour=")
     assert "Options(grams=500, salt=0.02, flour='', steam=False)" in done.stdout
 
@@ -77,16 +77,16 @@ def test_flags_that_are_not_given_have_the_options_defaults(bake):
         ("grams=5", "error: unexpected argument 'grams=5': options start with --\n"),
     ],
 )
-def test_what_a_user_can_put_right_is_one_line_and_status_1(bake, argument, message):
+def test_a_user_error_is_one_line_and_status_1(bake, argument, message):
     done = bake(argument)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
 
 
-def test_what_the_command_returns_is_the_exit_status(bake):
+def test_the_return_value_is_the_exit_status(bake):
     assert bake("--flour=wet").returncode == 3
 
 
-def test_an_interrupted_command_says_what_that_means(bake):
+def test_an_interrupted_command_prints_its_message(bake):
     done = bake("--flour=smoke")
     assert (done.returncode, done.stderr) == (1, "error: taken out of the oven\n")
 
@@ -101,7 +101,7 @@ def test_an_interrupted_command_says_what_that_means(bake):
         ("--steam=perhaps", "flag --steam=perhaps"),
     ],
 )
-def test_a_flag_that_is_unknown_or_of_another_type_is_refused(bake, argument, message):
+def test_a_flag_with_unknown_name_or_wrong_type_is_rejected(bake, argument, message):
     done = bake(argument)
     assert done.returncode == 1 and message in done.stderr
     assert done.stdout == "" and "Traceback" not in done.stderr
@@ -120,7 +120,7 @@ def test_help_shows_what_the_job_does_and_each_flag_with_its_default(bake):
         assert f"  {flag}\n      {what} (default: {default})\n" in done.stdout
 
 
-def test_help_survives_a_reader_who_has_seen_enough():
+def test_help_ignores_a_closed_pipe():
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     reader, writer = os.pipe()
     os.close(reader)

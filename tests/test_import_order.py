@@ -1,4 +1,4 @@
-"""Imports go one way: a package of the library uses only the packages above it."""
+"""A package of the library imports only from the packages above it."""
 
 import pytest
 
@@ -27,10 +27,10 @@ TARGETS = targets()
 
 
 def _rank(label: str) -> int | None:
-    """The package's place in the order; None for what is none of the library's."""
+    """Returns the package's index in `PACKAGES`; None outside the library."""
     package, _, name = label.removeprefix("//").partition(":")
     top, _, inner = package.partition("/")
-    if top != LIBRARY or (not inner and name == "__init__"):  # the library's face
+    if top != LIBRARY or (not inner and name == "__init__"):  # the library's public interface
         return None
     return PACKAGES.index(inner.split("/")[0])
 

@@ -22,7 +22,7 @@ assert "tensorflow" in sys.modules
 """
 
 
-def test_describing_networks_needs_no_tensorflow():
+def test_architectures_do_not_need_tensorflow():
     command = [sys.executable, "-c", _QUICK_IMPORT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -51,7 +51,7 @@ def test_describing_networks_needs_no_tensorflow():
         "pipeline.run_pipeline",
     ],
 )
-def test_what_other_code_relies_on_is_reached_from_the_package(name):
+def test_public_functions_are_reachable_from_the_package(name):
     found = teb
     for part in name.split("."):
         found = getattr(found, part)
@@ -59,11 +59,11 @@ def test_what_other_code_relies_on_is_reached_from_the_package(name):
 
 
 @pytest.mark.parametrize("name", ["model", "losses", "_nothing"])
-def test_what_is_not_there_is_an_attribute_error(name):
+def test_a_missing_name_is_an_attribute_error(name):
     with pytest.raises(AttributeError, match=f"'tf_efficientbert' has no attribute '{name}'"):
         getattr(teb, name)
 
 
-def test_every_name_the_package_lists_is_there():
+def test_every_name_in_all_exists():
     for name in teb.__all__:
         assert getattr(teb, name) is not None

@@ -21,7 +21,7 @@ CACHES = shutil.ignore_patterns("__pycache__")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> set[str]:
-    """The names in a wheel built from a copy: a build in place would leave its own files there."""
+    """The file names in a wheel, built from a copy to keep the repository clean."""
     folder = tmp_path_factory.mktemp("packaging")
     source = folder / "source"
     source.mkdir()

@@ -1,4 +1,4 @@
-"""Processes in which another module stands for TensorFlow, so that it greets as told."""
+"""Imports a fake TensorFlow, which prints to stderr, in subprocesses."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ os.write(2, b"after it")
 
 @pytest.fixture
 def stderr(tmp_path):
-    """What is said on stderr where TensorFlow greets, and then does as told."""
+    """stderr(then): imports a TensorFlow that prints a greeting and runs `then`; returns stderr."""
 
     def stderr(then: str = "", tempdir: str | None = None) -> str:
         (tmp_path / "tensorflow.py").write_text(f'import os\nos.write(2, b"hello, ")\n{then}\n')
@@ -31,14 +31,14 @@ def stderr(tmp_path):
     return stderr
 
 
-def test_its_greetings_are_dropped_and_nothing_else(stderr):
+def test_only_output_during_the_import_is_dropped(stderr):
     assert stderr() == "after it"
 
 
-def test_what_it_said_before_it_failed_is_shown(stderr):
-    said = stderr("raise ImportError('no such processor')")
-    assert said.startswith("hello, Traceback") and "no such processor" in said
+def test_output_of_a_failed_import_is_shown(stderr):
+    output = stderr("raise ImportError('no such processor')")
+    assert output.startswith("hello, Traceback") and "no such processor" in output
 
 
-def test_where_no_file_can_be_had_it_is_loud(stderr):
+def test_without_a_temporary_file_output_is_not_dropped(stderr):
     assert stderr(tempdir="/nowhere") == "hello, after it"

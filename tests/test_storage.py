@@ -13,7 +13,7 @@ from tf_efficientbert.storage import file_lock, recover_directory, replaced_dire
 
 
 def _content(folder):
-    """{relative path: text} of all files in it, hidden ones too."""
+    """Returns {relative path: text} of all files, including hidden ones."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {str(path.relative_to(folder)): path.read_text() for path in files}
 
@@ -27,14 +27,14 @@ def _replace(path, text):
 _OLD, _NEW = {"it/part/file": "old"}, {"it/part/file": "new"}
 
 
-def test_a_folder_is_there_when_the_block_ends_and_not_before(tmp_path):
+def test_a_folder_appears_only_after_the_block(tmp_path):
     with replaced_directory(tmp_path / "above" / "it") as new:
         (new / "file").write_text("new")
         assert not (tmp_path / "above" / "it").exists()
     assert _content(tmp_path) == {"above/it/file": "new"}
 
 
-def test_a_folder_takes_the_place_of_another_one_whole(tmp_path):
+def test_a_folder_replaces_another_one_completely(tmp_path):
     with replaced_directory(tmp_path / "it") as new:
         (new / "left over").write_text("old")
     _replace(tmp_path / "it", "new")
@@ -43,7 +43,7 @@ def test_a_folder_takes_the_place_of_another_one_whole(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_after_an_error_in_the_block_the_old_folder_is_whole(tmp_path, error):
+def test_after_an_error_in_the_block_the_old_folder_is_unchanged(tmp_path, error):
     _replace(tmp_path / "it", "old")
     with pytest.raises(error), replaced_directory(tmp_path / "it") as new:
         (new / "file").write_text("half")
@@ -52,7 +52,7 @@ def test_after_an_error_in_the_block_the_old_folder_is_whole(tmp_path, error):
     assert os.listdir(tmp_path) == ["it"]
 
 
-# Replaces `it` and is killed at the given call of the given function, before that does anything.
+# Replaces `it` and is killed just before the nth call of the given function.
 _KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -91,7 +91,7 @@ def _run_killed(folder, function, nth):
     ],
     ids=["in the block", "before the renames", "between them", "after them", "while tidying"],
 )
-def test_a_killed_process_leaves_the_old_folder_or_the_new_one_whole(tmp_path, function, nth, left):
+def test_a_killed_process_leaves_either_the_old_or_the_new_folder(tmp_path, function, nth, left):
     _replace(tmp_path / "it", "old")
     done = _run_killed(tmp_path, function, nth)
     assert done.returncode == -signal.SIGKILL, done.stderr
@@ -103,14 +103,14 @@ def test_a_killed_process_leaves_the_old_folder_or_the_new_one_whole(tmp_path, f
     assert os.listdir(tmp_path) == ["it"]
 
 
-def test_the_killed_process_would_have_finished_without_the_kill(tmp_path):
+def test_the_process_finishes_without_the_kill(tmp_path):
     _replace(tmp_path / "it", "old")
     done = _run_killed(tmp_path, "rename", 99)
     assert done.returncode == 0, done.stderr
     assert _content(tmp_path) == _NEW
 
 
-def test_where_nothing_was_set_aside_recovering_changes_nothing(tmp_path):
+def test_recovery_without_a_backup_changes_nothing(tmp_path):
     recover_directory(tmp_path / "it")
     assert not os.listdir(tmp_path)
     _replace(tmp_path / "it", "old")
@@ -126,14 +126,14 @@ def test_json_is_written_and_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("value", [float("nan"), object()], ids=["nan", "no json"])
-def test_what_is_no_json_is_refused_and_the_old_file_stands(tmp_path, value):
+def test_values_that_are_not_json_are_rejected_and_the_old_file_is_kept(tmp_path, value):
     write_json(tmp_path / "file.json", 1)
     with pytest.raises((ValueError, TypeError)):
         write_json(tmp_path / "file.json", value)
     assert _content(tmp_path) == {"file.json": "1\n"}
 
 
-def test_on_a_full_disk_the_old_json_stands_and_the_path_is_named(tmp_path):
+def test_on_a_full_disk_the_old_json_is_kept(tmp_path):
     with small_disk(tmp_path / "disk", "1m") as disk:
         write_json(disk / "file.json", "old")
         fill(disk)
@@ -147,7 +147,7 @@ def test_on_a_full_disk_the_old_json_stands_and_the_path_is_named(tmp_path):
         assert json.loads((disk / "file.json").read_text()) == "new" * 10_000
 
 
-def test_on_a_full_disk_the_old_folder_stands_and_the_path_is_named(tmp_path):
+def test_on_a_full_disk_the_old_folder_is_kept(tmp_path):
     with small_disk(tmp_path / "disk", "1m") as disk:
         _replace(disk / "it", "old")
         with (
@@ -163,12 +163,12 @@ def test_on_a_full_disk_the_old_folder_stands_and_the_path_is_named(tmp_path):
         assert _content(disk) == _NEW
 
 
-def test_an_error_of_another_kind_is_not_called_a_full_disk(tmp_path):
+def test_other_errors_are_not_reported_as_a_full_disk(tmp_path):
     with pytest.raises(FileNotFoundError), replaced_directory(tmp_path / "it") as new:
         (new / "nowhere" / "file").write_text("")
 
 
-def test_one_process_at_a_time_is_at_work_at_a_path(tmp_path):
+def test_a_lock_is_exclusive(tmp_path):
     path, order = tmp_path / "made" / "models", []
 
     def work():
@@ -180,7 +180,7 @@ def test_one_process_at_a_time_is_at_work_at_a_path(tmp_path):
         other.start()
         other.join(0.3)
         assert other.is_alive()
-        with file_lock(tmp_path / "other"):  # another path has a lock of its own
+        with file_lock(tmp_path / "other"):  # another path has another lock
             order.append("first")
     other.join(30)
     assert order == ["first", "second"]

@@ -1,4 +1,4 @@
-"""docs/tutorial.ipynb was run as it stands, and still runs."""
+"""docs/tutorial.ipynb has current outputs and still runs."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ def _check_outputs(notebook):
     assert len(answers[0]) == 2 and answers[0] == answers[1]
 
 
-def test_the_committed_tutorial_was_run_from_top_to_bottom():
+def test_the_committed_tutorial_has_outputs_of_all_cells():
     notebook = nbformat.read(_PATH, as_version=4)
     nbformat.validate(notebook)
     _check_outputs(notebook)

@@ -34,7 +34,7 @@ def _supernet(layers=6, **sizes):
 # === resolve_architecture ===
 
 
-def test_published_and_plain_have_the_supernet_s_sizes_and_equally_many_parameters():
+def test_published_and_plain_have_the_supernet_s_sizes_and_equal_parameter_counts():
     supernet = _supernet(hidden_size=48, ffn_width=36, num_heads=6, embedding_size=10)
     published, plain = (resolve_architecture(name, supernet) for name in ("published", "plain"))
     assert published.formulas == _PUBLISHED.formulas
@@ -45,29 +45,29 @@ def test_published_and_plain_have_the_supernet_s_sizes_and_equally_many_paramete
     assert published != plain
 
 
-def test_plain_has_the_ordinary_formula_in_the_published_stacks_and_ratios():
+def test_plain_has_the_ordinary_formula_and_the_published_stacks_and_ratios():
     plain = resolve_architecture("plain", _supernet())
     assert {str(cell.formula) for cell in plain.cells} == {"linear(gelu(linear(x,wb1)),wb2)"}
     shapes = [(cell.stack, cell.ratio) for cell in plain.cells]
     assert shapes == [(cell.stack, cell.ratio) for cell in _PUBLISHED.cells]
 
 
-def test_at_the_paper_s_sizes_published_is_the_preset():
+def test_published_with_the_paper_s_sizes_is_the_preset():
     assert resolve_architecture("published", _PUBLISHED.supernet()) == _PUBLISHED
 
 
-def test_for_a_supernet_of_twelve_layers_each_cell_comes_twice():
+def test_with_a_supernet_of_twelve_layers_each_cell_is_repeated():
     published = resolve_architecture("published", _supernet(layers=12))
     assert published.formulas == tuple(f for f in _PUBLISHED.formulas for _ in range(2))
 
 
-def test_a_supernet_of_another_depth_is_refused():
+def test_a_supernet_of_another_depth_is_rejected():
     with pytest.raises(UserError, match="--architecture=plain needs .* 6 layers, this one has 8"):
         resolve_architecture("plain", _supernet(layers=8))
 
 
 @pytest.mark.parametrize("name", ["efficientbert_tiny", "efficient_tinybert"])
-def test_a_preset_is_taken_as_published(name):
+def test_a_preset_is_resolved_by_name(name):
     assert resolve_architecture(name, _supernet()) == Architecture.from_preset(name)
 
 
@@ -87,7 +87,7 @@ def test_an_architecture_is_read_from_a_json_file(tmp_path):
         (small_architecture().to_json().replace("24", "25"), "multiple of num_heads"),
     ],
 )
-def test_a_json_file_that_describes_no_network_is_named(tmp_path, content, message):
+def test_the_error_for_an_invalid_json_file_names_it(tmp_path, content, message):
     path = tmp_path / "mine.json"
     path.write_text(content, "utf-8")
     with pytest.raises(UserError, match=rf"--architecture=.*mine\.json: .*{message}"):
@@ -102,7 +102,7 @@ def test_a_json_file_that_describes_no_network_is_named(tmp_path, content, messa
         ("absent.json", "absent.json: no such file"),
     ],
 )
-def test_an_unknown_architecture_is_refused_with_the_known_ones(name, message):
+def test_the_error_for_an_unknown_architecture_lists_the_known_ones(name, message):
     with pytest.raises(UserError, match=message):
         resolve_architecture(name, _supernet())
 
@@ -126,12 +126,12 @@ _NAMES = {"teacher": "t", "supernet": "s"}
         ({**_NAMES, "task": "custom"}, "needs --train_file"),
     ],
 )
-def test_options_no_distillation_can_have_are_refused(options, message):
+def test_invalid_options_are_rejected(options, message):
     with pytest.raises(UserError, match=message):
         DistillOptions(**options)
 
 
-def test_the_training_on_text_has_its_own_epochs_rate_and_batch_and_shares_the_rest():
+def test_training_on_text_has_its_own_epochs_learning_rate_and_batch_size():
     options = DistillOptions(**_NAMES, general_epochs=2.5, batch_size=7, seed=3, bfloat16=True)
     assert (options.epochs, options.learning_rate) == (10.0, 5e-5)
     general = options.general
@@ -139,7 +139,7 @@ def test_the_training_on_text_has_its_own_epochs_rate_and_batch_and_shares_the_r
     assert (general.batch_size, general.seed, general.dtype) == (64, 3, "mixed_bfloat16")
 
 
-# === what the job refuses before it trains ===
+# === checks before training ===
 
 
 def _teacher(kind="classification"):
@@ -148,7 +148,7 @@ def _teacher(kind="classification"):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A teacher and a supernet that fit each other."""
+    """The folders of a teacher and a matching supernet."""
     root = tmp_path_factory.mktemp("models")
     _teacher().save(root / "teacher")
     small_supernet(fit_size=24).save(root / "supernet")
@@ -180,17 +180,17 @@ def refused(tmp_path, saved):
     return refused
 
 
-def test_a_teacher_without_a_task_is_refused(refused):
+def test_a_teacher_without_a_task_is_rejected(refused):
     refused("--teacher=.*teacher was trained for no task", teacher=small_supernet())
 
 
-def test_vocabularies_that_differ_are_refused(refused):
+def test_different_vocabularies_are_rejected(refused):
     words = [*VOCABULARY[:-1], "other"]
     teacher = TextModel(small_task_model(), Tokenizer(words), TASKS["classification"], 16)
     refused("vocabularies of --teacher=.* and --supernet=.*supernet differ", teacher=teacher)
 
 
-def test_a_teacher_of_another_width_than_the_supernet_s_is_refused(refused):
+def test_a_teacher_with_another_hidden_size_is_rejected(refused):
     refused(
         "--teacher=.* has hidden size 24, .* from a teacher with 20",
         supernet=small_supernet(fit_size=20),
@@ -198,17 +198,17 @@ def test_a_teacher_of_another_width_than_the_supernet_s_is_refused(refused):
     refused("from a teacher with None", supernet=small_supernet())
 
 
-def test_data_of_another_task_than_the_teacher_s_is_refused(refused, tmp_path):
+def test_data_of_another_task_than_the_teacher_s_is_rejected(refused, tmp_path):
     labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
     refused("--teacher=.* was trained for custom .*'so so'.*, the data", labels_file=labels)
 
 
-def test_data_of_single_sentences_is_refused_for_a_teacher_of_pairs(refused):
+def test_single_sentences_are_rejected_for_a_teacher_of_pairs(refused):
     message = r"trained for custom \(classification, pairs, .*, the data is custom \(.*single texts"
     refused(message, teacher=_teacher("pair"))
 
 
-def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
+def test_an_architecture_that_cannot_inherit_is_rejected(refused, tmp_path):
     path = tmp_path / "wide.json"
     path.write_text(small_architecture([_ORDINARY] * 6, ffn_width=40).to_json(), "utf-8")
     refused("--architecture=.*wide.json cannot inherit from --supernet", architecture=str(path))
@@ -216,12 +216,12 @@ def test_an_architecture_that_cannot_inherit_is_refused(refused, tmp_path):
     refused("5 layers are not a multiple of the parent's 6", architecture=str(path))
 
 
-# === who teaches on the task ===
+# === teachers on the task ===
 
 
 @pytest.fixture
 def losses(saved, tmp_path):
-    """Distils a student on few examples; its losses on the task."""
+    """Distils a student on a few examples and returns its losses on the task."""
 
     def losses(name, task=TASKS["classification"], **options):
         rows = write_examples(tmp_path / "rows.tsv", task, small_examples(task, count=24))
@@ -230,8 +230,8 @@ def losses(saved, tmp_path):
         training["learning_rate"] = 3e-3
         teacher = {} if "teacher_predictions" in options else {"teacher": saved["teacher"]}
         where = {"supernet": saved["supernet"], "output_dir": str(tmp_path / name), **teacher}
-        recorded = {"attention_ratio": 0.0, "real_tokens_only": True}
-        distill(DistillOptions(**{**files, **training, **where, **recorded, **options}))
+        cacheable = {"attention_ratio": 0.0, "real_tokens_only": True}
+        distill(DistillOptions(**{**files, **training, **where, **cacheable, **options}))
         history = json.loads((tmp_path / name / "history.json").read_text())["task"]
         return [record["loss"] for record in history]
 
@@ -240,35 +240,35 @@ def losses(saved, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
-def test_a_teacher_that_was_recorded_teaches_the_same(losses, hidden_ratio, monkeypatch):
-    padded, recorded_batches = CachedTeacherOutputs.padded, []
+def test_cached_teacher_outputs_give_the_same_losses(losses, hidden_ratio, monkeypatch):
+    padded, cached_batches = CachedTeacherOutputs.padded, []
 
     def seen(*arguments):
-        recorded_batches.append(padded(*arguments))
-        return recorded_batches[-1]
+        cached_batches.append(padded(*arguments))
+        return cached_batches[-1]
 
     monkeypatch.setattr(CachedTeacherOutputs, "padded", seen)
-    asked, recorded = (
+    computed, cached = (
         losses(str(memory), hidden_ratio=hidden_ratio, teacher_memory_gb=memory)
         for memory in (0.0, 1.0)
     )
-    assert len(asked) == len(recorded_batches) == 6
-    np.testing.assert_allclose(recorded, asked, rtol=1e-4)
+    assert len(computed) == len(cached_batches) == 6
+    np.testing.assert_allclose(cached, computed, rtol=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classification", "multilabel"])
-def test_a_file_of_a_teacher_s_predictions_teaches_as_it_does_by_prediction_alone(
-    losses, tmp_path, kind
-):
+def test_a_file_of_predictions_gives_the_same_losses_as_the_teacher(losses, tmp_path, kind):
     task, teacher = TASKS[kind], _teacher(kind)
     teacher.save(tmp_path / "teacher")
-    # With a head of its own: a fresh one is drawn after the teacher's.
+    # The supernet has a head, as the random values of a new one depend on loading a teacher.
     supernet = small_architecture([_ORDINARY] * 6).supernet()
     small_text_model(kind, supernet, fit_size=24).save(tmp_path / "supernet")
     start = {"supernet": str(tmp_path / "supernet")}
-    file = write_predictions(tmp_path / "said.jsonl", teacher, small_examples(task, count=24))
-    asked = losses("asked", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start)
-    given = losses("given", task, teacher_predictions=file, **start)
-    assert np.ptp(asked) > 1e-3
-    np.testing.assert_allclose(given, asked, rtol=1e-4)
+    file = write_predictions(
+        tmp_path / "predictions.jsonl", teacher, small_examples(task, count=24)
+    )
+    expected = losses("teacher", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start)
+    from_file = losses("file", task, teacher_predictions=file, **start)
+    assert np.ptp(expected) > 1e-3
+    np.testing.assert_allclose(from_file, expected, rtol=1e-4)

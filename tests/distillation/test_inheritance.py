@@ -27,18 +27,18 @@ def _child(architecture, **arguments):
 
 
 def _assert_cut(child, parent):
-    """`child` holds the leading part of `parent`, both variables."""
+    """Asserts that the variable `child` is the leading part of `parent`."""
     part = tuple(slice(size) for size in child.shape)
     np.testing.assert_array_equal(child.numpy(), parent.numpy()[part])
 
 
 def _assert_layer_inherited(child, i, parent, j):
-    """Layer `i` of the child is cut out of layer `j` of the parent."""
-    ours, theirs = child.attentions[i], parent.attentions[j]
+    """Asserts that layer `i` of the child is cut out of layer `j` of the parent."""
+    attention, parent_attention = child.attentions[i], parent.attentions[j]
     for name in _ATTENTION_PARTS:
-        _assert_cut(getattr(ours, name).kernel, getattr(theirs, name).kernel)
-        _assert_cut(getattr(ours, name).bias, getattr(theirs, name).bias)
-    norms = [(ours.layer_norm, theirs.layer_norm)]
+        _assert_cut(getattr(attention, name).kernel, getattr(parent_attention, name).kernel)
+        _assert_cut(getattr(attention, name).bias, getattr(parent_attention, name).bias)
+    norms = [(attention.layer_norm, parent_attention.layer_norm)]
     stacks = child.cells[i].feed_forwards, parent.cells[j].feed_forwards
     for ffn, source in zip(*stacks, strict=False):  # the parent's is the longer one
         for name in ("kernel_1", "bias_1", "kernel_2", "bias_2"):
@@ -49,7 +49,7 @@ def _assert_layer_inherited(child, i, parent, j):
         _assert_cut(norm.beta, source.beta)
 
 
-def _assert_refused(child, parent, problem):
+def _assert_rejected(child, parent, problem):
     before = weight_values(child)
     with pytest.raises(ValueError, match=problem):
         inherit(child, parent)
@@ -57,36 +57,36 @@ def _assert_refused(child, parent, problem):
         np.testing.assert_array_equal(value, before[path])
 
 
-def test_stack_and_ratio_are_sliced_and_everything_else_is_taken_whole():
+def test_only_stack_and_ratio_are_sliced():
     parent, child = _supernet(fit_size=10), _child(small_architecture(), fit_size=10)
     inherit(child, parent)
     for i in range(3):
         _assert_layer_inherited(child, i, parent, i)
-    for ours, theirs in zip(child.embedding.weights, parent.embedding.weights, strict=False):
-        np.testing.assert_array_equal(ours, theirs)
+    for weight, source in zip(child.embedding.weights, parent.embedding.weights, strict=False):
+        np.testing.assert_array_equal(weight, source)
     fits = child.fit_projection.weights, parent.fit_projection.weights
-    for ours, theirs in zip(*fits, strict=False):
-        np.testing.assert_array_equal(ours, theirs)
+    for weight, source in zip(*fits, strict=False):
+        np.testing.assert_array_equal(weight, source)
 
 
-def test_a_narrower_child_takes_the_first_channels_straight_across_the_heads():
+def test_a_narrower_child_inherits_the_first_channels_regardless_of_heads():
     parent = _supernet(fit_size=10)
     child = _child(small_architecture(hidden_size=16, ffn_width=16), fit_size=10)
     inherit(child, parent)
     for i in range(3):
         _assert_layer_inherited(child, i, parent, i)
     assert child.attentions[0].query.kernel.shape == (16, 16)  # heads of 4 from heads of 6
-    ours, theirs = child.embedding, parent.embedding
-    np.testing.assert_array_equal(ours.token_table, theirs.token_table)
-    np.testing.assert_array_equal(ours.position_table, theirs.position_table[:, :16])
-    np.testing.assert_array_equal(ours.segment_table, theirs.segment_table[:, :16])
-    np.testing.assert_array_equal(ours.projection.kernel, theirs.projection.kernel[:, :16])
-    _assert_cut(ours.layer_norm.gamma, theirs.layer_norm.gamma)
+    embedding, source = child.embedding, parent.embedding
+    np.testing.assert_array_equal(embedding.token_table, source.token_table)
+    np.testing.assert_array_equal(embedding.position_table, source.position_table[:, :16])
+    np.testing.assert_array_equal(embedding.segment_table, source.segment_table[:, :16])
+    np.testing.assert_array_equal(embedding.projection.kernel, source.projection.kernel[:, :16])
+    _assert_cut(embedding.layer_norm.gamma, source.layer_norm.gamma)
     np.testing.assert_array_equal(child.fit_projection.kernel, parent.fit_projection.kernel[:16])
     np.testing.assert_array_equal(child.fit_projection.bias, parent.fit_projection.bias)
 
 
-def test_twice_as_many_layers_start_in_pairs():
+def test_with_twice_as_many_layers_each_parent_layer_is_used_twice():
     parent = _supernet()
     child = _child(small_architecture([str(CellSpec.ordinary(stack=2))] * 6))
     inherit(child, parent)
@@ -94,7 +94,7 @@ def test_twice_as_many_layers_start_in_pairs():
         _assert_layer_inherited(child, i, parent, i // 2)
 
 
-def test_a_narrower_and_deeper_child_with_a_wide_inner_width_keeps_it_whole():
+def test_a_narrower_and_deeper_child_may_keep_the_inner_width():
     """EfficientBERT++: hidden 540 to 360, inner width 540 as before, 6 layers to 12."""
     parent = _supernet()
     doubled = [text for text in small_architecture().formulas for _ in range(2)]
@@ -109,11 +109,11 @@ def test_a_narrower_and_deeper_child_with_a_wide_inner_width_keeps_it_whole():
     )
 
 
-def test_an_equal_child_answers_as_its_parent():
+def test_a_child_of_equal_size_gives_the_same_outputs():
     parent, child = _supernet(), _child(small_architecture().supernet())
     inherit(child, parent)
-    ours, theirs = (model(random_inputs())["sequence_output"] for model in (child, parent))
-    np.testing.assert_array_equal(ours, theirs)
+    outputs = (model(random_inputs())["sequence_output"] for model in (child, parent))
+    np.testing.assert_array_equal(*outputs)
 
 
 def test_a_child_shares_no_memory_with_its_parent():
@@ -134,7 +134,7 @@ def test_a_bert_embedding_is_cut_in_its_width():
     np.testing.assert_array_equal(child.embedding.token_table, parent.embedding.token_table[:, :16])
 
 
-def test_a_child_without_fit_projection_leaves_the_parent_s_behind():
+def test_a_child_without_fit_projection_does_not_inherit_one():
     parent, child = _supernet(fit_size=10), _child(small_architecture())
     inherit(child, parent)
     _assert_layer_inherited(child, 0, parent, 0)
@@ -162,15 +162,15 @@ def _shallow_parent(embedding):
         ({}, {"max_positions": 17}, r"position_table of shape \(17, 24\)"),
     ],
 )
-def test_what_cannot_be_inherited_is_named_and_the_child_is_left_as_it_was(
+def test_an_impossible_inheritance_is_an_error_and_does_not_change_the_child(
     child, arguments, problem
 ):
     sizes = {"formulas": _SHALLOW, **child}
     smaller = _child(small_architecture(**sizes), **{"fit_size": 10, **arguments})
-    _assert_refused(smaller, _shallow_parent("trigram"), problem)
+    _assert_rejected(smaller, _shallow_parent("trigram"), problem)
 
 
-def test_of_a_supernet_that_learned_the_task_the_head_is_inherited_too():
+def test_the_head_of_a_supernet_trained_on_the_task_is_inherited():
     parent = small_task_model(architecture=small_architecture().supernet(), fit_size=10)
     children = {
         width: new_student(
@@ -192,11 +192,11 @@ def _first_query(model):
 
 
 @pytest.mark.parametrize("vocabulary_size", [39, 41])
-def test_the_token_table_is_taken_whole_or_not_at_all(vocabulary_size):
+def test_another_vocabulary_size_is_rejected(vocabulary_size):
     child = _child(small_architecture(_SHALLOW), vocabulary_size=vocabulary_size)
-    _assert_refused(child, _shallow_parent("trigram"), "token_table|vocabulary_size")
+    _assert_rejected(child, _shallow_parent("trigram"), "token_table|vocabulary_size")
 
 
-def test_a_trigram_child_takes_nothing_from_a_bert_parent():
+def test_a_trigram_child_cannot_inherit_from_a_bert_parent():
     problem = "embedding differs: child trigram, parent bert"
-    _assert_refused(_child(small_architecture(_SHALLOW)), _shallow_parent("bert"), problem)
+    _assert_rejected(_child(small_architecture(_SHALLOW)), _shallow_parent("bert"), problem)

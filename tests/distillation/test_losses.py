@@ -18,7 +18,7 @@ def _draw(*shape, seed=0, scale=1.0):
 
 
 def _scores(layers, seed, heads=2):
-    """Attention scores of a batch whose padding is masked, [batch, heads, tokens, tokens]."""
+    """Attention scores with masked padding, [batch, heads, tokens, tokens] per layer."""
     bias = -10_000.0 * (1 - _MASK)[:, None, None, :].astype("float32")
     return [_draw(3, heads, 6, 6, seed=seed + i) + bias for i in range(layers)]
 
@@ -56,20 +56,20 @@ _DEPTHS = [(6, 3, [1, 3, 5]), (2, 2, [0, 1]), (5, 2, [2, 4])]
 
 
 @pytest.mark.parametrize(("teachers", "students", "chosen"), _DEPTHS)
-def test_the_attention_loss_is_the_summed_mean_square(teachers, students, chosen):
+def test_the_attention_loss_is_the_sum_of_mean_squared_errors(teachers, students, chosen):
     teacher, student = _scores(teachers, seed=1), _scores(students, seed=100)
     expected = _plain_attention_loss(teacher, student, chosen)
     assert float(attention_loss(teacher, student)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(("teachers", "students", "chosen"), _DEPTHS)
-def test_the_hidden_loss_adds_the_embedding_s_to_the_layers(teachers, students, chosen):
+def test_the_hidden_loss_includes_the_embedding_and_the_layers(teachers, students, chosen):
     teacher, student = _states(teachers, seed=1), _states(students, seed=100)
     expected = _plain_hidden_loss(teacher, student, chosen)
     assert float(hidden_loss(teacher, student)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_its_padding_an_attention_loss_is_the_mean_over_the_cropped_examples():
+def test_the_masked_attention_loss_equals_that_of_cropped_examples():
     teacher, student = _scores(6, seed=1), _scores(3, seed=100)
 
     def cropped(layers, row, length):
@@ -83,7 +83,7 @@ def test_without_its_padding_an_attention_loss_is_the_mean_over_the_cropped_exam
     assert float(loss) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
-def test_without_its_padding_a_hidden_loss_is_the_mean_over_the_cropped_examples():
+def test_the_masked_hidden_loss_equals_that_of_cropped_examples():
     teacher, student = _states(6, seed=1), _states(3, seed=100)
 
     def cropped(states, row, length):
@@ -97,7 +97,7 @@ def test_without_its_padding_a_hidden_loss_is_the_mean_over_the_cropped_examples
     assert float(loss) == pytest.approx(np.mean(alone), rel=1e-5)
 
 
-def test_with_a_padding_mask_values_at_padding_count_for_nothing():
+def test_with_a_padding_mask_values_at_padding_are_ignored():
     scores, states = (_scores(2, 1), _scores(2, 9)), (_states(2, 1), _states(2, 9))
     real = _MASK.astype(bool)
     pairs = (real[:, :, None] & real[:, None, :])[:, None]
@@ -113,7 +113,7 @@ def test_with_a_padding_mask_values_at_padding_count_for_nothing():
         assert counted[0] != pytest.approx(counted[1], rel=0.1)
 
 
-def test_with_a_mask_of_ones_nothing_is_left_out():
+def test_a_mask_of_ones_has_no_effect():
     everything = np.ones_like(_MASK)
     for loss, draw in ((attention_loss, _scores), (hidden_loss, _states)):
         teacher, student = draw(2, 1), draw(2, 9)
@@ -121,14 +121,14 @@ def test_with_a_mask_of_ones_nothing_is_left_out():
         assert float(loss(teacher, student, padding_mask=everything)) == expected
 
 
-def test_scores_of_minus_100_and_less_count_as_zero_on_each_side():
+def test_scores_of_minus_100_or_less_count_as_zero():
     one = np.full((1, 1, 1, 1), 1.0, "float32")
     assert float(attention_loss([one * -100], [one * 2])) == 4
     assert float(attention_loss([one * 2], [one * -1e4])) == 4
     assert float(attention_loss([one * -99], [one])) == 100**2
 
 
-def test_different_numbers_of_heads_are_refused():
+def test_different_numbers_of_heads_are_rejected():
     with pytest.raises(ValueError, match="equal heads: teacher 2, student 4"):
         attention_loss(_scores(2, 1), _scores(2, 9, heads=4))
 
@@ -136,7 +136,7 @@ def test_different_numbers_of_heads_are_refused():
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis -1")
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 @pytest.mark.parametrize("classes", [1, 2, 7])
-def test_the_prediction_loss_is_a_mean_over_every_element(temperature, classes):
+def test_the_prediction_loss_is_the_mean_over_all_elements(temperature, classes):
     teacher, student = (_draw(5, classes, seed=seed, scale=3) for seed in (1, 2))
     expected = _cross_entropies(teacher, student, temperature)
     loss = prediction_loss(teacher, student, temperature)
@@ -145,7 +145,7 @@ def test_the_prediction_loss_is_a_mean_over_every_element(temperature, classes):
     assert float(summed) == pytest.approx(expected.sum(-1).mean(), rel=1e-5)
 
 
-def test_the_prediction_loss_is_least_where_the_two_agree():
+def test_the_prediction_loss_is_minimal_for_equal_predictions():
     teacher = _draw(5, 3, seed=1)
     at_best = float(prediction_loss(teacher, teacher))
     assert at_best == pytest.approx(float(prediction_loss(teacher, teacher + 7)), rel=1e-5)
@@ -169,13 +169,13 @@ def test_the_span_loss_is_start_plus_end_over_the_unmasked_positions(mask_first)
     for one, other in zip(teacher, student, strict=True):
         for row, length in enumerate(_LENGTHS[:2]):
             open_ = slice(1 if mask_first else 0, length)
-            # The mean runs over all six positions; the masked ones add nothing.
+            # The mean is over all six positions; masked ones contribute 0.
             expected += _cross_entropies(one[row, open_], other[row, open_]).sum() / (6 * 2)
     loss = span_loss(teacher, student, mask, mask_first=mask_first)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_first_token_is_masked_unless_told_otherwise():
+def test_the_first_token_is_masked_by_default():
     teacher, student = _span_logits(1), _span_logits(5)
     moved = [end + 4 * np.eye(6, dtype="float32")[0] for end in student]
     for mask_first in (True, False):
@@ -185,7 +185,7 @@ def test_the_first_token_is_masked_unless_told_otherwise():
     assert default == float(span_loss(teacher, student, _MASK, mask_first=True))
 
 
-def test_span_logits_at_padding_count_for_nothing():
+def test_span_logits_at_padding_are_ignored():
     mask = _MASK[:2]
     teacher, student = ([end[:2] for end in _span_logits(seed)] for seed in (1, 5))
     noisy = [end + 9 * (1 - mask).astype("float32") for end in student]
@@ -193,14 +193,14 @@ def test_span_logits_at_padding_count_for_nothing():
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
-def test_the_regression_loss_is_the_mean_square():
+def test_the_regression_loss_is_the_mean_squared_error():
     labels, predictions = _draw(9, seed=1), _draw(9, seed=2)
     expected = _mean_square(labels, predictions)
     assert float(regression_loss(labels, predictions)) == pytest.approx(expected, rel=1e-5)
 
 
 def _all_losses(scores, states, logits, mask):
-    """Every loss between the first and the second of each pair."""
+    """Returns all losses between the first and second element of each pair."""
     spans = [(state[..., 0], state[..., 1]) for state in (states[0][0], states[1][0])]
     return [
         attention_loss(*scores),

@@ -20,7 +20,7 @@ _TEACHER = small_architecture(hidden_size=20, num_heads=4, embedding="bert")
 
 
 def _pair(kind):
-    """A teacher 20 wide and a student without dropout that is fit-projected to that width."""
+    """A teacher of width 20 and a student without dropout that is fit-projected to it."""
     if kind == "backbone":
         teacher, student = small_backbone(_TEACHER, 1), small_backbone(fit_size=20)
     else:
@@ -38,11 +38,11 @@ def _batch():
 
 
 def _expected(pair, mask=None):
-    """The terms by the loss functions themselves, and both networks' outputs."""
-    theirs, ours = (model(random_inputs()) for model in pair)
-    scores = theirs["attention_scores"], ours["attention_scores"]
-    hidden = hidden_loss(theirs["hidden_states"], ours["hidden_states"], mask)
-    return float(attention_loss(*scores, mask)), float(hidden), theirs, ours
+    """Returns (attention loss, hidden loss, teacher outputs, student outputs)."""
+    teacher_outputs, student_outputs = (model(random_inputs()) for model in pair)
+    scores = teacher_outputs["attention_scores"], student_outputs["attention_scores"]
+    hidden = hidden_loss(teacher_outputs["hidden_states"], student_outputs["hidden_states"], mask)
+    return float(attention_loss(*scores, mask)), float(hidden), teacher_outputs, student_outputs
 
 
 def _floats(losses):
@@ -58,8 +58,8 @@ def _floats(losses):
 def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     pair = pairs["classification"]
     losses = _floats(Objective(task=TASKS["classification"], **ratios).losses(*pair, _batch()))
-    attention, hidden, theirs, ours = _expected(pair)
-    prediction = float(prediction_loss(theirs["logits"], ours["logits"]))
+    attention, hidden, teacher_outputs, student_outputs = _expected(pair)
+    prediction = float(prediction_loss(teacher_outputs["logits"], student_outputs["logits"]))
     terms = {"attention": attention, "hidden": hidden, "prediction": prediction}
     assert min(terms.values()) > 0.01
     weights = {"hidden_ratio": 1.0, "attention_ratio": 1.0, "prediction_ratio": 1.0, **ratios}
@@ -78,7 +78,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     ],
     ids=lambda given: str(given) if isinstance(given, dict) else "",  # a set's order varies
 )
-def test_a_term_of_weight_zero_is_left_out(pairs, ratios, terms):
+def test_a_term_with_ratio_zero_is_left_out(pairs, ratios, terms):
     losses = Objective(task=TASKS["classification"], **ratios).losses(
         *pairs["classification"], _batch()
     )
@@ -92,7 +92,7 @@ def test_bare_encoders_have_no_prediction_term(pairs):
     assert losses == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_attention_loss_numbers_of_heads_may_differ():
+def test_without_attention_loss_the_numbers_of_heads_may_differ():
     teacher = small_backbone(small_architecture(hidden_size=20, num_heads=5, embedding="bert"))
     student = small_backbone(fit_size=20)
     losses = Objective(attention_ratio=0.0).losses(teacher, student, random_inputs())
@@ -101,15 +101,15 @@ def test_without_attention_loss_numbers_of_heads_may_differ():
         Objective().losses(teacher, student, random_inputs())
 
 
-def test_named_layers_are_the_ones_a_student_learns_from(pairs):
+def test_layers_choose_the_teacher_s_layers(pairs):
     teacher, student = pairs["classification"]
     losses = _floats(Objective(layers=(2, 0, 1)).losses(teacher, student, _batch()))
-    _, _, theirs, ours = _expected((teacher, student))
-    states, scores = theirs["hidden_states"], theirs["attention_scores"]
+    _, _, teacher_outputs, student_outputs = _expected((teacher, student))
+    states, scores = teacher_outputs["hidden_states"], teacher_outputs["attention_scores"]
     states = [states[0], states[3], states[1], states[2]]
-    hidden = float(hidden_loss(states, ours["hidden_states"]))
+    hidden = float(hidden_loss(states, student_outputs["hidden_states"]))
     scores = [scores[2], scores[0], scores[1]]
-    attention = float(attention_loss(scores, ours["attention_scores"]))
+    attention = float(attention_loss(scores, student_outputs["attention_scores"]))
     assert (losses["hidden"], losses["attention"]) == pytest.approx((hidden, attention), rel=1e-5)
     same = _floats(Objective(layers=(0, 1, 2)).losses(teacher, student, _batch()))
     assert same == pytest.approx(_floats(Objective().losses(teacher, student, _batch())))
@@ -129,7 +129,7 @@ def test_padding_can_be_left_out_of_the_hidden_and_attention_losses(pairs):
     assert abs(np.subtract(*(losses["hidden"] for losses in with_padding))) > 0.001
 
 
-def test_a_regression_learns_from_the_labels_and_not_from_the_teacher(pairs):
+def test_a_regression_learns_from_labels_instead_of_the_teacher(pairs):
     teacher, student = pairs["regression"]
     losses = Objective(task=TASKS["regression"]).losses(teacher, student, _batch())
     predictions = np.asarray(student(random_inputs())["logits"])
@@ -137,22 +137,24 @@ def test_a_regression_learns_from_the_labels_and_not_from_the_teacher(pairs):
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_temperature_and_sum_over_classes_reach_the_prediction_loss(pairs):
-    theirs, ours = (
+def test_temperature_and_sum_over_classes_apply_to_the_prediction_loss(pairs):
+    teacher_logits, student_logits = (
         np.asarray(m(random_inputs())["logits"], float) for m in pairs["classification"]
     )
 
     def softmax(logits):
         return np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
 
-    expected = -np.mean(np.sum(softmax(theirs / 2) * np.log(softmax(ours / 2)), -1))
+    expected = -np.mean(
+        np.sum(softmax(teacher_logits / 2) * np.log(softmax(student_logits / 2)), -1)
+    )
     objective = Objective(temperature=2.0, sum_over_classes=True, task=TASKS["classification"])
     losses = objective.losses(*pairs["classification"], _batch())
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("unanswerable", [True, False])
-def test_a_span_model_learns_where_the_teacher_lets_answers_start_and_end(pairs, unanswerable):
+def test_the_prediction_loss_of_a_span_task_is_the_span_loss(pairs, unanswerable):
     logits = [
         (outputs["start_logits"], outputs["end_logits"])
         for outputs in (model(random_inputs()) for model in pairs["span"])
@@ -163,7 +165,7 @@ def test_a_span_model_learns_where_the_teacher_lets_answers_start_and_end(pairs,
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_teacher_gets_no_gradient_and_the_student_does(pairs):
+def test_only_the_student_gets_gradients(pairs):
     teacher, student = pairs["classification"]
     with tf.GradientTape() as tape:
         loss = Objective(task=TASKS["classification"]).losses(teacher, student, _batch())["loss"]
@@ -175,7 +177,7 @@ def test_the_teacher_gets_no_gradient_and_the_student_does(pairs):
     assert all(np.abs(tf.convert_to_tensor(gradient)).max() > 0 for gradient in of_student)
 
 
-def test_dropout_is_the_student_s_alone():
+def test_only_the_student_uses_dropout():
     teacher, student = small_task_model(architecture=_TEACHER), small_task_model(fit_size=20)
     assert teacher.backbone.dropout == student.backbone.dropout == 0.1
 

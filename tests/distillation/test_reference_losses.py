@@ -1,4 +1,4 @@
-"""Losses between two stored models, against the values that the authors' code gave for them."""
+"""Losses between two stored models, compared with values from the authors' code."""
 
 import json
 
@@ -21,32 +21,32 @@ def _both(prefix):
     return _TEACHER.sequence(prefix), _STUDENT.sequence(prefix)
 
 
-def test_the_layer_map_is_the_reference_s():
+def test_the_layer_map_equals_the_reference():
     expected = _EXPECTED["teacher_layer_of_student_layer"]
     assert list(layer_map(_TEACHER.meta["layers"], _STUDENT.meta["layers"])) == expected
 
 
-def test_the_attention_loss_is_the_reference_s():
+def test_the_attention_loss_equals_the_reference():
     loss = attention_loss(*_both("attention_scores_"))
     assert float(loss) == pytest.approx(_EXPECTED["attention_mse_sum"], rel=1e-5)
 
 
-def test_the_hidden_loss_is_the_reference_s():
+def test_the_hidden_loss_equals_the_reference():
     loss = hidden_loss(*_both("hidden_"))
     assert float(loss) == pytest.approx(_EXPECTED["hidden_mse_sum_with_embeddings"], rel=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [1, 2, 4])
-def test_the_prediction_loss_is_the_reference_s(temperature):
+def test_the_prediction_loss_equals_the_reference(temperature):
     logits = _TEACHER.outputs["logits"], _STUDENT.outputs["logits"]
     loss = prediction_loss(*logits, temperature=temperature)
     assert float(loss) == pytest.approx(_BY_TEMPERATURE[str(temperature)], rel=1e-5)
 
 
-def test_the_span_loss_is_the_reference_s():
+def test_the_span_loss_equals_the_reference():
     stored = np.load(golden.GOLDEN / "squad_logits.npz")
     mask = stored["valid_mask"]
-    # -10,000 is in the stored logits already, and was not added to [CLS].
+    # The stored logits already contain -10,000, except at [CLS].
     sides = [
         [stored[f"{side}_{end}"] + 10_000 * (1 - mask) for end in ("start", "end")]
         for side in ("teacher", "student")
@@ -56,7 +56,7 @@ def test_the_span_loss_is_the_reference_s():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
-def test_our_own_models_have_the_reference_s_losses_too():
+def test_losses_of_our_models_equal_the_reference():
     teacher = golden.task_model(_EXPECTED["teacher"])(_TEACHER.inputs)
     student = golden.task_model(_EXPECTED["student"])(_TEACHER.inputs)
     losses = [

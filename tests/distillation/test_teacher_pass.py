@@ -1,4 +1,4 @@
-"""A teacher's outputs, asked for batch by batch or recorded once."""
+"""Teacher outputs, computed per batch or cached."""
 
 import gc
 import logging
@@ -32,35 +32,35 @@ def _tensors(batch):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["classification", "regression", "text"])
-def test_what_was_recorded_is_what_the_teacher_says_of_a_batch(kind, dtype):
+def test_cached_outputs_equal_computed_ones(kind, dtype):
     model, task = _teacher(kind, dtype)
     teacher = TeacherPass(model, False, task)
-    taught = teacher.cached(_EXAMPLES, 2.0, True, 1.0)
-    asked_of, recorded_in = (TrainingBatches(e, 8, seed=5) for e in (_EXAMPLES, taught))
+    examples = teacher.cached(_EXAMPLES, 2.0, True, 1.0)
+    plain, with_outputs = (TrainingBatches(e, 8, seed=5) for e in (_EXAMPLES, examples))
     tolerance = 1e-5 if dtype == "float32" else 0.05
     for step in (0, 3, 9):
-        batch = _tensors(recorded_in[step])
+        batch = _tensors(with_outputs[step])
         for name in MODEL_INPUTS:
-            np.testing.assert_array_equal(batch[name], asked_of[step][name])
-        recorded, asked = teacher(batch), teacher(_tensors(asked_of[step]))
-        assert recorded["logits"].dtype == asked["logits"].dtype
+            np.testing.assert_array_equal(batch[name], plain[step][name])
+        cached, computed = teacher(batch), teacher(_tensors(plain[step]))
+        assert cached["logits"].dtype == computed["logits"].dtype
         np.testing.assert_allclose(
-            *(np.float32(each["logits"]) for each in (recorded, asked)), atol=tolerance
+            *(np.float32(each["logits"]) for each in (cached, computed)), atol=tolerance
         )
         real = np.array(batch["padding_mask"], bool)
         assert not real.all()
-        states = zip(recorded["hidden_states"], asked["hidden_states"], strict=True)
-        for ours, theirs in states:
-            assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
-            ours, theirs = np.float32(ours), np.float32(theirs)
-            np.testing.assert_allclose(ours[real], theirs[real], atol=tolerance)
-            assert not ours[~real].any()
+        states = zip(cached["hidden_states"], computed["hidden_states"], strict=True)
+        for state, expected in states:
+            assert state.shape == expected.shape and state.dtype == expected.dtype
+            state, expected = np.float32(state), np.float32(expected)
+            np.testing.assert_allclose(state[real], expected[real], atol=tolerance)
+            assert not state[~real].any()
 
 
-def test_it_is_recorded_alike_each_time():
+def test_caching_is_reproducible():
     model, task = _teacher()
     batches = [TeacherPass(model, False, task).cached(_EXAMPLES, 2.0, True, 1.0) for _ in "12"]
-    one, two = (cached_outputs(taught.padded(np.arange(50))) for taught in batches)
+    one, two = (cached_outputs(examples.padded(np.arange(50))) for examples in batches)
     np.testing.assert_array_equal(one["logits"], two["logits"])
     np.testing.assert_array_equal(one["hidden_states"], two["hidden_states"])
 
@@ -70,7 +70,7 @@ def test_it_is_recorded_alike_each_time():
     [(True, 2.0, True, 1.0), (False, 1.0, True, 1.0), (False, 2.0, False, 1.0)]
     + [(False, 2.0, True, 0.0), (False, 2.0, True, 1e-7)],
 )
-def test_what_cannot_be_kept_or_is_asked_once_is_not_recorded(
+def test_outputs_are_not_cached_if_it_is_useless_or_impossible(
     attention, epochs, real_tokens_only, memory, caplog
 ):
     model, task = _teacher()
@@ -80,7 +80,7 @@ def test_what_cannot_be_kept_or_is_asked_once_is_not_recorded(
     assert ("--teacher_memory_gb=1e-07" in caplog.text) == (memory == 1e-7)
 
 
-def test_the_memory_is_what_the_hidden_states_take():
+def test_the_needed_memory_is_that_of_the_hidden_states():
     model, task = _teacher()
     teacher = TeacherPass(model, False, task)
     layers = model.backbone.architecture.num_layers + 1
@@ -96,15 +96,15 @@ def test_the_memory_is_what_the_hidden_states_take():
     assert with_outputs - without == pytest.approx(needed * 1e9, rel=0.02)  # logits, and objects
 
 
-def test_without_a_loss_of_hidden_states_logits_alone_are_kept_whatever_the_padding():
+def test_without_hidden_loss_only_logits_are_cached():
     model, task = _teacher()
-    taught = TeacherPass(model, False, task, with_hidden=False).cached(
+    examples = TeacherPass(model, False, task, with_hidden=False).cached(
         _EXAMPLES, 2.0, real_tokens_only=False, memory_gb=1e-9
     )
-    batch = taught.padded(np.arange(8))
-    asked = model(_tensors({name: batch[name] for name in MODEL_INPUTS}))["logits"]
+    batch = examples.padded(np.arange(8))
+    expected = model(_tensors({name: batch[name] for name in MODEL_INPUTS}))["logits"]
     assert cached_outputs(batch).keys() == {"logits"}
-    np.testing.assert_allclose(cached_outputs(batch)["logits"], asked, atol=1e-5)
+    np.testing.assert_allclose(cached_outputs(batch)["logits"], expected, atol=1e-5)
 
 
 _TOO_MANY = 2**50  # no machine has the memory for so many numbers, nor the addresses
@@ -133,6 +133,6 @@ def test_too_little_memory_is_told_with_the_flag(too_large):
 
 
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
-def test_a_memory_that_is_none_is_refused(value):
+def test_an_invalid_memory_limit_is_rejected(value):
     with pytest.raises(UserError, match="--teacher_memory_gb=.*: expected 0 or more"):
         TeachingOptions(teacher_memory_gb=value)

@@ -19,7 +19,7 @@ _WIDE, _NARROW = 24, 8
 
 @pytest.fixture
 def teacher():
-    """A teacher with a token table of unequal directions and, as MiniLM's, a mean of a tenth."""
+    """A teacher whose token table is anisotropic and, like MiniLM's, has a nonzero mean."""
     backbone = small_backbone(small_architecture(embedding="bert"), seed=3)
     draws = np.random.default_rng(0)
     rotation, _ = np.linalg.qr(draws.normal(size=(_WIDE, _WIDE)))
@@ -39,31 +39,31 @@ def _best_approximation(table, rank):
     return left[:, :rank] * values[:rank] @ right[:rank]
 
 
-def test_tokens_differ_as_in_the_best_table_of_that_rank(teacher):
+def test_token_differences_equal_those_of_the_best_approximation(teacher):
     student = small_backbone()
     inherit_token_table(student, teacher)
-    theirs, ours = _tables(teacher, student)
-    best = _best_approximation(theirs - theirs.mean(0), _NARROW)
-    # Of the differences between neighbours every other difference is made.
-    ours, best = np.diff(ours[1:], axis=0), np.diff(best[1:], axis=0)
-    np.testing.assert_allclose(ours @ ours.T, best @ best.T, atol=1e-4)
+    teacher_table, student_table = _tables(teacher, student)
+    best = _best_approximation(teacher_table - teacher_table.mean(0), _NARROW)
+    # Differences between neighbours determine all other differences.
+    student_table, best = np.diff(student_table[1:], axis=0), np.diff(best[1:], axis=0)
+    np.testing.assert_allclose(student_table @ student_table.T, best @ best.T, atol=1e-4)
 
 
-def test_inner_products_are_kept_about_as_well_as_any_table_of_that_rank_can(teacher):
+def test_inner_products_are_nearly_as_close_as_those_of_the_best_approximation(teacher):
     student = small_backbone()
     inherit_token_table(student, teacher)
-    theirs, ours = (table[1:] for table in _tables(teacher, student))
-    best = _best_approximation(theirs, _NARROW)
+    teacher_table, student_table = (table[1:] for table in _tables(teacher, student))
+    best = _best_approximation(teacher_table, _NARROW)
 
     def error(table):
-        return np.linalg.norm(theirs @ theirs.T - table @ table.T)
+        return np.linalg.norm(teacher_table @ teacher_table.T - table @ table.T)
 
-    assert error(best) <= error(ours) < 1.5 * error(best)
+    assert error(best) <= error(student_table) < 1.5 * error(best)
     random = np.linalg.qr(np.random.default_rng(1).normal(size=(_WIDE, _NARROW)))[0]
-    assert error(theirs @ random) > 3 * error(best)
+    assert error(teacher_table @ random) > 3 * error(best)
 
 
-def test_the_table_s_start_does_not_hang_on_the_threads_of_the_process():
+def test_the_initial_table_does_not_depend_on_the_number_of_threads():
     table = np.random.default_rng(0).normal(size=(3000, 384)).astype(np.float32)
     teacher = SimpleNamespace(embedding=SimpleNamespace(token_table=table))
     starts = []
@@ -77,21 +77,23 @@ def test_the_table_s_start_does_not_hang_on_the_threads_of_the_process():
     np.testing.assert_array_equal(*starts)
 
 
-def test_a_table_as_wide_as_the_teacher_s_keeps_every_inner_product(teacher):
+def test_a_table_as_wide_as_the_teacher_s_keeps_all_inner_products(teacher):
     student = small_backbone(small_architecture(embedding_size=_WIDE))
     inherit_token_table(student, teacher)
-    theirs, ours = (table[1:] for table in _tables(teacher, student))
-    np.testing.assert_allclose(ours @ ours.T, theirs @ theirs.T, atol=1e-4)
+    teacher_table, student_table = (table[1:] for table in _tables(teacher, student))
+    np.testing.assert_allclose(
+        student_table @ student_table.T, teacher_table @ teacher_table.T, atol=1e-4
+    )
 
 
-def test_the_row_of_padding_stays_zero(teacher):
+def test_the_padding_row_stays_zero(teacher):
     student = small_backbone()
     inherit_token_table(student, teacher)
     assert not np.any(student.embedding.token_table[0])
     assert np.all(np.any(student.embedding.token_table[1:], axis=1))
 
 
-def test_a_table_wider_than_the_teacher_s_is_refused(teacher):
+def test_a_table_wider_than_the_teacher_s_is_rejected(teacher):
     student = small_backbone(small_architecture(embedding_size=_WIDE + 1))
     before = student.embedding.token_table.numpy()
     with pytest.raises(UserError, match="embedding_size=25 is wider than the teacher's 24"):
@@ -107,7 +109,7 @@ def test_a_table_wider_than_the_teacher_s_is_refused(teacher):
         (6, 0.0, 0.0, []),
     ],
 )
-def test_the_attention_loss_is_dropped_where_heads_differ_and_the_log_says_so(
+def test_without_equal_heads_the_attention_loss_is_dropped_with_a_warning(
     caplog, heads, ratio, usable, messages
 ):
     teacher = small_backbone(small_architecture(num_heads=heads))
@@ -135,6 +137,6 @@ def test_the_default_supernet_is_the_paper_s():
         ({"embedding_size": 0}, "embedding_size must be a positive integer"),
     ],
 )
-def test_sizes_that_make_no_network_are_named(options, message):
+def test_invalid_sizes_are_rejected(options, message):
     with pytest.raises(UserError, match=message):
         WarmUpOptions(**options).architecture()

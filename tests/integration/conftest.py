@@ -1,4 +1,4 @@
-"""What tests of whole jobs share."""
+"""Fixtures for tests of whole jobs."""
 
 import json
 
@@ -14,7 +14,7 @@ def bert(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def finished_run(bert, tmp_path_factory):
-    """(folder, report, what it printed) of a run of the whole road, never interrupted."""
+    """(folder, report, stdout) of an uninterrupted run of the pipeline."""
     folder = tmp_path_factory.mktemp("pipeline") / "run"
     printed = finish_job("trainers.run_pipeline", pipeline_options(bert, folder)).stdout
     return folder, json.loads((folder / "report.json").read_text("utf-8")), printed

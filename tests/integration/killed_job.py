@@ -1,8 +1,8 @@
-"""Runs a job that kills itself with SIGKILL right after it has saved a certain checkpoint.
+"""Runs a job and kills it with SIGKILL right after a given checkpoint.
 
     python -m tests.integration.killed_job CHECKPOINTS STEP JOB [FLAG ...]
 
-Whoever kills it from outside has to be quick: a small training is over before he looks.
+A small training would be over before another process could kill it at the right time.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system in memory. Mounting one takes root."""
+"""A small file system in memory, for tests of full disks. Mounting it needs root."""
 
 import contextlib
 import subprocess
@@ -14,7 +14,7 @@ _PAGE = 4096
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """Mounts an empty disk of `size`, such as 1m, at `folder`; where that is forbidden, skips."""
+    """Mounts an empty disk of `size`, e.g. 1m, at `folder`; skips the test without permission."""
     folder.mkdir(parents=True)
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
@@ -30,12 +30,12 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
 
 
 def resize(folder: Path, size: str) -> None:
-    """Makes room on the disk at `folder`."""
+    """Changes the size of the disk at `folder`."""
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 
 def fill(folder: Path, free_bytes: int = 0) -> None:
-    """Fills the disk at `folder` with a file `filler`, but for `free_bytes`, rounded down."""
+    """Fills the disk with a file `filler` except for `free_bytes`, rounded down to pages."""
     with open(folder / "filler", "wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(_PAGE))

@@ -1,4 +1,4 @@
-"""What is wrong with the user's files and flags is told in one line, and nothing is touched."""
+"""Errors in the user's files and flags are reported in one line; no files are changed."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _GOOD = b"sentence\tlabel\nI like it.\tgood\nI do not.\tbad\n"
 
 @pytest.fixture
 def output_dir(tmp_path):
-    """A folder in which the user keeps something; after the test it must be as it was."""
+    """A folder with a user's file, which must be unchanged after the test."""
     path = tmp_path / "output"
     path.mkdir()
     (path / "notes.txt").write_text("mine")
@@ -33,7 +33,7 @@ def output_dir(tmp_path):
 
 @pytest.fixture
 def task_files(tmp_path):
-    """task_files(train, dev): the flags of a custom task with these files."""
+    """task_files(train, dev): writes the files and returns the flags of a custom task."""
 
     def write(train=_GOOD, dev=_GOOD):
         for name, content in (("train.tsv", train), ("dev.tsv", dev)):
@@ -50,7 +50,7 @@ def task_files(tmp_path):
 
 
 def _short_vocabulary(bert, folder):
-    """The BERT folder with the last line of its vocabulary missing."""
+    """Copies the BERT folder without the last line of its vocabulary."""
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         (folder / name).symlink_to(bert / name)
@@ -73,7 +73,7 @@ _BAD_FILES = {
 @pytest.mark.parametrize("file", ["train.tsv", "dev.tsv"])
 @pytest.mark.parametrize(("content", "message"), _BAD_FILES.values(), ids=_BAD_FILES)
 @pytest.mark.parametrize("job", ["teacher", "pipeline"])
-def test_a_bad_file_is_named_with_line_and_value(
+def test_the_error_for_a_bad_file_has_line_and_value(
     bert, output_dir, task_files, file, content, message, job
 ):
     flags = task_files(**{file.removesuffix(".tsv"): content})
@@ -87,9 +87,7 @@ def test_a_bad_file_is_named_with_line_and_value(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_was_named_wrong_can_be_named_right_in_the_same_directory(
-    bert, tmp_path, task_files
-):
+def test_a_wrong_file_name_can_be_corrected_in_the_same_output_dir(bert, tmp_path, task_files):
     flags = task_files() | {"teacher_dir": str(bert), "output_dir": str(tmp_path / "output")}
     flags |= {"epochs": 1.0, "max_tokens": 16}
     with pytest.raises(UserError, match="nowhere.tsv: no such file"):
@@ -97,14 +95,14 @@ def test_a_file_that_was_named_wrong_can_be_named_right_in_the_same_directory(
     assert fine_tune(FineTuneOptions(**flags))["parameters"] > 0
 
 
-def test_a_missing_teacher_folder_is_named(output_dir):
+def test_the_error_for_a_missing_teacher_folder_names_it(output_dir):
     options = FineTuneOptions(teacher_dir="/nowhere/bert", output_dir=str(output_dir))
     with pytest.raises(UserError, match="^teacher folder /nowhere/bert does not exist"):
         fine_tune(options)
 
 
 @pytest.mark.parametrize("task", ["sst3", "Custom"])
-def test_an_unknown_task_is_named(task):
+def test_the_error_for_an_unknown_task_names_it(task):
     with pytest.raises(UserError) as caught:
         FineTuneOptions(task=task, data_dir="/data", output_dir="/nowhere")
     assert repr(task) in str(caught.value) or f"--task={task}" in str(caught.value)
@@ -112,8 +110,8 @@ def test_an_unknown_task_is_named(task):
 
 
 @pytest.fixture(scope="module")
-def unfitting(tmp_path_factory):
-    """An architecture's JSON in which a formula adds what differs in width."""
+def wrong_widths(tmp_path_factory):
+    """The path of an architecture whose formula multiplies tensors of different widths."""
     good = Architecture.from_formulas(
         ["linear1_2(relu(mul(linear1_2(x,wb1),x)),wb2)"] * 6,
         hidden_size=48,
@@ -129,20 +127,22 @@ def unfitting(tmp_path_factory):
     return str(path)
 
 
-def test_an_architecture_whose_widths_cannot_fit_is_named(tmp_path, output_dir, unfitting):
+def test_the_error_for_an_architecture_with_wrong_widths_names_it(
+    tmp_path, output_dir, wrong_widths
+):
     small_text_model().save(tmp_path / "teacher")
     small_supernet(fit_size=24).save(tmp_path / "supernet")
     options = DistillOptions(
         teacher=str(tmp_path / "teacher"),
         supernet=str(tmp_path / "supernet"),
-        architecture=unfitting,
+        architecture=wrong_widths,
         max_tokens=MAX_POSITIONS,
         output_dir=str(output_dir),
     )
     with pytest.raises(UserError) as caught:
         distill(options)
     message = str(caught.value)
-    assert message.startswith(f"--architecture={unfitting}: layer 1 of 6: ")
+    assert message.startswith(f"--architecture={wrong_widths}: layer 1 of 6: ")
     assert (
         "does not fit hidden_size 48 and ffn_width 4800 under channel_mismatch 'slice'" in message
     )
@@ -160,7 +160,7 @@ def test_a_job_prints_a_bad_row_in_one_line_and_fails(output_dir, task_files):
     assert done.stdout == ""
 
 
-def test_a_job_prints_that_a_vocabulary_is_not_the_teacher_s(bert, output_dir, tmp_path):
+def test_a_job_prints_that_a_vocabulary_does_not_belong_to_the_teacher(bert, output_dir, tmp_path):
     folder, lines = _short_vocabulary(bert, tmp_path / "short")
     options = WarmUpOptions(teacher_dir=folder, output_dir=str(output_dir), corpus_sentences=10)
     line = error_line(run_job("trainers.pretrain_supernet", options))

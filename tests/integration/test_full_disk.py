@@ -1,4 +1,4 @@
-"""What writes models says so in one line when the disk is full, and goes on when there is room."""
+"""A full disk is an error of one line; jobs resume when there is space again."""
 
 import os
 
@@ -26,7 +26,7 @@ def _size(folder):
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.97])
 @pytest.mark.parametrize("write", [TextModel.save, export_huggingface], ids=["own", "huggingface"])
-def test_the_earlier_model_stands(tmp_path, write, share):
+def test_the_earlier_model_is_kept(tmp_path, write, share):
     old, new = small_text_model(seed=1), small_text_model(seed=2)
     texts = ["word1 word2", "word9"]
     write(new, tmp_path / "measured")
@@ -45,7 +45,7 @@ def test_the_earlier_model_stands(tmp_path, write, share):
 
 
 @pytest.mark.slow
-def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp_path):
+def test_an_export_reports_a_full_disk_at_every_stage(tmp_path):
     model = small_text_model()
     model.save(tmp_path / "model")
     file = write_examples(tmp_path / "data.tsv", model.task, small_examples(model.task))
@@ -77,7 +77,7 @@ def test_an_export_fails_in_one_line_at_every_size_of_disk_that_is_too_small(tmp
 
 
 @pytest.mark.slow
-def test_a_job_on_a_full_disk_goes_on_when_there_is_room(bert, tmp_path):
+def test_a_job_resumes_after_a_full_disk(bert, tmp_path):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("A sentence of the corpus that is long enough.\n" * 40, "utf-8")
     arguments = {

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.toy import SENTENCES, error_line, finish_job, pipeline_options, run_job
 from tf_efficientbert.models.text_model import load
 
-pytestmark = pytest.mark.slow  # four minutes for the one run that they look at
+pytestmark = pytest.mark.slow  # four minutes for the shared run
 
 
 _STUDENTS = ("plain", "published", "searched")
@@ -16,7 +16,7 @@ _PHASES = {"supernet", "search", "report", *_MODELS, *(f"export_{name}" for name
 
 
 def _files(folder):
-    """{path: (content, time of the last change)} of everything in it but the locks."""
+    """Returns {path: (content, modification time)} of all files except locks."""
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns)
         for path in folder.rglob("*")
@@ -24,13 +24,13 @@ def _files(folder):
     }
 
 
-def test_the_report_is_about_the_test_sentences_of_the_task(finished_run):
+def test_the_report_covers_the_test_split(finished_run):
     _, report, _ = finished_run
     assert (report["task"], report["split"], report["examples"]) == ("snippets", "test", SENTENCES)
     assert [model["name"] for model in report["models"]] == list(_MODELS)
 
 
-def test_every_model_is_described_in_full(finished_run):
+def test_the_report_has_all_figures_of_every_model(finished_run):
     folder, report, _ = finished_run
     for figures in report["models"]:
         model = load(folder / figures["name"] / "model")
@@ -50,12 +50,12 @@ def test_every_model_is_described_in_full(finished_run):
             assert litert["bytes"] == path.stat().st_size
             assert set(litert["latency_ms"]) == {"1", "2"}
             assert all(0 < ms < 1000 for ms in litert["latency_ms"].values())
-        # In matrices as small as these some stay float32, and the graph takes its share.
+        # Some of these small matrices stay float32, and the graph takes space too.
         saved = figures["litert"]["float32"]["bytes"] - litert["bytes"]
         assert saved > figures["parameters"]
 
 
-def test_the_students_are_of_the_same_size_and_smaller_than_their_supernet(finished_run):
+def test_students_have_the_same_size_and_are_smaller_than_the_supernet(finished_run):
     folder, report, _ = finished_run
     _, plain, published, searched = report["models"]
     assert searched["parameters"] <= plain["parameters"] == published["parameters"]
@@ -64,7 +64,7 @@ def test_the_students_are_of_the_same_size_and_smaller_than_their_supernet(finis
     assert load(folder / "published" / "model").backbone.fit_size is None
 
 
-def test_every_stage_s_candidates_are_in_the_report(finished_run):
+def test_the_report_has_the_candidates_of_every_stage(finished_run):
     folder, report, _ = finished_run
     stages = report["search"]["stages"]
     assert [stage["name"] for stage in stages] == ["joint", "formulas", "sizes"]
@@ -81,7 +81,7 @@ def test_every_stage_s_candidates_are_in_the_report(finished_run):
     assert json.loads(searched.to_json()) == last
 
 
-def test_the_page_of_the_run_shows_models_and_search(finished_run):
+def test_the_html_page_shows_models_and_search(finished_run):
     folder, report, _ = finished_run
     text = (folder / "report.html").read_text("utf-8")
     for words in (*_MODELS, "joint", "formulas", "sizes", "supernet: warm-up"):
@@ -93,7 +93,7 @@ def test_the_page_of_the_run_shows_models_and_search(finished_run):
         assert correct == round(model["test_accuracy"] * SENTENCES)
 
 
-def test_every_exported_form_says_what_the_keras_model_says(finished_run):
+def test_all_exported_formats_agree_with_the_keras_model(finished_run):
     _, report, _ = finished_run
     served = {f"saved_model_{name}" for name in ("text", "tokens", "examples", "classify")}
     forms = {"keras", *served, "litert_float32", "litert_int8"}
@@ -107,13 +107,13 @@ def test_every_exported_form_says_what_the_keras_model_says(finished_run):
         assert parity["litert_int8"]["agreement"] >= 0.9
 
 
-def test_every_phase_s_seconds_are_there(finished_run):
+def test_the_report_has_the_seconds_of_every_phase(finished_run):
     _, report, _ = finished_run
     assert set(report["seconds"]) == _PHASES
     assert all(seconds > 0 for seconds in report["seconds"].values())
 
 
-def test_the_losses_of_every_training_are_kept_and_the_checkpoints_are_not(finished_run):
+def test_histories_are_kept_and_checkpoints_are_deleted(finished_run):
     folder, _, _ = finished_run
     steps = {
         ("teacher", "fine-tuning"): 3,
@@ -127,7 +127,7 @@ def test_the_losses_of_every_training_are_kept_and_the_checkpoints_are_not(finis
     assert not [path for path in folder.rglob(".*") if not path.name.endswith(".lock")]
 
 
-def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):
+def test_the_output_lists_the_models_and_the_next_command(finished_run):
     folder, report, printed = finished_run
     for model in report["models"]:
         assert f"{model['parameters'] / 1e6:.2f} M" in printed
@@ -138,7 +138,7 @@ def test_what_is_printed_names_the_models_and_what_to_do_next(finished_run):
     assert "Searched against plain: " in printed
 
 
-def test_a_finished_run_that_is_started_again_gives_the_same_report_at_once(bert, finished_run):
+def test_a_finished_run_prints_its_report_again(bert, finished_run):
     folder, report, printed = finished_run
     before = _files(folder)
     options = pipeline_options(bert, folder, checkpoint_seconds=1.0)
@@ -149,7 +149,7 @@ def test_a_finished_run_that_is_started_again_gives_the_same_report_at_once(bert
     assert json.loads((folder / "report.json").read_text("utf-8")) == report
 
 
-def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finished_run):
+def test_other_flags_are_rejected_and_no_file_changes(bert, finished_run):
     folder, _, _ = finished_run
     before = _files(folder)
     options = pipeline_options(bert, folder, student_epochs=3.0, seed=7)
@@ -161,7 +161,7 @@ def test_a_start_with_another_flag_is_refused_and_nothing_is_changed(bert, finis
     assert _files(folder) == before
 
 
-def test_a_compressed_student_joins_the_other_models(bert, finished_run, tmp_path):
+def test_a_compressed_student_is_added_to_the_report(bert, finished_run, tmp_path):
     earlier, report, _ = finished_run
     folder, steps = tmp_path / "run", "prune(0.5),quantize(int8)"
     shutil.copytree(earlier, folder)
@@ -169,14 +169,17 @@ def test_a_compressed_student_joins_the_other_models(bert, finished_run, tmp_pat
         (folder / name).unlink()
     options = pipeline_options(bert, folder, compress=steps, compress_epochs=1.0)
     printed = finish_job("trainers.run_pipeline", options).stdout
-    ours = json.loads((folder / "report.json").read_text("utf-8"))
-    assert ours["models"][:-1] == report["models"]
-    assert ours["models"][-1]["name"] == "compressed"
-    assert ours["models"][-1]["parameters"] == report["models"][-1]["parameters"]
-    assert ours["parity"]["compressed"]["litert_int8"]["agreement"] >= 0.9
-    assert [row["step"] for row in ours["compression"]] == ["as it was", *steps.split(",")]
+    with_compressed = json.loads((folder / "report.json").read_text("utf-8"))
+    assert with_compressed["models"][:-1] == report["models"]
+    assert with_compressed["models"][-1]["name"] == "compressed"
+    assert with_compressed["models"][-1]["parameters"] == report["models"][-1]["parameters"]
+    assert with_compressed["parity"]["compressed"]["litert_int8"]["agreement"] >= 0.9
+    assert [row["step"] for row in with_compressed["compression"]] == [
+        "as it was",
+        *steps.split(","),
+    ]
     weights = load(folder / "compressed" / "model").model.weights
     nonzero = sum(np.count_nonzero(weight.numpy()) for weight in weights)
-    assert nonzero == ours["compression"][-1]["nonzero_parameters"]
+    assert nonzero == with_compressed["compression"][-1]["nonzero_parameters"]
     for text in (printed, (folder / "report.html").read_text("utf-8")):
         assert "prune(0.5)" in text and "compressed" in text

@@ -1,4 +1,4 @@
-"""The recipes in trainers/recipes, read as a user would have them read."""
+"""The flag files in trainers/recipes."""
 
 import json
 from pathlib import Path

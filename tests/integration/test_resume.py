@@ -1,4 +1,4 @@
-"""Jobs that are killed with SIGKILL and started again end as those that never were."""
+"""Jobs that are killed with SIGKILL and resumed give the results of uninterrupted ones."""
 
 import dataclasses
 import json
@@ -24,7 +24,7 @@ def _weights(folder):
 
 
 def _assert_same_training(folder, other):
-    """The same losses in every step and the same weights, bit for bit."""
+    """Asserts equal losses in every step and bitwise equal weights."""
     history, expected = (json.loads((f / "history.json").read_text()) for f in (folder, other))
     assert history == expected
     for one, two in zip(_weights(folder), _weights(other), strict=True):
@@ -53,8 +53,7 @@ def _without_times(report):
 
 @pytest.fixture(scope="module")
 def trained(bert, tmp_path_factory):
-    """The folder of a run's options that has its teacher, supernet and one student, made in one
-    process and never interrupted."""
+    """The folder of a teacher, a supernet and a student, trained without interruption."""
     folder = tmp_path_factory.mktemp("trained")
     options = pipeline_options(bert, folder)
     options.write_own_text()
@@ -65,7 +64,7 @@ def trained(bert, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp_path):
+def test_a_killed_warm_up_ends_with_the_same_supernet(bert, trained, tmp_path):
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).supernet(), output_dir=str(tmp_path)
     )
@@ -78,7 +77,7 @@ def test_a_warm_up_that_is_killed_ends_with_the_same_supernet(bert, trained, tmp
 
 
 @pytest.mark.slow
-def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained, tmp_path):
+def test_a_killed_distillation_ends_with_the_same_student(bert, trained, tmp_path):
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).student("published"),
         output_dir=str(tmp_path),
@@ -90,7 +89,7 @@ def test_a_distillation_that_is_killed_ends_with_the_same_student(bert, trained,
 
 
 @pytest.mark.slow
-def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):
+def test_exported_files_do_not_depend_on_earlier_exports_of_the_process(tmp_path):
     for name in ("one", "other"):
         small_text_model(seed=4).save(tmp_path / name)
         model = load(tmp_path / name)
@@ -101,7 +100,7 @@ def test_files_do_not_depend_on_what_the_process_made_before(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_whole_run_that_is_killed_twice_ends_with_the_same_report(bert, finished_run, tmp_path):
+def test_a_pipeline_killed_twice_ends_with_the_same_report(bert, finished_run, tmp_path):
     folder, job = tmp_path / "run", "trainers.run_pipeline"
     options = pipeline_options(bert, folder, **_OFTEN)
     kill_job_after(folder / "supernet" / _WARM_UP, 7, job, options)
@@ -109,7 +108,7 @@ def test_a_whole_run_that_is_killed_twice_ends_with_the_same_report(bert, finish
     printed = finish_job(job, options).stdout.splitlines()
     assert "[4/10] plain: already finished" in printed and "[5/10] published" in printed
     other, report, _ = finished_run
-    ours = json.loads((folder / "report.json").read_text("utf-8"))
-    assert _without_times(ours) == _without_times(report)
+    resumed = json.loads((folder / "report.json").read_text("utf-8"))
+    assert _without_times(resumed) == _without_times(report)
     for name in ("teacher", "supernet", "plain", "published", "searched"):
         _assert_same_training(folder / name, other / name)

@@ -1,4 +1,4 @@
-"""The whole search on made-up networks of a layer: killed or not, in one go or by stages."""
+"""The search job on random networks of one layer, interrupted or not, whole or by stages."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ from tests.integration.toy import (
     run_job,
 )
 from tests.models.small_text_models import write_examples
-from tests.search.killed_process import leave_behind_a_kill
+from tests.search.killed_process import simulate_out_of_memory_kill
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up
 from tf_efficientbert.errors import UserError
@@ -74,7 +74,7 @@ def _stages():
 
 @pytest.fixture(scope="module")
 def options(bert, tmp_path_factory):
-    """options(output_dir, **changes): of a search whose teacher and supernet are there."""
+    """options(output_dir, **changes): options of a search with a teacher and a supernet."""
     folder = tmp_path_factory.mktemp("search")
     train = write_examples(
         folder / "train.tsv",
@@ -105,7 +105,7 @@ def options(bert, tmp_path_factory):
             batch_size=16,
         )
     )
-    # Nothing can be read from these.
+    # A search must not read these.
     for name in ("dev.tsv", "test.tsv"):
         (folder / name).write_bytes(b"text\tlabel\nof no use\tnegative\nthis neither\tpositive\n")
     ordinary = Architecture.from_formulas(
@@ -142,7 +142,7 @@ def options(bert, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(options, tmp_path_factory):
-    """(folder, result, seconds) of a search in one go, never interrupted."""
+    """(folder, result, seconds) of an uninterrupted search of all stages."""
     folder = tmp_path_factory.mktemp("finished") / "search"
     started = time.monotonic()
     result = search(options(folder))
@@ -154,7 +154,7 @@ def _study(folder):
 
 
 def _without_times(folder):
-    """Every stage's notes and candidates, their order and scores among them."""
+    """Returns the notes and candidates of every stage without times."""
     return [
         {
             **stage,
@@ -174,14 +174,14 @@ def _assert_same_search(folder, finished):
     assert {**again, "seconds": None} == {**json.loads(json.dumps(result)), "seconds": None}
 
 
-def test_every_stage_tries_its_candidates_and_starts_from_the_best_before(finished):
+def test_every_stage_starts_from_the_best_of_the_stage_before(finished):
     study = _study(finished[0])
     assert study.stages == list(_CANDIDATES)
     trials = {name: study.trials(name) for name in study.stages}
     assert {name: len(each) for name, each in trials.items()} == _CANDIDATES
     assert all(trial.state == COMPLETE for each in trials.values() for trial in each)
     joint, formulas, sizes = (best_of(each).architecture for each in trials.values())
-    # Stage 2 takes stage 1's best over with its score, and stage 3 starts with stage 2's.
+    # Stage 2 reuses the score of stage 1's best. Stage 3 starts with stage 2's best.
     assert trials["formulas"][0].architecture == joint and trials["formulas"][0].reused
     assert trials["sizes"][0].architecture == formulas and not trials["sizes"][0].reused
     for trial in trials["formulas"]:
@@ -192,7 +192,7 @@ def test_every_stage_tries_its_candidates_and_starts_from_the_best_before(finish
             assert cell.formula == fixed.formula
 
 
-def test_the_result_is_the_last_stage_s_best_within_the_budget(options, finished):
+def test_the_result_is_the_best_of_the_last_stage_and_within_the_budget(options, finished):
     folder, result, _ = finished
     best = best_of(_study(folder).trials("sizes"))
     text = (folder / "architecture.json").read_text("utf-8")
@@ -208,10 +208,10 @@ def test_the_result_is_the_last_stage_s_best_within_the_budget(options, finished
     assert all(budget.holds(trial.architecture) for trial in trials)
     assert all(budget.parameters(each.architecture) == each.parameters for each in trials)
     least = min(trial.parameters for trial in _study(folder).trials("joint"))
-    assert least >= limits.min_parameters + 4000  # that stage's own bound
+    assert least >= limits.min_parameters + 4000  # the stage's own bound
 
 
-def test_scores_come_from_a_held_out_part_of_the_training_set(finished):
+def test_scores_come_from_held_out_training_examples(finished):
     for stage in _study(finished[0]).described():
         assert stage["validation_examples"] == _HELD_OUT
         for candidate in stage["candidates"]:
@@ -219,19 +219,19 @@ def test_scores_come_from_a_held_out_part_of_the_training_set(finished):
             assert right == pytest.approx(round(right), abs=1e-6)
 
 
-def test_candidates_keep_their_losses_and_slices_have_none(finished):
+def test_trained_candidates_have_losses_and_slices_have_none(finished):
     joint, formulas, sizes = _study(finished[0]).described()
     for candidate in (*joint["candidates"], *formulas["candidates"][1:]):
         assert len(candidate["losses"]) == _TEXT_STEPS + _TASK_STEPS
     assert all(candidate["losses"] == [] for candidate in sizes["candidates"])
 
 
-def test_the_action_space_is_fitted_as_its_stage_says(finished):
+def test_the_action_space_is_fitted_as_the_stage_sets(finished):
     fitted = [[fit["candidates"] for fit in s["fits"]] for s in _study(finished[0]).described()]
     assert fitted == [[2], [], [2, 4]]
 
 
-def test_the_supernet_that_slices_share_is_kept_and_checkpoints_go(finished):
+def test_the_shared_supernet_is_saved_and_checkpoints_are_deleted(finished):
     folder, _, _ = finished
     shared = load(folder / "shared_supernet")
     best = best_of(_study(folder).trials("formulas")).architecture
@@ -242,13 +242,13 @@ def test_the_supernet_that_slices_share_is_kept_and_checkpoints_go(finished):
     assert not (folder / "checkpoints").exists()
 
 
-def test_a_finished_search_returns_what_it_returned(options, finished):
+def test_a_finished_search_returns_its_result_again(options, finished):
     folder, result, _ = finished
     again = search(options(folder))
     assert again == json.loads(json.dumps(result))
 
 
-def test_an_emptied_study_is_not_taken_for_a_new_search(options, finished, tmp_path):
+def test_an_emptied_study_is_an_error(options, finished, tmp_path):
     folder = tmp_path / "search"
     shutil.copytree(finished[0], folder)
     (folder / "result.json").unlink()
@@ -259,7 +259,7 @@ def test_an_emptied_study_is_not_taken_for_a_new_search(options, finished, tmp_p
 
 
 @pytest.mark.slow
-def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
+def test_a_search_killed_in_stages_1_and_3_and_run_by_stages_ends_the_same(
     options, finished, tmp_path
 ):
     folder = tmp_path / "search"
@@ -282,14 +282,14 @@ def test_killed_in_stages_1_and_3_and_run_by_stages_it_ends_as_in_one_go(
 
 
 @pytest.mark.slow
-def test_killed_ten_times_at_any_moment_it_ends_as_in_one_go(options, finished, tmp_path):
+def test_a_search_killed_ten_times_at_random_moments_ends_the_same(options, finished, tmp_path):
     folder, delays, killed_at = tmp_path / "search", random.Random(6), []
     whole = options(folder)
     for number in range(10):
         before, starting = _saved(folder), number % 3 == 1
         process = subprocess.Popen(**_command(whole))
         while not starting and _saved(folder) == before and process.poll() is None:
-            time.sleep(0.02)  # it starts and reads
+            time.sleep(0.02)  # it is still starting
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(delays.uniform(0, 8 if starting else 0.08 * finished[2]))
         process.kill()
@@ -301,12 +301,12 @@ def test_killed_ten_times_at_any_moment_it_ends_as_in_one_go(options, finished, 
 
 
 def _saved(folder):
-    """How far a search is on disk: lines of its journal, and its checkpoints."""
+    """Returns the progress of a search on disk: journal lines and checkpoints."""
     journal = folder / STUDY
     lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
     checkpoints = [
         os.path.join(place, name)
-        for place, names, _ in os.walk(folder)  # which passes over what is renamed meanwhile
+        for place, names, _ in os.walk(folder)  # ignores folders that are renamed meanwhile
         for name in names
         if name.startswith("step-")
     ]
@@ -319,10 +319,10 @@ def _command(whole):
     return {"args": flags, "cwd": _REPOSITORY, "stdout": nothing, "stderr": nothing}
 
 
-# === Another sampler ===
+# === Random sampler ===
 
 
-def test_a_random_search_fits_nothing_and_leaves_later_stages_undone(options, tmp_path):
+def test_a_random_search_of_one_stage_fits_nothing(options, tmp_path):
     stages = _stages()
     stages[0] |= {"candidates": 2, "random_candidates": 2}
     stages[0]["training"] = {**_TRAINING, "text_share": 0, "task_epochs": 1}
@@ -336,7 +336,7 @@ def test_a_random_search_fits_nothing_and_leaves_later_stages_undone(options, tm
     later = dataclasses.replace(first, from_stage=2, to_stage=2)
     with pytest.raises(UserError, match="--from_stage=3: stage 2 has 0 of 2 candidates"):
         search(dataclasses.replace(later, from_stage=3, to_stage=3))
-    # Killed after its last candidate and before it noted its end, stage 1 counts as ended.
+    # Stage 1 counts as ended even if it was killed before it noted its end.
     journal = tmp_path / "search" / STUDY
     lines = journal.read_bytes().splitlines(keepends=True)
     assert b'"ended"' in lines[-1]
@@ -344,7 +344,7 @@ def test_a_random_search_fits_nothing_and_leaves_later_stages_undone(options, tm
     assert search(later)["candidates"] == {"joint": 2, "formulas": 2}
 
 
-# === What is wrong ===
+# === Errors ===
 
 
 def test_a_later_stage_cannot_run_before_the_earlier_ones(options, tmp_path):
@@ -355,15 +355,15 @@ def test_a_later_stage_cannot_run_before_the_earlier_ones(options, tmp_path):
     assert str(tmp_path) in message
 
 
-def test_a_search_that_the_kernel_may_have_ended_says_so(options, tmp_path, caplog):
-    leave_behind_a_kill(tmp_path / "running.json")
+def test_a_search_warns_after_an_out_of_memory_kill(options, tmp_path, caplog):
+    simulate_out_of_memory_kill(tmp_path / "running.json")
     with pytest.raises(UserError, match="no stage has been run"):
         search(options(tmp_path, from_stage=2))
     assert "out-of-memory killer was active while this search last ran" in caplog.text
-    assert not (tmp_path / "running.json").exists()  # it ended by itself
+    assert not (tmp_path / "running.json").exists()  # the process ended normally
 
 
-def test_a_search_that_made_nothing_can_be_given_other_flags(options, tmp_path):
+def test_after_a_failed_start_other_flags_are_accepted(options, tmp_path):
     with pytest.raises(UserError, match="no stage has been run"):
         search(options(tmp_path, from_stage=2))
     with pytest.raises(UserError, match="no stage has been run"):
@@ -381,7 +381,7 @@ def test_a_search_that_made_nothing_can_be_given_other_flags(options, tmp_path):
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_other_flags_are_refused(options, finished, changes, message):
+def test_other_flags_are_rejected(options, finished, changes, message):
     with pytest.raises(UserError, match=f"belongs to a run with other flags or files: {message}"):
         search(options(finished[0], **changes))
 
@@ -405,7 +405,7 @@ def test_other_flags_are_refused(options, finished, changes, message):
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_a_wrong_flag_is_named_before_anything_is_read(options, changes, message):
+def test_an_invalid_flag_is_an_error_before_files_are_read(options, changes, message):
     with pytest.raises(UserError) as caught:
         options("/nowhere", **changes)
     assert message in str(caught.value)
@@ -425,21 +425,19 @@ def test_a_wrong_flag_is_named_before_anything_is_read(options, changes, message
     ],
     ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
 )
-def test_flags_that_do_not_go_together_are_named_and_leave_nothing(
-    options, tmp_path, changes, message
-):
+def test_inconsistent_flags_are_an_error_and_leave_no_files(options, tmp_path, changes, message):
     with pytest.raises(UserError) as caught:
         search(options(tmp_path / "search", **changes))
     assert message in str(caught.value)
     assert {path.name for path in (tmp_path / "search").iterdir()} <= {".lock"}
 
 
-def test_a_budget_that_no_candidate_meets_is_told_in_one_line(options, tmp_path):
+def test_an_impossible_budget_is_an_error(options, tmp_path):
     with pytest.raises(UserError, match="1000 random candidates"):
         search(options(tmp_path, min_parameters=1, max_parameters=2, stages="quick"))
 
 
-def test_bounds_of_a_stage_that_hold_nothing_are_told(options, tmp_path):
+def test_impossible_bounds_of_a_stage_are_an_error(options, tmp_path):
     *others, last = _stages()
     path = tmp_path / "stages.json"
     path.write_text(json.dumps([*others, {**last, "min_parameters": 10**9}]), "utf-8")
@@ -448,20 +446,20 @@ def test_bounds_of_a_stage_that_hold_nothing_are_told(options, tmp_path):
         search(options(tmp_path / "search", stages=str(path)))
 
 
-def test_a_job_prints_what_is_wrong_in_one_line(options, tmp_path):
+def test_a_job_prints_an_error_in_one_line(options, tmp_path):
     flags = [flag for flag in as_flags(options(tmp_path)) if "--sampler=" not in flag]
     line = error_line(run_job(_JOB, [*flags, "--sampler=best"]))
     assert line == "--sampler=best: expected one of action-space, random"
 
 
-# === A process that dies as a stage begins ===
+# === A process killed at the start of a stage ===
 
 
 class _Reached(Exception):
     pass
 
 
-def test_a_stage_whose_beginning_was_cut_off_has_all_its_notes(options, tmp_path, monkeypatch):
+def test_a_stage_killed_at_its_start_has_all_notes_after_resuming(options, tmp_path, monkeypatch):
     notes = []
 
     class _Stops:

@@ -1,4 +1,4 @@
-"""The pipeline at a size of seconds: a made-up BERT of two layers teaches."""
+"""A tiny pipeline whose teacher is a random BERT of two layers, and helpers to run jobs."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ _DEADLINE = 1800  # seconds, on a machine that may be busy
 
 
 def write_bert(folder: Path) -> Path:
-    """A folder as Hugging Face's, whose vocabulary has the default task's frequent words."""
+    """Writes a Hugging Face folder whose vocabulary has the default task's frequent words."""
     sentences = default_task.load("train").texts
     counts = Counter(word for text in sentences for word in re.findall("[a-z]+", text.lower()))
     words = sorted(word for word, count in counts.items() if count >= 5 and len(word) > 1)
@@ -55,13 +55,13 @@ def pipeline_options(bert: Path, output_dir: Path, **changes) -> PipelineOptions
 
 
 def as_flags(options) -> list[str]:
-    """The flags that give a job these options."""
+    """Returns the flags for these options."""
     values = dataclasses.asdict(options).items()
     return [f"--{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in values]
 
 
 def error_line(done: subprocess.CompletedProcess) -> str:
-    """The one line with which a job failed."""
+    """Returns the error message of a failed job, which must be one line."""
     assert done.returncode == 1, done.stderr[-3000:]
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
@@ -79,19 +79,19 @@ def _command(job: str, options) -> dict:
 
 
 def run_job(job: str, options) -> subprocess.CompletedProcess:
-    """Runs a job to its end; `options` are its dataclass, or the flags themselves."""
+    """Runs a job; `options` is its dataclass or a list of flags."""
     return subprocess.run(**_command(job, options), capture_output=True, timeout=_DEADLINE)
 
 
 def finish_job(job: str, options) -> subprocess.CompletedProcess:
-    """Runs a job to its end, which must be a good one."""
+    """Runs a job, which must succeed."""
     done = run_job(job, options)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
 
 def kill_job_after(checkpoints: Path, step: int, job: str, options) -> None:
-    """Runs a job that SIGKILL ends as soon as it has saved that step among those checkpoints."""
+    """Runs a job and kills it right after it saves step `step` in `checkpoints`."""
     done = run_job(
         "tests.integration.killed_job", [str(checkpoints), str(step), job, *as_flags(options)]
     )
@@ -99,6 +99,6 @@ def kill_job_after(checkpoints: Path, step: int, job: str, options) -> None:
 
 
 def newest_step(checkpoints: Path) -> int:
-    """The last step that a training has saved there, or 0."""
+    """Returns the last saved step, or 0."""
     steps = [int(path.name.removeprefix("step-")) for path in checkpoints.glob("step-*")]
     return max(steps, default=0)

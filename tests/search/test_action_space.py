@@ -36,12 +36,12 @@ def mean_gain(space: LearnedActionSpace, score, unseen) -> float:
     ("count", "depth"),
     [(6, 1), (399, 1), (400, 2), (799, 2), (800, 3), (1600, 4), (3199, 4), (3200, 5), (10**5, 5)],
 )
-def test_the_tree_deepens_as_in_the_paper(count, depth):
+def test_tree_depth_grows_as_in_the_paper(count, depth):
     assert depth_for(count) == depth
 
 
 @pytest.mark.parametrize("tuning_rounds", [0, 3])
-def test_the_region_holds_better_candidates_than_the_space(tuning_rounds):
+def test_candidates_in_the_region_score_above_average(tuning_rounds):
     encodings = random_encodings(100)
     space = fitted(encodings, [sum(e[:3]) for e in encodings], tuning_rounds=tuning_rounds)
     assert 0.3 < space.share < 0.7
@@ -67,14 +67,14 @@ def test_a_handful_of_candidates_is_enough_to_split(count):
 
 
 @pytest.mark.parametrize("tuning_rounds", [0, 2])
-def test_equal_scores_leave_the_region_everywhere(tuning_rounds):
+def test_with_equal_scores_the_region_is_the_whole_space(tuning_rounds):
     encodings = random_encodings(50)
     space = fitted(encodings, [0.5] * 50, depth=3, exploration=1.0, tuning_rounds=tuning_rounds)
     assert space.share == 1
     assert all(members(space, random_encodings(100, seed=1)))
 
 
-def test_one_candidate_leaves_the_region_everywhere():
+def test_with_one_candidate_the_region_is_the_whole_space():
     assert fitted([(1, 2)], [0.5]).contains((3, 4))
 
 
@@ -86,18 +86,18 @@ def test_scores_that_tie_at_the_median_still_split(better):
     assert members(space, encodings) == [score == 1 for score in scores]
 
 
-def test_equal_encodings_with_different_scores_leave_the_region_everywhere():
+def test_with_equal_encodings_the_region_is_the_whole_space():
     assert fitted([(1, 2)] * 20, [float(n) for n in range(20)], depth=2).share == 1
 
 
 def visited(good: int, poor: int) -> tuple[list, list]:
-    """A good place that scores 0.8 on average and a poor one at 0.6, visited so often."""
+    """Encodings and scores: `good` candidates that average 0.83 and `poor` ones that score 0.6."""
     encodings = [(1,)] * good + [(0,)] * poor
     scores = [0.7 + 0.2 * (n % 3 > 0) for n in range(good)] + [0.6] * poor
     return encodings, scores
 
 
-def test_a_good_region_visited_too_often_gives_way_to_one_visited_less():
+def test_exploration_prefers_a_rarely_visited_region():
     often, seldom = visited(good=300, poor=6), visited(good=9, poor=9)
     assert fitted(*often, exploration=0.0).contains((1,))
     assert fitted(*seldom, exploration=EXPLORING).contains((1,))
@@ -105,7 +105,7 @@ def test_a_good_region_visited_too_often_gives_way_to_one_visited_less():
     assert fitted(*often, exploration=EXPLORING).contains((0,))
 
 
-def test_the_choice_switches_where_ucb1_says():
+def test_the_choice_switches_at_the_ucb1_threshold():
     # By hand: 0.6 + c r sqrt(2 ln 63 / 3) overtakes v + c r sqrt(2 ln 63 / 60).
     encodings, scores = visited(good=60, poor=3)
     value, spread = fmean(scores[:60]), max(scores) - min(scores)
@@ -116,8 +116,8 @@ def test_the_choice_switches_where_ucb1_says():
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_at_the_weight_of_every_recipe_a_region_is_looked_into_again(name):
-    # No ties, and halves that are told apart without error; 60 visits against 3.
+def test_the_exploration_of_every_recipe_returns_to_a_rarely_visited_region(name):
+    # No ties, and a classifier without errors; 60 visits against 3.
     draws = np.random.default_rng(0)
     encodings = [(1,)] * 60 + [(0,)] * 3
     scores = [*draws.uniform(0.6, 0.8, 60), *draws.uniform(0.5, 0.6, 3)]
@@ -136,7 +136,7 @@ def test_the_scale_of_the_scores_does_not_matter(factor):
 
 
 def described() -> str:
-    """Membership of 200 encodings, by fixed and by tuned parameters."""
+    """Returns membership of 200 encodings with fixed and with tuned parameters."""
     encodings, noise = random_encodings(60), random.Random(5)
     scores = [sum(encoding) + 8 * noise.random() for encoding in encodings]
     spaces = [fitted(encodings, scores, 2, seed=3, tuning_rounds=rounds) for rounds in (0, 3)]
@@ -144,7 +144,7 @@ def described() -> str:
     return "".join(str(int(inside)) for space in spaces for inside in members(space, unseen))
 
 
-def test_another_process_learns_the_same():
+def test_another_process_fits_the_same_tree():
     code = "from tests.search.test_action_space import described; print(described())"
     output = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -154,7 +154,7 @@ def test_another_process_learns_the_same():
     assert output.stderr == ""
 
 
-def test_scores_and_encodings_must_match():
+def test_numbers_of_scores_and_encodings_must_match():
     with pytest.raises(ValueError, match="got 2 encodings and 1 scores"):
         fitted([(1,), (2,)], [0.5])
     with pytest.raises(ValueError, match="at least one candidate"):

@@ -1,4 +1,4 @@
-"""Cells that a tensor chooses inside the graph are the cells that a call names."""
+"""Cells chosen by a tensor inside the graph equal cells passed to the call."""
 
 import dataclasses
 from fractions import Fraction
@@ -39,7 +39,7 @@ def _sized(cell, stack, denominator):
 def _value_and_gradients(variables, call):
     with tf.GradientTape() as tape:
         value = call()
-        # The plain sum after a LayerNorm would depend on nothing.
+        # A plain sum after a LayerNorm is constant.
         loss = tf.reduce_sum(value * tf.range(_WIDTH, dtype=tf.float32))
     sources = [variable.value for variable in variables]
     zero = tf.UnconnectedGradients.ZERO
@@ -48,8 +48,10 @@ def _value_and_gradients(variables, call):
 
 @pytest.fixture(scope="module", params=_FORMULAS, ids=["ordinary", "cut", "outer"])
 def compared(request):
-    """(layer, tracing count, {(stack, denominator): two pairs of value and gradients}): by one
-    graph for all choices, and by a call with the cell."""
+    """(layer, tracing count, {(stack, denominator): two pairs of value and gradients}).
+
+    The first pair is from one graph for all choices, the second from a call with the cell.
+    """
     layer = _cell(request.param, dropout=0.5)
     variables = layer.trainable_variables
 
@@ -70,7 +72,7 @@ def compared(request):
     return layer, graph.experimental_get_tracing_count(), pairs
 
 
-def test_every_stack_and_ratio_gives_what_the_cell_gives_dropout_included(compared):
+def test_a_choice_gives_the_same_output_as_the_cell_including_dropout(compared):
     _, _, pairs = compared
     for (value, _), (expected, _) in pairs.values():
         np.testing.assert_allclose(value, expected, atol=1e-6)
@@ -78,14 +80,14 @@ def test_every_stack_and_ratio_gives_what_the_cell_gives_dropout_included(compar
     assert len(set(values)) == len(_ALL)
 
 
-def test_every_stack_and_ratio_gives_the_cell_s_gradients(compared):
+def test_a_choice_gives_the_same_gradients_as_the_cell(compared):
     _, _, pairs = compared
     for (_, gradients), (_, expected) in pairs.values():
         for gradient, other in zip(gradients, expected, strict=True):
             np.testing.assert_allclose(gradient, other, rtol=1e-5, atol=1e-5)
 
 
-def test_what_a_choice_leaves_out_has_a_gradient_of_zero_and_the_rest_has_not(compared):
+def test_only_weights_used_by_a_choice_have_nonzero_gradients(compared):
     layer, _, pairs = compared
     for (stack, denominator), ((_, gradients), _) in pairs.items():
         by_path = dict(zip((v.path for v in layer.trainable_variables), gradients, strict=True))
@@ -103,7 +105,7 @@ def test_one_trace_serves_all_stacks_and_ratios(compared):
     assert compared[1] == 1
 
 
-def test_a_choice_need_not_be_in_a_graph():
+def test_a_choice_works_outside_a_graph():
     layer = _cell(_FORMULAS[1])
     expected = layer(_x(), cell=_sized(layer.cell, 3, 2))
     np.testing.assert_allclose(layer(_x(), choice=np.array([3, 2], np.int32)), expected, atol=1e-6)
@@ -112,13 +114,13 @@ def test_a_choice_need_not_be_in_a_graph():
 @pytest.mark.parametrize(
     ("own", "changes", "chosen", "taken"),
     [
-        # W2 takes the inner width, and x gives 12: 1 and 1/2 of 36 are too wide under slicing.
+        # W2 takes the inner width, but x has 12: with slicing, 1 and 1/2 of 36 are too wide.
         ("linear2_3(relu(mul(linear2_3(x,wb1),x)),wb2)", {"ffn_width": 36}, 1, 3),
         ("linear2_3(relu(mul(linear2_3(x,wb1),x)),wb2)", {"ffn_width": 36}, 2, 3),
         ("linear2_3(relu(mul(linear2_3(x,wb1),x)),wb2)", {"ffn_width": 36}, 4, 4),
-        # The weights hold half of the inner channels.
+        # The weights have half of the inner channels.
         ("linear2_2(gelu(linear2_2(x,wb1)),wb2)", {}, 1, 2),
-        # Filled up to 12, x fits no narrower W2: 1/4 of 36 is 9.
+        # With padding, x (12) does not fit a narrower W2: 1/4 of 36 is 9.
         (
             "linear2_1(relu(mul(linear2_1(x,wb1),x)),wb2)",
             {"ffn_width": 36, "channel_mismatch": "pad"},
@@ -127,9 +129,7 @@ def test_a_choice_need_not_be_in_a_graph():
         ),
     ],
 )
-def test_in_place_of_a_ratio_that_does_not_fit_the_next_smaller_or_last_larger_one_is_taken(
-    own, changes, chosen, taken
-):
+def test_a_ratio_that_does_not_fit_is_replaced_by_the_next_that_fits(own, changes, chosen, taken):
     layer = _cell(own, **changes)
     expected = layer(_x(), cell=_sized(layer.cell, 1, taken))
     graph = tf.function(lambda choice: layer(_x(), choice=choice), autograph=False)
@@ -146,7 +146,7 @@ def network():
     return small_task_model(architecture=architecture, fit_size=10, dropout=0.3)
 
 
-def test_a_network_s_choices_are_its_cells_in_every_layer_s_output(network):
+def test_a_network_with_choices_equals_one_with_cells(network):
     arguments = {"dropout_seed": _SEED, "training": True}
     inputs = {name: tf.constant(array) for name, array in random_inputs().items()}
     signature = [tf.TensorSpec([3, 2], tf.int32)]

@@ -24,7 +24,7 @@ _GROUP = 4
 
 
 class _Scores(Evaluator):
-    """Makes a score of a network's description; the indices in `failing` fail."""
+    """Derives scores from a hash of the architecture; the indices in `failing` fail."""
 
     def __init__(self, failing=()):
         self.failing = failing
@@ -75,22 +75,21 @@ def path(tmp_path):
 
 @pytest.fixture(scope="module", params=["action-space", "random"])
 def finished(request, tmp_path_factory):
-    """(kind of sampler, evaluator, journal, best) of a stage that nothing interrupted; 5 and 9
-    fail."""
+    """(kind of sampler, evaluator, journal, best) of an uninterrupted stage; 5 and 9 fail."""
     path = tmp_path_factory.mktemp("engine") / "study.journal"
     evaluator = _Scores(failing=(5, 9))
     best = _search(path, evaluator, sampler=_sampler(request.param)).run()
     return request.param, evaluator, path, best
 
 
-def test_candidates_are_evaluated_in_groups_and_forgotten_when_they_are_written_down(finished):
+def test_candidates_are_evaluated_in_groups_and_forgotten_after_saving(finished):
     _, evaluator, path, _ = finished
     assert evaluator.groups == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11), (12,)]
     assert evaluator.forgotten == evaluator.groups
     assert [trial.index for trial in Study(path, writable=False).trials("sizes")] == list(range(13))
 
 
-def test_a_trial_says_all_that_is_known_of_its_candidate(finished):
+def test_a_trial_contains_everything_about_its_candidate(finished):
     _, evaluator, path, _ = finished
     for trial in Study(path, writable=False).trials("sizes"):
         outcome = evaluator.outcome_of(trial.index, trial.architecture)
@@ -110,7 +109,7 @@ def test_no_candidate_is_evaluated_twice(finished):
     assert len(evaluator.evaluated) == len(set(evaluator.evaluated)) == 13
 
 
-def test_the_best_is_what_a_stage_ends_with(finished):
+def test_a_stage_returns_its_best_trial(finished):
     _, _, path, best = finished
     study = Study(path, writable=False)
     scored = [trial for trial in study.trials("sizes") if trial.state == COMPLETE]
@@ -119,12 +118,12 @@ def test_the_best_is_what_a_stage_ends_with(finished):
 
 
 def _journals_of_killed_processes(path):
-    """The journal as a process left it that died after any of its writes."""
+    """Returns the journal as a process leaves it if killed after each of its writes."""
     lines = path.read_bytes().splitlines(keepends=True)
     return [b"".join(lines[:count]) for count in range(len(lines) + 1)]
 
 
-def test_after_a_kill_at_any_write_a_stage_goes_on_to_the_same_candidates(finished, path):
+def test_a_stage_killed_at_any_write_resumes_with_the_same_candidates(finished, path):
     kind, _, whole, best = finished
     expected = Study(whole, writable=False)
     journals = _journals_of_killed_processes(whole)
@@ -137,12 +136,12 @@ def test_after_a_kill_at_any_write_a_stage_goes_on_to_the_same_candidates(finish
         study = Study(path, writable=False)
         assert study.trials("sizes") == expected.trials("sizes")
         assert study.notes("sizes")["ended"] is True
-        # Groups start where they would have, and none whose outcomes are known is tried again.
+        # Groups start at the same indices, and no group with known outcomes is evaluated again.
         assert all(group[0] % _GROUP == 0 for group in evaluator.groups)
         assert all(not set(group) <= before for group in evaluator.groups)
 
 
-def test_the_fits_of_killed_processes_and_of_the_one_that_ends_are_all_noted(finished, path):
+def test_a_killed_stage_notes_the_fits_of_all_its_processes(finished, path):
     kind, _, whole, _ = finished
     expected = Study(whole, writable=False).notes("sizes").get("fits", [])
     fits = [(fit["index"], fit["candidates"]) for fit in expected]
@@ -153,13 +152,13 @@ def test_the_fits_of_killed_processes_and_of_the_one_that_ends_are_all_noted(fin
         assert Study(path, writable=False).notes("sizes").get("fits", []) == expected
 
 
-def test_a_finished_stage_gives_its_best_without_an_evaluator(finished):
+def test_a_finished_stage_returns_its_best_without_an_evaluator(finished):
     kind, _, path, best = finished
     assert _search(path, None, sampler=_sampler(kind)).run() == best
 
 
 @pytest.mark.parametrize("group_size", [1, 5, 13, 20])
-def test_every_size_of_group_tries_all_candidates_once(path, group_size):
+def test_every_group_size_evaluates_all_candidates_once(path, group_size):
     evaluator = _Scores()
     _search(path, evaluator, group_size=group_size).run()
     assert [index for group in evaluator.groups for index in group] == list(range(13))
@@ -176,7 +175,7 @@ def _formula_search(path, evaluator, name, known):
     return _search(path, evaluator, stage=stage, sampler=sampler, known=known)
 
 
-def test_a_network_that_an_earlier_stage_scored_is_taken_over_and_costs_no_time(path):
+def test_a_network_scored_in_an_earlier_stage_is_reused_and_takes_no_time(path):
     evaluator = _Scores()
     _search(path, evaluator).run()
     earlier = Study(path).trials("sizes")
@@ -205,7 +204,7 @@ def test_a_network_that_failed_in_an_earlier_stage_is_not_tried_again(path):
     assert _BEST.canonical() not in evaluator.evaluated
 
 
-def test_the_reused_and_the_others_of_a_group_are_the_same_after_a_kill(path, tmp_path):
+def test_a_group_with_reused_trials_is_the_same_after_a_kill(path, tmp_path):
     known = {
         _BEST.canonical(): Trial(
             index=3, architecture=_BEST, parameters=1, seed=1, state=COMPLETE, score=0.5, loss=1.0
@@ -240,7 +239,7 @@ def test_three_failures_in_a_row_over_two_groups_stop_the_stage(path):
         _search(path, _Scores(failing=(2, 3, 4))).run()
 
 
-def test_a_stage_that_three_failures_stopped_goes_on_with_the_next_when_it_is_run_again(path):
+def test_a_stage_stopped_by_three_failures_resumes_with_the_next_candidate(path):
     failing = (1, 2, 3, 4, 5, 6, 11)
     for last in (3, 6):
         with pytest.raises(SearchError, match=f"number {last} is too large.*start again"):
@@ -252,11 +251,11 @@ def test_a_stage_that_three_failures_stopped_goes_on_with_the_next_when_it_is_ru
     assert [trial.index for trial in trials if trial.state == FAILED] == list(failing)
 
 
-def test_a_stage_that_was_killed_before_it_said_why_it_stops_says_so_when_it_is_run_again(path):
+def test_a_stage_killed_before_it_reported_failures_reports_them_in_the_next_run(path):
     with pytest.raises(SearchError):
         _search(path, _Scores(failing=(1, 2, 3))).run()
     lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:-1]))  # what is noted last is that it stopped
+    path.write_bytes(b"".join(lines[:-1]))  # the last note is that the stage stopped
     assert len(Study(path, writable=False).trials("sizes")) == 4
     with pytest.raises(SearchError, match="number 3 is too large"):
         _search(path, None).run()
@@ -292,7 +291,7 @@ def test_a_stage_ends_when_its_space_has_no_new_candidate(path, kind, group_size
     assert "sizes ends after 16" in caplog.text
 
 
-def test_a_stage_that_finds_no_candidate_at_all_says_so(path):
+def test_a_stage_without_any_candidate_is_an_error(path):
     class _Exhausted(RandomSampler):
         def ask(self, index):
             raise SpaceExhausted("all draws were too large")
@@ -303,7 +302,7 @@ def test_a_stage_that_finds_no_candidate_at_all_says_so(path):
 
 
 @pytest.mark.parametrize("group_size", [3, 4])
-def test_an_exhausted_stage_gives_its_best_again(path, group_size):
+def test_an_exhausted_stage_returns_its_best_again(path, group_size):
     stage = dataclasses.replace(_STAGE, candidates=40)
     best = [
         _search(path, evaluator, stage, _sampler(best=_ONE_LAYER), group_size=group_size).run()

@@ -35,7 +35,7 @@ _STEPS = TEXT_STEPS + TASK_STEPS
 
 
 class _Killed(BaseException):
-    """What no one catches."""
+    """Not caught by the code under test."""
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def context():
     return tiny_context()
 
 
-# === Candidates that are trained one by one ===
+# === TrainedAlone ===
 
 _FOUR = {
     4: tiny_candidate(),
@@ -85,7 +85,7 @@ class _Dies(Learner):
         raise _Killed
 
 
-def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(context, four):
+def test_a_group_is_not_trained_again_until_it_is_forgotten(context, four):
     folder, outcomes = four
     evaluator = TrainedAlone(with_learners(context, _Dies), tiny_stage(), folder)
     assert evaluator.evaluate(_FOUR) == outcomes
@@ -95,7 +95,7 @@ def test_a_group_that_is_evaluated_again_trains_no_more_until_it_is_forgotten(co
         evaluator.evaluate(_FOUR)
 
 
-def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
+def test_cached_teacher_outputs_give_the_same_result(tmp_path):
     outcomes = {}
     for memory in (0.0, 1.0):
         context = tiny_context(attention_ratio=0.0, teacher_memory_gb=memory)
@@ -104,40 +104,40 @@ def test_a_teacher_that_was_recorded_teaches_the_same(tmp_path):
         kinds = {type(phase.batches.examples) for phase in training_phases(context, stage)}
         assert kinds == {CachedTeacherOutputs if memory else EncodedExamples}
         outcomes[memory] = evaluator.evaluate({5: _FOUR[5]})[5]
-    asked, recorded = outcomes.values()
-    assert recorded.score == asked.score
-    assert recorded.loss == pytest.approx(asked.loss, rel=1e-4)
-    np.testing.assert_allclose(recorded.losses, asked.losses, rtol=1e-4)
+    computed, cached = outcomes.values()
+    assert cached.score == computed.score
+    assert cached.loss == pytest.approx(computed.loss, rel=1e-4)
+    np.testing.assert_allclose(cached.losses, computed.losses, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel"])
-def test_a_candidate_learns_from_predictions_alone_where_they_are_all_that_is_given(tmp_path, kind):
-    asked = tiny_context(kind, attention_ratio=0.0)
-    batch = {
-        name: tf.constant(part) for name, part in asked.examples.train.padded(np.arange(16)).items()
-    }
-    logits = asked.task_teacher(batch)["logits"].numpy()
-    given = dataclasses.replace(
-        asked,
-        task_teacher=PredictionsAlone(asked.task_teacher.specs),
+def test_given_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kind):
+    with_teacher = tiny_context(kind, attention_ratio=0.0)
+    examples = with_teacher.examples.train
+    batch = {name: tf.constant(part) for name, part in examples.padded(np.arange(16)).items()}
+    logits = with_teacher.task_teacher(batch)["logits"].numpy()
+    with_file = dataclasses.replace(
+        with_teacher,
+        task_teacher=PredictionsAlone(with_teacher.task_teacher.specs),
         examples=dataclasses.replace(
-            asked.examples, for_distillation=CachedTeacherOutputs(asked.examples.train, logits)
+            with_teacher.examples, for_distillation=CachedTeacherOutputs(examples, logits)
         ),
     )
-    asked = dataclasses.replace(
-        asked, objective=dataclasses.replace(asked.objective, hidden_ratio=0.0)
+    with_teacher = dataclasses.replace(
+        with_teacher, objective=dataclasses.replace(with_teacher.objective, hidden_ratio=0.0)
     )
     outcomes = {}
-    for name, context in {"asked": asked, "given": given}.items():
+    for name, context in {"teacher": with_teacher, "file": with_file}.items():
         evaluator = TrainedAlone(context, tiny_stage(text_share=0.0), tmp_path / name)
         outcomes[name] = evaluator.evaluate({5: _FOUR[5]})[5]
-    asked, given = outcomes["asked"], outcomes["given"]
-    assert given.score == asked.score and given.loss == pytest.approx(asked.loss, rel=1e-4)
-    np.testing.assert_allclose(given.losses, asked.losses, rtol=1e-4)
+    expected, outcome = outcomes["teacher"], outcomes["file"]
+    assert outcome.score == expected.score
+    assert outcome.loss == pytest.approx(expected.loss, rel=1e-4)
+    np.testing.assert_allclose(outcome.losses, expected.losses, rtol=1e-4)
 
 
-def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(context, tmp_path):
-    given = dataclasses.replace(
+def test_training_on_text_does_not_depend_on_the_task_teacher(context, tmp_path):
+    with_file = dataclasses.replace(
         context,
         task_teacher=PredictionsAlone(context.task_teacher.specs),
         examples=dataclasses.replace(
@@ -147,12 +147,12 @@ def test_on_text_candidates_learn_from_hidden_states_whoever_teaches_the_task(co
             ),
         ),
     )
-    asked, given = (
+    expected, losses = (
         TrainedAlone(each, tiny_stage(), tmp_path / str(i)).evaluate({5: _FOUR[5]})[5].losses
-        for i, each in enumerate((context, given))
+        for i, each in enumerate((context, with_file))
     )
-    assert given[:TEXT_STEPS] == asked[:TEXT_STEPS]
-    assert given[TEXT_STEPS] != asked[TEXT_STEPS]
+    assert losses[:TEXT_STEPS] == expected[:TEXT_STEPS]
+    assert losses[TEXT_STEPS] != expected[TEXT_STEPS]
 
 
 class _Idles(Learner):
@@ -162,7 +162,7 @@ class _Idles(Learner):
         return 1.0
 
 
-def test_the_score_is_the_best_of_the_epochs():
+def test_the_score_is_that_of_the_best_epoch():
     epochs = [(0.5, 1.0), (0.75, 3.0), (0.75, 2.0), (0.5, 0.5)]
     history = [{"loss_7": 9.0, "score_7": s, "held_out_loss_7": loss} for s, loss in epochs]
     history.append({"loss_7": 8.0})  # its last epoch had no finite score
@@ -171,20 +171,20 @@ def test_the_score_is_the_best_of_the_epochs():
     assert outcome.losses == (9.0, 9.0, 9.0, 9.0, 8.0)
 
 
-def test_a_candidate_without_a_finite_answer_fails(context, tmp_path):
-    class _Speechless(_Idles):
+def test_a_candidate_without_finite_logits_fails(context, tmp_path):
+    class _NanLogits(_Idles):
         def logits(self, inputs):
             return tf.fill([4, 3], math.nan)
 
     evaluator = TrainedAlone(
-        with_learners(context, _Speechless), tiny_stage(text_share=0.0), tmp_path
+        with_learners(context, _NanLogits), tiny_stage(text_share=0.0), tmp_path
     )
     outcome = evaluator.evaluate({0: _FOUR[5]})[0]
     assert outcome.score is None
     assert "logits on the held-out examples, or their score, are not finite" in outcome.reason
 
 
-def test_a_candidate_that_cannot_be_built_or_trained_fails_alone(context, tmp_path):
+def test_a_candidate_that_cannot_be_built_or_trained_does_not_affect_its_group(context, tmp_path):
     unbuilt = small_architecture((ORDINARY,) * 3, **WIDE)  # the supernet has two layers
 
     class _StacksAreTooLarge(_Idles):
@@ -206,15 +206,15 @@ class _Diverges(Learner):
         return math.inf
 
 
-def test_a_group_of_which_all_fail_has_a_reason_for_each(context, tmp_path):
+def test_every_candidate_of_a_failed_group_has_a_reason(context, tmp_path):
     evaluator = TrainedAlone(with_learners(context, _Diverges), tiny_stage(), tmp_path)
     for outcome in evaluator.evaluate({4: _FOUR[4], 5: _FOUR[5]}).values():
         assert outcome.reason == f"diverged: its loss is not finite at step 1 of {_STEPS}"
 
 
-def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp_path):
+def test_running_out_of_memory_is_still_a_failure_after_a_kill(context, tmp_path):
     class _TooLargeAtStep1(_Idles):
-        def learn(self, batch, theirs, step, *others):
+        def learn(self, batch, teacher_outputs, step, *others):
             if step == 1 and self.model.backbone.architecture == _FOUR[4]:
                 raise tf.errors.ResourceExhaustedError(None, None, "no room")
             if step == 2 and first:
@@ -231,10 +231,10 @@ def test_a_lack_of_memory_before_a_kill_is_still_a_failure_after_it(context, tmp
     assert outcomes[5].score is not None
 
 
-def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(context, four, tmp_path):
+def test_a_candidate_that_runs_out_of_memory_in_its_group_is_trained_alone(context, four, tmp_path):
     refused = []
 
-    class _CrowdedOnce(Learner):
+    class _OutOfMemoryOnce(Learner):
         def learn(self, *arguments):
             if self.model.backbone.architecture == _FOUR[6] and not refused:
                 refused.append(True)
@@ -242,7 +242,7 @@ def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(context, 
             return super().learn(*arguments)
 
     group = {index: _FOUR[index] for index in (5, 6)}
-    context = with_learners(context, _CrowdedOnce)
+    context = with_learners(context, _OutOfMemoryOnce)
     outcomes = TrainedAlone(context, tiny_stage(), tmp_path).evaluate(group)
     assert refused
     for index in group:
@@ -250,7 +250,7 @@ def test_a_candidate_crowded_out_of_memory_by_its_group_is_tried_alone(context, 
         assert outcomes[index].loss == pytest.approx(four[1][index].loss, abs=1e-6)
 
 
-def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
+def test_a_regression_is_scored_by_correlation_and_squared_error(tmp_path):
     context = tiny_context("regression", dropout=0.0)
     stage = tiny_stage(task_epochs=1.0)
     learners = []
@@ -265,14 +265,14 @@ def test_a_regression_is_scored_by_its_correlation_and_squared_error(tmp_path):
     learner = learners[-1]
     learner.weights.write_back()
     examples = context.examples.held_out(stage.held_out)
-    answers = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
-    expected = context.task.score(answers, examples.labels)["pearson"]
+    logits = learner.model(examples.padded(np.arange(4)))["logits"].numpy()
+    expected = context.task.score(logits, examples.labels)["pearson"]
     assert outcome.score == pytest.approx(expected, abs=1e-5)
-    assert outcome.loss == pytest.approx(np.mean((answers - examples.labels) ** 2), rel=1e-5)
+    assert outcome.loss == pytest.approx(np.mean((logits - examples.labels) ** 2), rel=1e-5)
     assert np.isfinite(outcome.losses).all() and outcome.losses[-1] < outcome.losses[TEXT_STEPS]
 
 
-# === Slices of one supernet ===
+# === SharedWeights ===
 
 _BEST = tiny_candidate()
 _EXACT = Budget(0, 10**9, 24, 40, 16).parameters(_BEST)
@@ -282,11 +282,11 @@ _STAGE = tiny_stage("sizes", searched=("stack", "ratio"))
 
 
 def _shared(context, folder, seen):
-    """The supernet, trained; `seen` takes each step's number and choices."""
+    """Trains the supernet; adds {step: (choices, loss)} to `seen`."""
 
     class _Watched(Learner):
-        def learn(self, batch, theirs, step, *others):
-            loss = super().learn(batch, theirs, step, *others)
+        def learn(self, batch, teacher_outputs, step, *others):
+            loss = super().learn(batch, teacher_outputs, step, *others)
             seen[step] = batch["choices"].numpy().tolist(), loss
             return loss
 
@@ -311,10 +311,10 @@ def test_the_number_of_traces_does_not_grow_with_the_candidates(shared):
     traces = evaluator.traces
     outcomes = evaluator.evaluate(_drawn(30))
     assert len({outcome.loss for outcome in outcomes.values()}) > 10
-    assert evaluator.traces == traces == 2  # of a step, of the answers
+    assert evaluator.traces == traces == 2  # of a step, of the logits
 
 
-def test_a_slice_scores_as_the_sliced_network_built_on_its_own(context, shared):
+def test_a_slice_scores_the_same_as_a_separate_network_with_its_weights(context, shared):
     evaluator = shared[0]
     model = evaluator.model
     held_out = HeldOut(context.task, context.examples.held_out(_STAGE.held_out))
@@ -355,7 +355,7 @@ def test_each_step_trains_one_random_candidate_within_the_budget(shared):
         assert choices_of(architecture).tolist() == choices
 
 
-def test_the_losses_of_the_shared_training_are_noted_with_its_time(shared):
+def test_notes_contain_the_losses_and_time_of_the_shared_training(shared):
     notes = shared[0].notes
     losses = [{"step": step + 1, "loss": loss} for step, (_, loss) in shared[1].items()]
     assert notes["training"] == losses
@@ -368,7 +368,7 @@ def test_the_supernet_has_each_formula_at_the_largest_stack_and_ratio_that_fit(s
     assert [(cell.stack, cell.ratio.denominator) for cell in cells] == [(4, 1), (4, 3)]
 
 
-def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_weights(
+def test_a_killed_supernet_training_resumes_with_the_same_losses_and_weights(
     context, shared, tmp_path
 ):
     evaluator, expected, folder = shared
@@ -384,21 +384,23 @@ def test_a_supernet_that_was_killed_ends_with_the_same_candidates_losses_and_wei
 
 
 @pytest.mark.slow
-def test_a_supernet_without_memory_resumes_from_its_last_checkpoint(context, shared, tmp_path):
-    crowded_at, seen = TASK_STEPS + 1, []
+def test_a_supernet_that_ran_out_of_memory_resumes_from_its_last_checkpoint(
+    context, shared, tmp_path
+):
+    fails_at, seen = TASK_STEPS + 1, []
 
-    class _Crowded(Learner):
-        def learn(self, batch, theirs, step, *others):
-            if step == crowded_at:
+    class _OutOfMemory(Learner):
+        def learn(self, batch, teacher_outputs, step, *others):
+            if step == fails_at:
                 raise tf.errors.ResourceExhaustedError(None, None, "no room")
             seen.append(step)
-            return super().learn(batch, theirs, step, *others)
+            return super().learn(batch, teacher_outputs, step, *others)
 
-    frequent = dataclasses.replace(with_learners(context, _Crowded), checkpoint_seconds=0.0)
+    frequent = dataclasses.replace(with_learners(context, _OutOfMemory), checkpoint_seconds=0.0)
     for _ in range(2):
         with pytest.raises(UserError, match="sizes: .*: out of memory: no room. Start again"):
             SharedWeights(frequent, _STAGE, _BEST, _SPACE, tmp_path)
-    crowded_at = None
+    fails_at = None
     again = SharedWeights(frequent, _STAGE, _BEST, _SPACE, tmp_path)
     assert seen == list(range(_STEPS))
     assert again.notes["training"] == shared[0].notes["training"]

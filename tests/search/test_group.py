@@ -30,21 +30,21 @@ _POISONED_AT, _KILLED_AT = 4, 6
 
 
 class _Killed(BaseException):
-    """What no one catches."""
+    """Not caught by the code under test."""
 
 
 class _Diverges(Learner):
-    """One of its weights is no number any more from a step on."""
+    """One of its weights becomes NaN at step `_POISONED_AT`."""
 
-    def learn(self, batch, theirs, step, learning_rate, scales):
+    def learn(self, batch, teacher_outputs, step, learning_rate, scales):
         if step == _POISONED_AT:
             kernel = self.weights.variables[0]
             kernel.assign(tf.tensor_scatter_nd_update(kernel.value, [[5000]], [np.nan]))
-        return super().learn(batch, theirs, step, learning_rate, scales)
+        return super().learn(batch, teacher_outputs, step, learning_rate, scales)
 
 
 class _TooLarge(Learner):
-    """The machine has no memory for it."""
+    """Runs out of memory."""
 
     def learn(self, *arguments):
         raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor\nat: ...")
@@ -76,7 +76,7 @@ def _train(context, learners, folder, phases=None, **arguments):
 
 @pytest.fixture(scope="module")
 def trained(context, tmp_path_factory):
-    """(learners, history, failures) of four of which two fail, trained without interruption."""
+    """(learners, history, failures) of four networks, two of which fail, not interrupted."""
     learners = {
         3: _learner(context),
         5: _learner(context, _TooLarge),
@@ -95,7 +95,7 @@ def _losses(history, key):
     return [record[f"loss_{key}"] for record in history if f"loss_{key}" in record]
 
 
-def test_a_network_learns_the_same_alone_as_beside_others_that_fail(context, trained, tmp_path):
+def test_a_network_learns_the_same_alone_and_with_others_that_fail(context, trained, tmp_path):
     alone = {3: _learner(context)}
     history = _train(context, alone, tmp_path)
     assert _failures(alone) == {}
@@ -104,7 +104,7 @@ def test_a_network_learns_the_same_alone_as_beside_others_that_fail(context, tra
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_what_fails_is_left_out_with_the_reason_and_the_step_and_the_others_go_on(trained):
+def test_failed_networks_are_left_out_with_a_reason_and_the_others_continue(trained):
     _, history, reasons = trained
     assert reasons == {
         5: "out of memory: no room for a tensor",
@@ -115,13 +115,13 @@ def test_what_fails_is_left_out_with_the_reason_and_the_step_and_the_others_go_o
     assert np.isfinite([*_losses(history, 3), *_losses(history, 9)]).all()
 
 
-def test_before_it_failed_a_network_learned_as_any_other(trained):
+def test_a_network_learns_normally_until_it_fails(trained):
     _, history, _ = trained
     expected = _losses(history, 3)[:_POISONED_AT]
     np.testing.assert_allclose(_losses(history, 8), expected, rtol=1e-6)
 
 
-def test_losses_fall_and_a_record_s_loss_is_the_mean_of_those_left(trained):
+def test_losses_fall_and_a_record_has_the_mean_of_the_remaining_networks(trained):
     _, history, _ = trained
     for key in (3, 9):
         losses = _losses(history, key)
@@ -131,7 +131,7 @@ def test_losses_fall_and_a_record_s_loss_is_the_mean_of_those_left(trained):
         assert record["loss"] == pytest.approx(np.mean([record[f"loss_{key}"] for key in keys]))
 
 
-def test_each_phase_starts_without_the_moments_of_the_one_before(trained):
+def test_each_phase_resets_the_optimizer(trained):
     learner = trained[0][3]
     optimizer = learner.trackables["optimizer"]
     assert int(optimizer.iterations) == TASK_STEPS
@@ -145,20 +145,21 @@ def test_a_step_is_traced_once_for_both_phases_and_all_lengths(context, trained)
     for phase in training_phases(context, tiny_stage()):
         lengths |= {phase.batches[step]["token_ids"].shape[1] for step in range(phase.steps)}
     assert len(lengths) > 1
-    assert [trained[0][key].traces for key in (3, 9)] == [1, 1]  # never asked for logits
+    assert [trained[0][key].traces for key in (3, 9)] == [
+        1,
+        1,
+    ]  # of the step; logits were not computed
 
 
-def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
-    context, trained, tmp_path
-):
+def test_a_group_killed_in_both_phases_ends_with_the_same_weights(context, trained, tmp_path):
     kills = [1, _KILLED_AT]
 
     class _Interrupted(Learner):
-        def learn(self, batch, theirs, step, *others):
+        def learn(self, batch, teacher_outputs, step, *others):
             if step in kills:
                 kills.remove(step)
                 raise _Killed
-            return super().learn(batch, theirs, step, *others)
+            return super().learn(batch, teacher_outputs, step, *others)
 
     def fresh():
         return {3: _learner(context, _Interrupted), 8: _learner(context, _Diverges)}
@@ -177,7 +178,7 @@ def test_a_group_that_was_killed_in_both_phases_ends_as_one_that_was_not(
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_group_of_which_none_is_left_takes_no_more_steps_and_saves_none(context, tmp_path):
+def test_a_group_without_remaining_networks_stops_without_a_checkpoint(context, tmp_path):
     learners = {2: _learner(context, _TooLarge), 4: _learner(context, _TooLarge, candidate=1)}
     history = _train(context, learners, tmp_path)
     assert _failures(learners) == dict.fromkeys((2, 4), "out of memory: no room for a tensor")
@@ -185,7 +186,7 @@ def test_a_group_of_which_none_is_left_takes_no_more_steps_and_saves_none(contex
     assert not list(tmp_path.rglob("step-*"))
 
 
-def test_python_s_own_lack_of_memory_is_a_reason_too(context, tmp_path):
+def test_a_memory_error_of_python_is_a_failure_too(context, tmp_path):
     class _NoMemory(Learner):
         def learn(self, *arguments):
             raise MemoryError
@@ -195,7 +196,7 @@ def test_python_s_own_lack_of_memory_is_a_reason_too(context, tmp_path):
     assert learner.failure == "out of memory: MemoryError"
 
 
-def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
+def test_a_teacher_that_runs_out_of_memory_is_an_error(context, tmp_path):
     def teach(inputs):
         raise tf.errors.ResourceExhaustedError(None, None, "no room for a tensor")
 
@@ -212,45 +213,45 @@ def test_a_teacher_for_which_there_is_no_memory_is_an_error(context, tmp_path):
 
 @pytest.fixture(scope="module")
 def on_text():
-    """(context, batch, learner, its loss) after one step on text without dropout."""
+    """(losses before, learner, its loss) of one step on text without dropout."""
     context = tiny_context(dropout=0.0)
     phase = training_phases(context, tiny_stage())[0]
     learner = _learner(context)
     batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
-    theirs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
-    before = context.objective.compare(theirs, learner.model.backbone(batch), batch)
-    loss = learner.learn(batch, theirs, 0, 0.1, phase.scales)
+    teacher_outputs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
+    before = context.objective.compare(teacher_outputs, learner.model.backbone(batch), batch)
+    loss = learner.learn(batch, teacher_outputs, 0, 0.1, phase.scales)
     return before, learner, loss
 
 
-def test_on_text_the_loss_is_that_of_bare_encoders(on_text):
+def test_on_text_the_loss_equals_that_of_bare_encoders(on_text):
     before, _, loss = on_text
     assert set(before) == {"loss", "hidden", "attention"}
     assert loss == pytest.approx(float(before["loss"]), rel=1e-5)
 
 
-def test_on_text_the_head_learns_nothing(on_text):
+def test_on_text_the_head_is_only_decayed(on_text):
     _, learner, _ = on_text
     before = [weight.numpy() for weight in learner.model.head.weights]
     backbone = learner.model.backbone.embedding.projection.kernel.numpy()
     learner.weights.write_back()
     assert np.abs(learner.model.backbone.embedding.projection.kernel - backbone).max() > 0.05
     for weight, value in zip(learner.model.head.weights, before, strict=True):
-        # Weight decay alone: 0.01 times the rate of 0.1.
+        # Only weight decay: 0.01 times the rate of 0.1.
         decayed = value * (0.999 if weight.name == "kernel" else 1.0)
         np.testing.assert_allclose(weight, decayed, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("group_size", "recorded"), [(4, False), (3, True)])
-def test_a_teacher_is_recorded_where_more_than_one_group_asks_it(group_size, recorded):
+@pytest.mark.parametrize(("group_size", "is_cached"), [(4, False), (3, True)])
+def test_teacher_outputs_are_cached_if_more_than_one_group_uses_them(group_size, is_cached):
     context = dataclasses.replace(
         tiny_context(attention_ratio=0.0, teacher_memory_gb=1.0), group_size=group_size
     )
     text = training_phases(context, tiny_stage(text_epochs=1.0))[0]
-    assert isinstance(text.batches.examples, CachedTeacherOutputs) == recorded
+    assert isinstance(text.batches.examples, CachedTeacherOutputs) == is_cached
 
 
-def test_a_part_of_an_epoch_is_a_step_at_least(context):
+def test_a_fraction_of_an_epoch_has_at_least_one_step(context):
     text, task = training_phases(context, tiny_stage(text_epochs=0.01, task_epochs=0.5))
     assert (text.steps, task.steps) == (1, 2)
 
@@ -261,7 +262,7 @@ def test_without_text_the_task_is_the_only_phase(context, nothing):
     assert [phase.name for phase in phases] == ["task"]
 
 
-def test_what_scores_candidates_trains_none(context):
+def test_held_out_examples_are_not_trained_on(context):
     stage = dataclasses.replace(tiny_stage(), held_out=0.5)
     trained_on = training_phases(context, stage)[-1].batches.examples
     both = [trained_on, context.examples.held_out(stage.held_out)]
@@ -273,7 +274,7 @@ def test_what_scores_candidates_trains_none(context):
     assert not texts[0] & texts[1]
 
 
-def test_a_trained_network_and_its_graphs_leave_the_memory(context, tmp_path):
+def test_a_trained_network_and_its_graphs_are_freed(context, tmp_path):
     learner = _learner(context)
     network = weakref.ref(learner.model)
     _train(context, {0: learner}, tmp_path)

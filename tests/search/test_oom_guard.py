@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killed_process import leave_behind_a_kill
+from tests.search.killed_process import simulate_out_of_memory_kill
 from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
 from tf_efficientbert.search.evaluator import TrainedAlone
 from tf_efficientbert.search.oom_guard import OomGuard
@@ -30,9 +30,9 @@ with guard:
 
 @contextlib.contextmanager
 def _little_memory(size):
-    """What a process writes its number to for having only so much; where that is forbidden, skips.
+    """Creates a control group limited to `size` bytes; yields its file for process ids.
 
-    It takes root.
+    Needs root; skips the test if control groups cannot be created.
     """
     for folder, limit in _LIMITS:
         group = _CGROUPS / folder / "tf_efficientbert_test"
@@ -60,14 +60,14 @@ def _work(path, fate, procs="/dev/null"):
 
 
 def _proc(folder, kills, boot="this"):
-    """A folder with the counters that /proc has."""
+    """Creates a folder with the counters of /proc."""
     (folder / "sys/kernel/random").mkdir(parents=True, exist_ok=True)
     (folder / "sys/kernel/random/boot_id").write_text(f"{boot}\n")
     (folder / "vmstat").write_text(f"pgfault 12\noom_kill {kills}\n")
     return folder
 
 
-def test_a_process_that_ran_out_of_memory_is_recognized_by_the_next(tmp_path):
+def test_the_next_process_detects_an_out_of_memory_kill(tmp_path):
     path = tmp_path / "made" / "running.json"
     for before in (False, True):
         with _little_memory(2**28) as procs:
@@ -78,7 +78,7 @@ def test_a_process_that_ran_out_of_memory_is_recognized_by_the_next(tmp_path):
     assert guard.was_killed() and guard.was_killed()
 
 
-def test_a_kill_by_someone_else_is_no_lack_of_memory(tmp_path):
+def test_a_kill_for_another_reason_is_not_reported(tmp_path):
     path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=7)
     for _ in range(2):
         guard = OomGuard(path, proc)
@@ -94,7 +94,7 @@ def test_a_count_from_before_a_reboot_is_not_compared(tmp_path):
     assert not OomGuard(path, _proc(proc, kills=3, boot="other")).was_killed()
 
 
-def test_a_process_that_ends_by_itself_leaves_nothing_behind(tmp_path):
+def test_a_process_that_ends_normally_leaves_no_file(tmp_path):
     done = _work(tmp_path / "running.json", "ends")
     assert done.returncode == 0, done.stderr
     assert not list(tmp_path.iterdir())
@@ -104,7 +104,7 @@ def test_a_process_that_ends_by_itself_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.parametrize("counters", ["", "oom_kill many\n", "oom_kill\n", None])
-def test_without_a_count_nothing_is_claimed(tmp_path, counters):
+def test_without_a_kill_count_nothing_is_reported(tmp_path, counters):
     path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=0)
     if counters is None:
         (proc / "vmstat").unlink()
@@ -115,9 +115,9 @@ def test_without_a_count_nothing_is_claimed(tmp_path, counters):
     assert not OomGuard(path, _proc(proc, kills=9)).was_killed()
 
 
-def test_after_a_kill_for_memory_a_group_is_trained_one_by_one_and_one_killed_alone_fails(tmp_path):
-    leave_behind_a_kill(tmp_path / "training-2-3.json")
-    leave_behind_a_kill(tmp_path / "training-3.json")
+def test_after_an_out_of_memory_kill_candidates_are_trained_one_by_one(tmp_path):
+    simulate_out_of_memory_kill(tmp_path / "training-2-3.json")
+    simulate_out_of_memory_kill(tmp_path / "training-3.json")
     other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
     outcomes = TrainedAlone(tiny_context(), tiny_stage(), tmp_path).evaluate(
         {2: tiny_candidate(), 3: other}

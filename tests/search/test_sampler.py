@@ -56,8 +56,8 @@ def score_of(index: int, architecture: Architecture) -> float | None:
     return relus(architecture) + 0.1 * sum(cell.stack for cell in architecture.cells)
 
 
-def go_on(sampler: Sampler, indices: range, group: int = 1) -> list[Architecture]:
-    """Asks for the candidates in groups and tells each group when all of it was asked for."""
+def run(sampler: Sampler, indices: range, group: int = 1) -> list[Architecture]:
+    """Asks for candidates in groups; tells the scores of a group after asking for all of it."""
     candidates = []
     for start in range(indices.start, indices.stop, group):
         numbers = range(start, min(start + group, indices.stop))
@@ -69,11 +69,11 @@ def go_on(sampler: Sampler, indices: range, group: int = 1) -> list[Architecture
 
 
 def course(sampler_name: str, space_name: str) -> list[Architecture]:
-    return go_on(SAMPLERS[sampler_name](SPACES[space_name]()), range(16), group=2)
+    return run(SAMPLERS[sampler_name](SPACES[space_name]()), range(16), group=2)
 
 
 def all_courses() -> str:
-    """What each sampler asks for in each space, as text."""
+    """Returns the candidates of each sampler in each space as text."""
     return "\n".join(
         f"{sampler} {space} {architecture.formulas}"
         for sampler in SAMPLERS
@@ -82,7 +82,7 @@ def all_courses() -> str:
     )
 
 
-def test_another_process_is_given_the_same_candidates():
+def test_another_process_draws_the_same_candidates():
     code = "from tests.search.test_sampler import all_courses; print(all_courses())"
     output = subprocess.run(
         [sys.executable, "-c", code],
@@ -96,20 +96,20 @@ def test_another_process_is_given_the_same_candidates():
 
 
 @pytest.mark.parametrize("group", [1, 4])
-def test_no_candidate_is_given_twice(new_sampler, space, group):
-    candidates = go_on(new_sampler(space), range(20), group)
+def test_no_candidate_is_returned_twice(new_sampler, space, group):
+    candidates = run(new_sampler(space), range(20), group)
     assert len({architecture.canonical() for architecture in candidates}) == 20
 
 
-def test_first_candidates_come_first_and_the_budget_holds_after_them(new_sampler, space):
-    candidates = go_on(new_sampler(space), range(16))
+def test_first_candidates_come_first_and_all_are_within_the_budget(new_sampler, space):
+    candidates = run(new_sampler(space), range(16))
     assert tuple(candidates[: len(space.first)]) == space.first
     if not isinstance(space, FormulaSpace):
         assert all(map(BUDGET.holds, candidates))
 
 
-def test_a_first_candidate_is_not_drawn_before_its_turn(new_sampler):
-    # Two candidates are all there is: the best, and the other within its budget.
+def test_a_first_candidate_is_not_drawn_for_another_index(new_sampler):
+    # The space has two candidates: the best, and one other within the budget.
     space = two_candidates()
     for seed in range(8):
         sampler = new_sampler(space, seed)
@@ -117,36 +117,36 @@ def test_a_first_candidate_is_not_drawn_before_its_turn(new_sampler):
         assert sampler.ask(0) == space.first[0]
 
 
-def test_a_group_that_takes_up_the_whole_space_has_no_candidate_twice(new_sampler):
+def test_a_group_as_large_as_the_space_has_distinct_candidates(new_sampler):
     sampler = new_sampler(sixteen_candidates())
     assert len({sampler.ask(index) for index in range(16)}) == 16
 
 
-def test_a_new_process_that_is_told_the_same_goes_on_the_same(new_sampler, space):
+def test_a_new_sampler_that_is_told_the_same_scores_continues_the_same(new_sampler, space):
     uninterrupted = new_sampler(space)
-    expected = go_on(uninterrupted, range(18), group=3)
+    expected = run(uninterrupted, range(18), group=3)
     resumed = new_sampler(space)
-    # Told in another order, as results may be stored.
+    # In another order, as stored results may be.
     for index in reversed(range(9)):
         resumed.tell(index, expected[index], score_of(index, expected[index]))
-    assert go_on(resumed, range(9, 18), group=3) == expected[9:]
+    assert run(resumed, range(9, 18), group=3) == expected[9:]
 
 
-def test_a_group_that_was_cut_short_is_asked_for_again_the_same(new_sampler, space):
+def test_an_interrupted_group_is_drawn_again_the_same(new_sampler, space):
     sampler, resumed = new_sampler(space), new_sampler(space)
-    told = go_on(sampler, range(8))
+    told = run(sampler, range(8))
     group = [sampler.ask(index) for index in range(8, 12)]
     for index, architecture in enumerate(told):
         resumed.tell(index, architecture, score_of(index, architecture))
     assert [resumed.ask(index) for index in range(8, 12)] == group
 
 
-def test_another_seed_gives_other_candidates(new_sampler, space):
-    one, other = (go_on(new_sampler(space, seed), range(12)) for seed in (0, 1))
+def test_another_seed_draws_other_candidates(new_sampler, space):
+    one, other = (run(new_sampler(space, seed), range(12)) for seed in (0, 1))
     assert set(one[len(space.first) :]) != set(other[len(space.first) :])
 
 
-def test_failed_candidates_are_not_tried_again_and_teach_nothing(new_sampler, space):
+def test_failed_candidates_are_not_drawn_again_or_fitted(new_sampler, space):
     sampler = new_sampler(space)
     tried = [sampler.ask(index) for index in range(20)]
     for index, architecture in enumerate(tried):
@@ -158,14 +158,14 @@ def test_failed_candidates_are_not_tried_again_and_teach_nothing(new_sampler, sp
 
 
 def two_candidates() -> Space:
-    """Stage 3 of one layer, within a budget that linear1_2 and linear2_4 meet."""
+    """Stage 3 of one layer; only linear1_2 and linear2_4 are within the budget."""
     best = Architecture.from_formulas(("linear1_2(gelu(linear1_2(x,wb1)),wb2)",), 24, 24, 2)
     parameters = best.count_parameters(None, 100, 32)
     return SizeSpace(best, Budget(parameters, parameters + 100, None, 100, 32))
 
 
 def sixteen_candidates() -> Space:
-    """Stage 3 of one layer, of any size."""
+    """Stage 3 of one layer without an effective budget."""
     best = Architecture.from_formulas((ORDINARY,), 24, 24, 2)
     return SizeSpace(best, Budget(0, 10**6, None, 100, 32))
 
@@ -179,7 +179,7 @@ def sixteen_candidates() -> Space:
 )
 def test_a_space_without_new_candidates_is_exhausted(sampler_class):
     sampler = sampler_class(two_candidates())
-    candidates = go_on(sampler, range(2))
+    candidates = run(sampler, range(2))
     assert [architecture.formulas[0][:9] for architecture in candidates] == [
         "linear1_2",
         "linear2_4",
@@ -188,18 +188,18 @@ def test_a_space_without_new_candidates_is_exhausted(sampler_class):
         sampler.ask(2)
 
 
-def test_a_region_that_is_used_up_gives_way_to_the_rest_of_the_space():
+def test_an_exhausted_region_falls_back_to_the_rest_of_the_space():
     sampler = ActionSpaceSampler(sixteen_candidates(), 0, 6, 2, exploration=0.0, max_draws=200)
-    assert len(set(go_on(sampler, range(16)))) == 16
+    assert len(set(run(sampler, range(16)))) == 16
 
 
-def test_a_budget_that_nothing_meets_leaves_no_candidate(new_sampler):
+def test_an_impossible_budget_exhausts_the_space(new_sampler):
     sampler = new_sampler(SizeSpace(BEST, Budget(1, 2, None, 100, 32)))
     with pytest.raises(SpaceExhausted, match="number 0: none of 1000 .* 1 to 2 parameters"):
         sampler.ask(0)
 
 
-def test_an_index_is_asked_and_told_once(new_sampler, space):
+def test_an_index_can_be_asked_for_and_told_only_once(new_sampler, space):
     sampler = new_sampler(space)
     architecture = sampler.ask(0)
     with pytest.raises(ValueError, match="cannot ask for candidate 0: .* asked or told before"):
@@ -212,33 +212,33 @@ def test_an_index_is_asked_and_told_once(new_sampler, space):
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
-def test_a_score_that_is_no_number_is_refused(new_sampler, space, score):
+def test_a_score_that_is_not_finite_is_rejected(new_sampler, space, score):
     sampler = new_sampler(space)
     with pytest.raises(ValueError, match=f"candidate 0 must be finite, .* got {score}"):
         sampler.tell(0, sampler.ask(0), score)
 
 
-def test_the_action_space_is_fitted_at_the_start_and_then_after_every_so_many():
+def test_the_action_space_is_fitted_after_start_and_then_every_few_scores():
     sampler = ActionSpaceSampler(SPACES["size"](), 0, start=6, every=3)
-    go_on(sampler, range(20))
-    # Every fifth fails, so before the last ask (19) there are scores of 16.
+    run(sampler, range(20))
+    # Every fifth candidate fails, so there are 16 scores before the last ask (19).
     fits = [(fit.index, fit.candidates) for fit in sampler.fits]
     assert fits == [(7, 6), (11, 9), (14, 12), (18, 15)]
     assert all(fit.depth == 1 and 0 < fit.share <= 1 for fit in sampler.fits)
 
 
-def test_candidates_before_the_start_are_those_of_the_random_sampler(space):
+def test_candidates_before_the_first_fit_equal_those_of_the_random_sampler(space):
     learned = ActionSpaceSampler(space, 0, start=12, every=3)
-    expected = go_on(RandomSampler(space, 0), range(16))
-    given = go_on(learned, range(16))
-    # 4 and 9 failed, so scores of 12 are there when 14 is asked for.
+    expected = run(RandomSampler(space, 0), range(16))
+    given = run(learned, range(16))
+    # 4 and 9 failed, so there are 12 scores when 14 is asked for.
     assert given[:14] == expected[:14]
     assert [fit.candidates for fit in learned.fits] == [12]
 
 
-def test_a_fit_takes_the_candidates_of_the_lowest_indices():
+def test_a_fit_uses_the_candidates_with_the_lowest_indices():
     space = SPACES["size"]()
-    candidates = go_on(RandomSampler(space, 0), range(9))
+    candidates = run(RandomSampler(space, 0), range(9))
     in_order, out_of_order = (ActionSpaceSampler(space, 0, start=6, every=6) for _ in range(2))
     for index in range(9):
         in_order.tell(index, candidates[index], float(index))
@@ -248,7 +248,7 @@ def test_a_fit_takes_the_candidates_of_the_lowest_indices():
     for index in (2, 1, 0):
         out_of_order.tell(index, candidates[index], float(index))
     assert in_order.ask(9) == out_of_order.ask(9)
-    # The group's late ones belong to the first 6, so it was fitted again.
+    # The late candidates are among the first 6, so the sampler fitted again.
     assert [fit.candidates for fit in out_of_order.fits] == [6, 6]
 
 
@@ -290,6 +290,6 @@ def test_learned_sampling_finds_better_sizes_than_random_sampling(tuning_rounds)
 
 
 @pytest.mark.parametrize(("start", "every", "name"), [(0, 1, "start"), (1, 0, "every")])
-def test_fits_need_a_positive_number_of_candidates(start, every, name):
+def test_start_and_every_must_be_positive(start, every, name):
     with pytest.raises(ValueError, match=f"{name} must be positive, got 0"):
         ActionSpaceSampler(SPACES["size"](), 0, start, every)

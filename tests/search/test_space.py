@@ -15,7 +15,7 @@ ANY_SIZE = Budget(0, 10**9, None, 100, 32)
 EFFICIENTBERT = Architecture.from_preset("efficientbert")
 PUBLISHED_BUDGET = Budget(15_000_000, 16_000_000, 768, 30522, 512)
 ORDINARY = "linear1_1(gelu(linear1_1(x,wb1)),wb2)"
-# Fits where W2's input comes out w wide: w at most 24 under slicing, at least 24 under padding.
+# W2's input must have width w: at most 24 with slicing, at least 24 with padding.
 MIXED = "tanh(linear2_2(add(linear2_2(x,wb1),x),wb2))"
 
 networks = st.sampled_from(
@@ -33,7 +33,7 @@ seeds = st.integers(0, 10**6).map(lambda number: f"7/{number}/0")
 
 
 def some_budget(architecture: Architecture) -> Budget:
-    """Holds for the architecture and for about half of the candidates of its sizes."""
+    """Returns a budget for the architecture and about half of its space's candidates."""
     exact = ANY_SIZE.parameters(architecture)
     return Budget(exact - 4000, exact + 4000, None, 100, 32)
 
@@ -44,10 +44,10 @@ def spaces_of(best: Architecture):
 
 @settings(max_examples=25, deadline=None)
 @given(best=networks, seed=seeds)
-def test_what_is_drawn_is_valid_and_has_the_sizes_of_its_space(best, seed):
+def test_draws_are_valid_and_have_the_sizes_of_their_space(best, seed):
     for space in spaces_of(best):
         drawn = space.draw(seed)
-        # Reading it back checks every rule and every width once more.
+        # from_json checks all rules and widths again.
         assert Architecture.from_json(drawn.to_json()) == drawn
         assert replace(drawn, cells=best.cells) == best
         assert len(space.encode(drawn)) == len(space.encode(best))
@@ -56,7 +56,7 @@ def test_what_is_drawn_is_valid_and_has_the_sizes_of_its_space(best, seed):
 
 @settings(max_examples=25, deadline=None)
 @given(best=networks, seed=seeds)
-def test_each_stage_keeps_what_it_does_not_search(best, seed):
+def test_a_stage_does_not_change_what_it_does_not_search(best, seed):
     _, formulas, sizes = spaces_of(best)
     of_formulas, of_sizes = formulas.draw(seed), sizes.draw(seed)
     assert [(cell.stack, cell.ratio) for cell in of_formulas.cells] == [
@@ -66,14 +66,14 @@ def test_each_stage_keeps_what_it_does_not_search(best, seed):
     assert some_budget(best).holds(of_sizes)
 
 
-def test_every_draw_of_stages_1_and_3_keeps_to_the_papers_budget():
+def test_draws_of_stages_1_and_3_are_within_the_paper_s_budget():
     joint = JointSpace(EFFICIENTBERT, PUBLISHED_BUDGET)
     sizes = SizeSpace(EFFICIENTBERT, PUBLISHED_BUDGET)
     assert all(PUBLISHED_BUDGET.holds(joint.draw(str(seed))) for seed in range(15))
     assert all(PUBLISHED_BUDGET.holds(sizes.draw(str(seed))) for seed in range(200))
 
 
-def test_draws_differ_and_leave_the_state_of_random_alone():
+def test_draws_differ_and_do_not_change_the_state_of_random():
     best = Architecture.from_formulas((ORDINARY, MIXED), 24, 24, 2)
     random.seed(3)
     before = random.getstate()
@@ -82,7 +82,7 @@ def test_draws_differ_and_leave_the_state_of_random_alone():
     assert random.getstate() == before
 
 
-def test_stage_1_starts_from_the_ordinary_network_whatever_cells_are_given():
+def test_stage_1_starts_from_the_ordinary_network_and_ignores_the_given_cells():
     space = JointSpace(EFFICIENTBERT, PUBLISHED_BUDGET)
     assert [architecture.formulas for architecture in space.first] == [(ORDINARY,) * 6]
     assert space.first[0].hidden_size == 540
@@ -113,8 +113,8 @@ def test_stage_2_starts_from_its_best_with_and_without_outer_activations():
     ]
 
 
-def test_an_outer_activation_stays_where_nothing_valid_is_left_without_it():
-    # Without tanh the height is 2, and 3 is the least.
+def test_an_outer_activation_is_kept_if_the_formula_is_invalid_without_it():
+    # Without tanh the height is 2, below the minimum of 3.
     shallow = "tanh(mul(linear1_1(x,wb1),linear1_1(x,wb2)))"
     best = Architecture.from_formulas((shallow, ORDINARY), 24, 24, 2)
     assert violation(parse(shallow).arguments[0])
@@ -137,7 +137,7 @@ def test_a_first_candidate_outside_the_budget_is_left_out():
     assert SizeSpace(EFFICIENTBERT, too_small).first == ()
 
 
-def test_stage_3_draws_all_16_sizes_where_the_formula_fits_them_all():
+def test_stage_3_draws_all_16_sizes_if_the_formula_fits_them():
     space = SizeSpace(Architecture.from_formulas((ORDINARY,), 24, 24, 2), ANY_SIZE)
     drawn = {space.draw(str(index)).cells[0] for index in range(400)}
     assert drawn == {
@@ -148,7 +148,7 @@ def test_stage_3_draws_all_16_sizes_where_the_formula_fits_them_all():
 
 
 def test_stage_3_leaves_out_ratios_that_the_formula_does_not_fit():
-    # x is 24 wide and cannot feed W2 unless w is at most 24: ratios 1/3 and 1/4 of 72.
+    # x has width 24 and can feed W2 only if w is at most 24: ratios 1/3 and 1/4 of 72.
     formula = "linear1_3(add(linear1_3(x,wb1),x),wb2)"
     best = Architecture.from_formulas((formula,), 24, 72, 2)
     space = SizeSpace(best, ANY_SIZE)
@@ -156,7 +156,7 @@ def test_stage_3_leaves_out_ratios_that_the_formula_does_not_fit():
     assert drawn == {3, 4}
 
 
-def test_a_budget_that_no_draw_meets_is_an_error_with_the_numbers():
+def test_an_impossible_budget_is_an_error_with_the_numbers():
     nothing = Budget(1, 2, None, 100, 32)
     best = Architecture.from_formulas((ORDINARY,), 24, 24, 2)
     for space in (JointSpace(best, nothing), SizeSpace(best, nothing)):
@@ -167,18 +167,18 @@ def test_a_budget_that_no_draw_meets_is_an_error_with_the_numbers():
 @pytest.mark.parametrize(
     "space", [JointSpace(EFFICIENTBERT, ANY_SIZE), FormulaSpace(EFFICIENTBERT)]
 )
-def test_a_formula_is_encoded_as_its_nodes_in_reading_order(space):
+def test_a_formula_is_encoded_as_its_nodes_in_prefix_order(space):
     encoding = space.encode(EFFICIENTBERT)
     assert len(encoding) == 120
     first_layer, second_layer = encoding[:20], encoding[20:40]
     assert first_layer[7:] == (-1,) * 13
     tanh, outer, gelu, inner, x, wb1, wb2 = first_layer[:7]
     assert outer == inner and len({tanh, outer, gelu, x, wb1, wb2, -1}) == 7
-    # Layer 2 is another linearS_R under another activation, over the same gelu.
+    # Layer 2 has another linearS_R and outer activation, but the same gelu.
     assert second_layer[0] != tanh and second_layer[1] != outer and second_layer[2] == gelu
 
 
-def test_formulas_of_more_than_20_nodes_are_valid_and_cut_in_the_encoding():
+def test_formulas_of_more_than_20_nodes_are_valid_but_truncated_in_the_encoding():
     of_x = "add(mul(add(relu(x),x),max(x,elu(x))),max(mul(x,tanh(x)),add(x,sigmoid(x))))"
     long = f"linear1_1(gelu(linear1_1({of_x},wb1)),wb2)"
     other = long.replace("sigmoid", "swish")

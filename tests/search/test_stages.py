@@ -24,7 +24,7 @@ _SEARCHED = (("stack", "ratio", "formula"), ("formula",), ("stack", "ratio"))
     ("number", "held_out", "training"),
     [(1, 0.01, _CANDIDATE), (2, 0.01, _CANDIDATE), (3, 0.1, _SUPERNET)],
 )
-def test_the_paper_s_stages_train_and_score_as_the_paper_does(number, held_out, training):
+def test_the_paper_s_stages_have_the_paper_s_training(number, held_out, training):
     stage = RECIPES["paper"][number - 1]
     assert dataclasses.asdict(stage.training) == training
     assert stage.held_out == held_out
@@ -37,13 +37,13 @@ def test_the_paper_s_action_space_is_fitted_after_80_candidates_and_then_every_1
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_three_stages_go_from_coarse_to_fine_and_the_last_alone_shares_weights(name):
+def test_only_the_last_of_the_three_stages_shares_weights(name):
     stages = read_stages(name)
     assert tuple(stage.searched for stage in stages) == _SEARCHED
     assert [stage.shares_weights for stage in stages] == [False, False, True]
 
 
-def test_the_quick_stages_try_fewer_candidates_but_fit_the_action_space_in_each():
+def test_the_quick_stages_have_fewer_candidates_but_still_fit_the_action_space():
     (group,) = (f.default for f in dataclasses.fields(SearchOptions) if f.name == "group_size")
     for quick, paper in zip(RECIPES["quick"], RECIPES["paper"], strict=True):
         assert quick.candidates < paper.candidates
@@ -57,13 +57,13 @@ def test_the_quick_stages_try_fewer_candidates_but_fit_the_action_space_in_each(
 def _described(recipe="paper"):
     stages = json.loads(json.dumps([dataclasses.asdict(stage) for stage in RECIPES[recipe]]))
     for stage in stages:
-        del stage["searched"]  # it follows from the order
+        del stage["searched"]  # derived from the order
     return stages
 
 
 @pytest.fixture
 def written(tmp_path):
-    """written(stages): the path of a file that holds them."""
+    """written(stages): writes a JSON file and returns its path."""
 
     def write(stages, text=None):
         path = tmp_path / "stages.json"
@@ -74,11 +74,11 @@ def written(tmp_path):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_file_gives_the_stages_that_it_describes(written, name):
+def test_stages_are_read_from_a_file(written, name):
     assert read_stages(written(_described(name))) == RECIPES[name]
 
 
-def test_whole_numbers_do_for_numbers_with_a_fraction(written):
+def test_integers_are_accepted_for_floats(written):
     stages = _described()
     stages[0]["exploration"] = 0
     stages[2]["training"] |= {"text_share": 1, "task_epochs": 7}
@@ -132,13 +132,13 @@ _BAD_VALUES = [
 ]
 
 
-def _assert_refused(path, *said):
+def _assert_rejected(path, *parts):
     with pytest.raises(UserError) as caught:
         read_stages(path)
     message = str(caught.value)
     assert path in message
     assert "\n" not in message
-    for part in said:
+    for part in parts:
         assert part in message
 
 
@@ -153,37 +153,37 @@ def _with(number, key, value):
 
 
 @pytest.mark.parametrize(("key", "value"), _BAD_VALUES, ids=lambda given: str(given))
-def test_a_value_that_makes_no_stage_is_named_with_file_stage_and_key(written, key, value):
-    _assert_refused(written(_with(2, key, value)), "stage 2", key.rpartition(".")[2])
+def test_an_invalid_value_is_reported_with_file_stage_and_key(written, key, value):
+    _assert_rejected(written(_with(2, key, value)), "stage 2", key.rpartition(".")[2])
 
 
 @pytest.mark.parametrize("key", ["epochs", "training.epochs"])
-def test_an_unknown_key_is_named(written, key):
-    _assert_refused(written(_with(3, key, 1)), "stage 3", "unknown keys epochs")
+def test_an_unknown_key_is_reported(written, key):
+    _assert_rejected(written(_with(3, key, 1)), "stage 3", "unknown keys epochs")
 
 
 @pytest.mark.parametrize(
     "key", ["name", "candidates", "held_out", "training", "training.text_share"]
 )
-def test_a_missing_key_is_named(written, key):
+def test_a_missing_key_is_reported(written, key):
     stages = _described()
     *outer, name = key.split(".")
     del (stages[0]["training"] if outer else stages[0])[name]
-    _assert_refused(written(stages), "stage 1", name.partition("_")[0])
+    _assert_rejected(written(stages), "stage 1", name.partition("_")[0])
 
 
-def test_a_stage_may_have_bounds_of_its_own_but_not_where_only_formulas_are_searched(written):
+def test_a_stage_may_set_bounds_unless_it_searches_only_formulas(written):
     first, _, last = read_stages(written(_with(3, "max_parameters", 7)))
     assert (first.max_parameters, last.max_parameters) == (0, 7)
-    _assert_refused(written(_with(2, "max_parameters", 7)), "stage 2", "only formulas")
+    _assert_rejected(written(_with(2, "max_parameters", 7)), "stage 2", "only formulas")
 
 
-def test_two_stages_cannot_have_one_name(written):
-    _assert_refused(written(_with(3, "name", "joint")), "two stages have the same name")
+def test_stage_names_must_differ(written):
+    _assert_rejected(written(_with(3, "name", "joint")), "two stages have the same name")
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", "is not JSON"),
         ("{}", "expected a list of 3"),
@@ -191,14 +191,14 @@ def test_two_stages_cannot_have_one_name(written):
         ("[1, 2, 3]", "stage 1"),
     ],
 )
-def test_a_file_that_holds_no_three_stages_is_named(written, content, said):
-    _assert_refused(written(None, content), said)
+def test_a_file_without_three_stages_is_rejected(written, content, message):
+    _assert_rejected(written(None, content), message)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
-    _assert_refused(str(tmp_path / "nowhere.json"), "no such file")
+def test_a_missing_file_is_reported(tmp_path):
+    _assert_rejected(str(tmp_path / "nowhere.json"), "no such file")
 
 
-def test_an_unknown_recipe_is_told_the_known_ones():
+def test_the_error_for_an_unknown_recipe_lists_the_known_ones():
     with pytest.raises(UserError, match="--stages=fast: expected paper, quick or a .json file"):
         read_stages("fast")

@@ -66,7 +66,7 @@ def test_a_writer_sees_what_it_added(path):
     assert _filled(path).trials("joint") == _TRIALS
 
 
-def test_stages_are_kept_apart_and_in_their_order(path):
+def test_stages_are_separate_and_in_order(path):
     study = Study(path)
     for number, name in enumerate(("sizes", "joint", "formulas")):
         study.begin(name)
@@ -78,11 +78,11 @@ def test_stages_are_kept_apart_and_in_their_order(path):
     assert [read.notes(name)["planned"] for name in read.stages] == [0, 1, 2]
 
 
-def test_a_stage_that_has_not_begun_has_no_trials(path):
+def test_a_stage_that_has_not_started_has_no_trials(path):
     assert Study(path).trials("joint") == []
 
 
-def test_notes_are_kept_until_they_are_told_anew(path):
+def test_notes_are_kept_until_they_are_replaced(path):
     study = Study(path)
     study.begin("joint")
     study.note("joint", fits=[], ended=False, metric="accuracy")
@@ -119,14 +119,14 @@ def test_a_failed_trial_is_never_best():
 
 
 @pytest.mark.parametrize("trials", [[], [_failed(0), _failed(1)]])
-def test_where_no_trial_is_complete_there_is_no_best(trials):
+def test_without_complete_trials_there_is_no_best(trials):
     assert best_of(trials) is None
 
 
-# === The view of JSON ===
+# === JSON description ===
 
 
-def test_the_description_is_json_with_the_best_s_index(path):
+def test_the_description_is_json_with_the_index_of_the_best(path):
     study = _filled(path)
     study.begin("formulas")
     study.note("formulas", planned=4)
@@ -137,11 +137,11 @@ def test_the_description_is_json_with_the_best_s_index(path):
     assert formulas == {"name": "formulas", "planned": 4, "best": None, "candidates": []}
 
 
-# === What a killed process leaves ===
+# === After a killed process ===
 
 
 @pytest.mark.parametrize("cut", [1, 40, 300])
-def test_a_half_written_last_line_is_dropped_and_the_study_goes_on(path, cut):
+def test_a_half_written_last_line_is_dropped(path, cut):
     _filled(path)
     path.write_bytes(path.read_bytes()[:-cut])
     assert Study(path, writable=False).trials("joint") == _TRIALS[:-1]
@@ -151,7 +151,7 @@ def test_a_half_written_last_line_is_dropped_and_the_study_goes_on(path, cut):
     assert Study(path, writable=False).trials("joint") == _TRIALS
 
 
-def test_a_last_line_that_is_no_json_is_dropped_by_the_next_writer(path):
+def test_a_last_line_that_is_not_json_is_dropped_by_the_next_writer(path):
     _filled(path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:-1]) + b"\0\0\0\n")
@@ -173,7 +173,7 @@ def test_a_last_line_that_is_no_json_is_dropped_by_the_next_writer(path):
     ],
 )
 @pytest.mark.parametrize("writable", [False, True])
-def test_a_broken_line_in_the_middle_names_the_file(path, broken, writable):
+def test_a_broken_line_in_the_middle_is_an_error_that_names_the_file(path, broken, writable):
     _filled(path)
     lines = path.read_bytes().splitlines(keepends=True)
     lines[3] = broken + b"\n"
@@ -185,13 +185,13 @@ def test_a_broken_line_in_the_middle_names_the_file(path, broken, writable):
     assert "\n" not in str(caught.value)
 
 
-def test_a_study_that_is_not_there_cannot_be_read(path):
+def test_a_missing_study_cannot_be_read(path):
     with pytest.raises(UserError, match="study.journal is missing: no search has started there"):
         Study(path, writable=False)
     assert not path.exists()
 
 
-def test_a_lock_that_a_killed_process_left_holds_nobody_up(path):
+def test_the_lock_of_a_killed_process_does_not_block_the_next(path):
     _filled(path)
     Path(f"{path}.lock").symlink_to(path)  # as Optuna's JournalFileSymlinkLock does
     started = time.monotonic()
@@ -214,7 +214,7 @@ for index in range(len(study.trials("joint")), 1000000):
 """
 
 
-def test_after_kills_at_any_moment_every_trial_that_was_added_is_there(path):
+def test_no_added_trial_is_lost_after_kills_at_random_moments(path):
     delays = random.Random(8)
     told = -1
     for _ in range(5):
@@ -231,7 +231,7 @@ def test_after_kills_at_any_moment_every_trial_that_was_added_is_there(path):
         assert writer.returncode == -signal.SIGKILL
         told = max([told, *(int(line) for line in lines if line)])
         trials = Study(path, writable=False).trials("joint")
-        # The one that was under way when the process died may be there or not.
+        # The trial being written when the process was killed may or may not be there.
         assert told + 1 <= len(trials) <= told + 2
         assert trials == [_trial(i, losses=(0.5,) * (i % 300)) for i in range(len(trials))]
     assert told > 5

@@ -36,14 +36,14 @@ def _assert_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-def test_in_their_scope_a_model_answers_as_it_does_by_itself(context):
+def test_in_the_scope_a_model_gives_the_same_outputs(context):
     model = _model(context)
     expected = _outputs(model)
     with FlatWeights(model).scope():
         _assert_equal(_outputs(model), expected)
 
 
-def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(context):
+def test_only_in_the_scope_a_model_uses_the_vectors(context):
     model = _model(context)
     weights, own = FlatWeights(model), _outputs(model)
     for vector in weights.variables:
@@ -57,7 +57,7 @@ def test_in_their_scope_a_model_s_weights_are_the_vectors_and_outside_its_own(co
     _assert_equal(_outputs(model), changed)
 
 
-def test_weights_that_have_not_changed_are_written_back_as_they_were(context):
+def test_unchanged_weights_are_written_back_exactly(context):
     model = _model(context)
     expected = weight_values(model)
     FlatWeights(model).write_back()
@@ -65,7 +65,7 @@ def test_weights_that_have_not_changed_are_written_back_as_they_were(context):
         np.testing.assert_array_equal(value, expected[path])
 
 
-def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(context):
+def test_one_vector_has_the_decayed_weights_and_the_other_the_rest(context):
     model = _model(context)
     decayed, others = FlatWeights(model).variables
     sizes = {True: 0, False: 0}
@@ -77,8 +77,8 @@ def test_one_vector_holds_what_is_decayed_and_the_other_the_rest(context):
 
 @pytest.fixture(scope="module")
 def trained(context):
-    """(first weights, weights of a learner after some steps, the same by a step on the model's own
-    variables, gradient norms)."""
+    """(initial weights, weights of a `Learner` after some steps, weights of the same model trained
+    by `TrainingStep`, pairs of losses, gradient norms)."""
     batches = TrainingBatches(tiny_examples(), 4, seed=2)
     teacher, learning, stepping = context.task_teacher, _model(context), _model(context)
     first = weight_values(learning)
@@ -88,8 +88,8 @@ def trained(context):
 
     def loss_fn(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        ours = stepping(inputs, training=True, dropout_seed=dropout_seed)
-        return context.objective.compare(teacher(inputs), ours, batch)
+        outputs = stepping(inputs, training=True, dropout_seed=dropout_seed)
+        return context.objective.compare(teacher(inputs), outputs, batch)
 
     step_fn = TrainingStep(
         variables=variables,
@@ -102,35 +102,35 @@ def trained(context):
     losses, norms = [], []
     for step in range(_STEPS):
         batch = {name: tf.constant(array) for name, array in batches[step].items()}
-        theirs = teacher({name: batch[name] for name in MODEL_INPUTS})
-        ours = learner.learn(batch, theirs, step, _RATE)
+        teacher_outputs = teacher({name: batch[name] for name in MODEL_INPUTS})
+        loss = learner.learn(batch, teacher_outputs, step, _RATE)
         figures = step_fn(batches[step], step)
-        losses.append((ours, figures["loss"]))
+        losses.append((loss, figures["loss"]))
         norms.append(figures["gradient_norm"])
     learner.weights.write_back()
     return first, weight_values(learning), weight_values(stepping), losses, norms
 
 
-def test_steps_on_the_vectors_are_clipped_and_decayed_as_on_a_model_s_own_variables(trained):
-    first, ours, theirs, losses, norms = trained
+def test_training_the_vectors_equals_training_the_model_s_variables(trained):
+    first, flat, separate, losses, norms = trained
     assert min(norms) > _CLIP
     for one, other in losses:
         assert one == pytest.approx(other, rel=1e-5)
-    assert len(ours) == len(theirs) == len(first)
-    for (path, mine), yours, before in zip(
-        ours.items(), theirs.values(), first.values(), strict=True
+    assert len(flat) == len(separate) == len(first)
+    for (path, value), expected, before in zip(
+        flat.items(), separate.values(), first.values(), strict=True
     ):
-        np.testing.assert_allclose(mine, yours, atol=1e-5, err_msg=path)
-        assert np.abs(mine - before).max() > 0.01, path
+        np.testing.assert_allclose(value, expected, atol=1e-5, err_msg=path)
+        assert np.abs(value - before).max() > 0.01, path
 
 
-def test_the_row_of_padding_stays_zero(trained):
+def test_the_padding_row_stays_zero(trained):
     (table,) = (value for path, value in trained[1].items() if path.endswith("token_table"))
     assert not table[0].any()
     assert np.abs(table[1:]).min(axis=-1).all()
 
 
-def test_without_a_gradient_kernels_decay_and_biases_and_layer_norms_do_not(context):
+def test_with_zero_gradients_only_kernels_decay(context):
     weights = FlatWeights(_model(context))
     before = [vector.numpy() for vector in weights.variables]
     optimizer = build_optimizer(weights.variables, _RATE, None)

@@ -1,4 +1,4 @@
-"""What a search trains with, at a size of seconds: two layers of width 24, random tokens."""
+"""A search context that trains in seconds: two layers of width 24, random tokens."""
 
 import dataclasses
 
@@ -18,14 +18,14 @@ from tf_efficientbert.search.stages import Stage, Training
 from tf_efficientbert.training.options import make_deterministic
 
 ORDINARY = "linear1_1(gelu(linear1_1(x,wb1)),wb2)"
-# The second layer's x is cut to the inner width, which fits at 1/3 and 1/4 of 54 alone.
+# The second layer's x is cut to the inner width, which fits only at 1/3 and 1/4 of 54.
 WIDE = {"hidden_size": 24, "ffn_width": 54}
 FORMULAS = ("tanh(linear2_2(gelu(linear2_2(x,wb1)),wb2))", "linear1_4(mul(linear1_4(x,wb1),x),wb2)")
 TEXT_STEPS, TASK_STEPS = 3, 6  # two epochs of three batches
 
 
 def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
-    """12 sentences of text and 12 examples to train on, four to score with."""
+    """A stage with 12 sentences and 12 examples to train on, and four to score with."""
     values = {
         "text_share": 0.5,
         "text_epochs": 1.0,
@@ -52,7 +52,7 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
 def tiny_context(
     kind="classification", dropout=0.1, attention_ratio=1.0, teacher_memory_gb=0.0
 ) -> SearchContext:
-    """A "classification" or "multilabel" of three classes, or a "regression"."""
+    """A context for "classification" or "multilabel" with three classes, or "regression"."""
     make_deterministic()
     task = TASKS[kind]
     sizes = small_architecture((ORDINARY,) * 2, **WIDE)
@@ -78,7 +78,7 @@ def tiny_context(
 
 
 def with_learners(context: SearchContext, kind: type[Learner]) -> SearchContext:
-    """The context, with networks of another `kind`: ones that fail, or that are watched."""
+    """Returns the context with another class of learners, e.g. ones that fail."""
 
     class _Context(SearchContext):
         def learner(self, architecture, seed, chooses=False):

@@ -15,7 +15,7 @@ from tf_efficientbert.training.fine_tune import FineTuneOptions
 
 _ROOT = Path(__file__).parents[2]
 
-# A job that is quick to start.
+# A job that starts quickly.
 _JOB = """import dataclasses
 import logging
 from tf_efficientbert.errors import UserError
@@ -46,7 +46,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def bake(tmp_path_factory):
-    """Runs the job with these arguments in a process of its own."""
+    """Runs the job in a process with these arguments."""
     path = tmp_path_factory.mktemp("jobs") / "bake.py"
     path.write_text(_JOB, "utf-8")
 
@@ -64,20 +64,20 @@ def _run(*arguments):
     )
 
 
-def test_figures_are_printed_and_our_own_messages_shown_on_stderr(bake):
+def test_figures_go_to_stdout_and_log_messages_to_stderr(bake):
     done = bake("--grams=750")
     assert done.returncode == 0
     assert done.stdout == "grams: 750\npi: 3.1416\n"
     assert done.stderr == "the oven is hot\n"
 
 
-def test_what_a_user_can_put_right_is_one_line_and_status_1(bake):
+def test_a_user_error_is_one_line_and_status_1(bake):
     done = bake("--flour=sand")
-    told = "the oven is hot\nerror: --flour=sand cannot be baked\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    expected = "the oven is hot\nerror: --flour=sand cannot be baked\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
-def test_a_fault_of_ours_shows_where_it_was(bake):
+def test_an_unexpected_error_shows_a_traceback(bake):
     done = bake("--flour=air")
     assert done.returncode != 0
     assert "Traceback" in done.stderr and "RuntimeError: the loaf is gone" in done.stderr

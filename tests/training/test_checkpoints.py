@@ -14,7 +14,7 @@ from tf_efficientbert.training.optimizer import build_optimizer
 
 
 class _State:
-    """A model and its optimizer, filled with numbers."""
+    """A model and its optimizer, filled with reproducible numbers."""
 
     def __init__(self, number: int):
         self.model = tiny_pair()[1]
@@ -56,7 +56,7 @@ def _assert_filled(state, number):
         np.testing.assert_array_equal(value, expected)
 
 
-def test_another_process_s_model_and_optimizer_are_restored_exactly(state, tmp_path):
+def test_model_and_optimizer_are_restored_exactly(state, tmp_path):
     _save(state, tmp_path, 12)
     other = _State(99)
     assert other.checkpoints(tmp_path).restore() == (12, [{"step": 12, "loss": 0.1 * 12}])
@@ -64,7 +64,7 @@ def test_another_process_s_model_and_optimizer_are_restored_exactly(state, tmp_p
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
-def test_where_there_is_no_checkpoint_nothing_changes(state, tmp_path, folder):
+def test_without_a_checkpoint_nothing_changes(state, tmp_path, folder):
     state.fill(5)
     assert state.checkpoints(tmp_path / folder).restore() == (0, [])
     _assert_filled(state, 5)
@@ -94,12 +94,12 @@ _DAMAGES = [
     (name, damage)
     for name in ("history.json", "variables.index", "variables.data-00000-of-00001")
     for damage in (_truncated, _emptied, os.unlink, _flipped)
-    if not (damage is _flipped and name == "history.json")  # which has no checksum
+    if not (damage is _flipped and name == "history.json")  # JSON has no checksum
 ]
 
 
 @pytest.mark.parametrize(("name", "damage"), _DAMAGES)
-def test_a_damaged_checkpoint_is_passed_over_with_a_warning(state, tmp_path, caplog, name, damage):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(state, tmp_path, caplog, name, damage):
     _save(state, tmp_path, 1, 2)
     damage(tmp_path / "step-00000002" / name)
     state.fill(77)
@@ -111,21 +111,21 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(state, tmp_path, cap
     assert str(tmp_path / "step-00000002") in message
 
 
-def test_an_emptied_checkpoint_folder_is_passed_over(state, tmp_path):
+def test_an_empty_checkpoint_folder_is_skipped(state, tmp_path):
     _save(state, tmp_path, 1, 2)
     shutil.rmtree(tmp_path / "step-00000002")
     (tmp_path / "step-00000002").mkdir()
     assert state.checkpoints(tmp_path).restore()[0] == 1
 
 
-def test_a_checkpoint_of_another_model_is_an_error_and_not_half_restored(state, tmp_path):
+def test_a_checkpoint_of_another_model_is_an_error(state, tmp_path):
     other = tf.Variable(1.0)
     Checkpoints(tmp_path, model=other).save(3, [])
     with pytest.raises(UserError):
         state.checkpoints(tmp_path).restore()
 
 
-def test_where_all_are_damaged_the_folder_is_named(state, tmp_path):
+def test_the_error_for_only_damaged_checkpoints_names_the_folder(state, tmp_path):
     _save(state, tmp_path, 1, 2)
     for folder in tmp_path.iterdir():
         _truncated(folder / "variables.index")
@@ -133,7 +133,7 @@ def test_where_all_are_damaged_the_folder_is_named(state, tmp_path):
         state.checkpoints(tmp_path).restore()
 
 
-def test_after_a_damaged_one_the_newest_two_sound_ones_are_kept(state, tmp_path):
+def test_later_damaged_checkpoints_are_deleted_by_the_next_save(state, tmp_path):
     _save(state, tmp_path, 10, 20)
     _truncated(tmp_path / "step-00000020" / "variables.index")
     checkpoints = state.checkpoints(tmp_path)
@@ -142,7 +142,7 @@ def test_after_a_damaged_one_the_newest_two_sound_ones_are_kept(state, tmp_path)
     assert sorted(os.listdir(tmp_path)) == ["step-00000010", "step-00000015"]
 
 
-def test_what_a_killed_save_left_is_removed_by_the_next_one(state, tmp_path):
+def test_incomplete_checkpoints_of_killed_processes_are_deleted(state, tmp_path):
     (tmp_path / ".step-00000007.new").mkdir()
     (tmp_path / ".step-00000007.new" / "variables.data-00000-of-00001").write_bytes(bytes(1000))
     _save(state, tmp_path, 8)
@@ -150,7 +150,7 @@ def test_what_a_killed_save_left_is_removed_by_the_next_one(state, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0, 0.2, 0.6, 0.95])
-def test_on_a_full_disk_the_earlier_checkpoint_stands(state, tmp_path, share):
+def test_on_a_full_disk_the_earlier_checkpoint_is_kept(state, tmp_path, share):
     _save(state, tmp_path / "measured", 1)
     size = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
     with small_disk(tmp_path / "disk", "8m") as disk:

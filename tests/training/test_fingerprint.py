@@ -14,14 +14,14 @@ class _Options:
     model: str = input_option("", "what is read")
 
 
-def test_a_fingerprint_follows_the_content_and_not_the_place(tmp_path):
+def test_a_fingerprint_depends_on_content_not_on_the_path(tmp_path):
     for name, text in (("a", "same"), ("b", "same"), ("c", "other")):
         (tmp_path / name).write_text(text)
     a, b, c = (fingerprint(str(tmp_path / name)) for name in "abc")
     assert a == b != c
 
 
-def test_a_folder_s_fingerprint_changes_with_any_file_in_it(tmp_path):
+def test_a_folder_s_fingerprint_depends_on_all_its_files(tmp_path):
     (tmp_path / "inner").mkdir()
     file = tmp_path / "inner" / "weights"
     file.write_text("1")
@@ -33,7 +33,7 @@ def test_a_folder_s_fingerprint_changes_with_any_file_in_it(tmp_path):
     assert fingerprint(str(tmp_path)) != before
 
 
-def test_words_and_lists_have_fingerprints_of_their_own(tmp_path):
+def test_words_files_and_lists_have_distinct_fingerprints(tmp_path):
     (tmp_path / "text").write_text("text")
     file = str(tmp_path / "text")
     values = ("", "novels", file, f"novels,{file}", f"{file},novels", f"{file},{file}")
@@ -45,7 +45,7 @@ def _open(folder, model):
         (run.path / "made").touch()
 
 
-def test_a_job_whose_input_has_changed_is_refused_and_one_whose_input_moved_is_not(tmp_path):
+def test_a_changed_input_is_rejected_but_a_moved_one_is_not(tmp_path):
     model = tmp_path / "model"
     model.write_text("weights")
     _open(tmp_path, model)
@@ -59,7 +59,7 @@ def test_a_job_whose_input_has_changed_is_refused_and_one_whose_input_moved_is_n
         _open(tmp_path, model)
 
 
-def test_a_part_of_an_input_is_all_that_a_job_must_find_unchanged(tmp_path):
+def test_only_the_part_of_an_input_that_a_job_reads_is_compared(tmp_path):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Options:
         output_dir: str = option("", "where")
@@ -81,7 +81,7 @@ def test_a_part_of_an_input_is_all_that_a_job_must_find_unchanged(tmp_path):
         pass
 
 
-def test_a_run_older_than_an_input_s_digest_compares_what_the_flag_says(tmp_path):
+def test_a_run_without_a_digest_of_an_input_compares_the_flag_s_value(tmp_path):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Older:
         output_dir: str = option("", "where")

@@ -18,7 +18,7 @@ class _Killed(Exception):
 
 @pytest.fixture
 def kill_at(monkeypatch):
-    """kill_at(n): from now on the training ends with _Killed as it takes step n; None: no more."""
+    """kill_at(n): makes step n raise _Killed from now on; None: no step."""
     take = TrainingStep.__call__
     end = []
 
@@ -42,22 +42,20 @@ def _evaluate_constantly():
     scope="module", params=["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
 )
 def uninterrupted(request, tmp_path_factory):
-    """(changed options, history, weights)."""
+    """(changed options, history, weights) of an uninterrupted training."""
     changes = {"bfloat16": request.param == "bfloat16"}
     folder = tmp_path_factory.mktemp("run")
     return changes, *tiny_fit(TinyOptions(output_dir=str(folder), **changes))
 
 
-def _assert_same(ours, theirs):
-    (history, weights), (other_history, other_weights) = ours, theirs
+def _assert_same(training, other):
+    (history, weights), (other_history, other_weights) = training, other
     assert history == other_history
     for one, other in zip(weights, other_weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_training_that_was_killed_twice_ends_bit_for_bit_as_one_that_was_not(
-    tmp_path, kill_at, uninterrupted
-):
+def test_a_training_killed_twice_ends_with_the_same_bits(tmp_path, kill_at, uninterrupted):
     changes, *expected = uninterrupted
     options = TinyOptions(output_dir=str(tmp_path), checkpoint_seconds=1e-9, **changes)
     for kill, first_weights in ((1, 0), (5, 98)):
@@ -66,12 +64,12 @@ def test_a_training_that_was_killed_twice_ends_bit_for_bit_as_one_that_was_not(
             tiny_fit(options, first_weights)
         newest = sorted((tmp_path / "checkpoints" / "tiny").iterdir())[-1]
         assert newest.name == f"step-{kill:08d}"
-    (newest / "variables.index").unlink()  # so it goes on one step earlier
+    (newest / "variables.index").unlink()  # so it resumes one step earlier
     kill_at(None)
-    _assert_same(tiny_fit(options, 99), expected)  # of other first weights nothing is left
+    _assert_same(tiny_fit(options, 99), expected)  # other initial weights are overwritten
 
 
-def test_every_step_s_losses_are_kept_and_fall(uninterrupted):
+def test_the_history_has_the_losses_of_every_step(uninterrupted):
     _, history, _ = uninterrupted
     assert [record["step"] for record in history] == list(range(1, STEPS + 1))
     names = {"step", "loss", "hidden", "attention", "prediction", "gradient_norm"}
@@ -80,11 +78,11 @@ def test_every_step_s_losses_are_kept_and_fall(uninterrupted):
     assert json.loads(json.dumps(history)) == history
 
 
-# === The loop alone, on a counter ===
+# === The loop with a counter as model ===
 
 
 def _train(folder, step_fn=None, total_steps=5, **arguments):
-    """Each step adds its batch's number to a counter; returns (history, counter's end)."""
+    """Each step adds its batch's number to a counter; returns (history, final counter)."""
     counter = tf.Variable(0.0)
 
     def count(batch, step):
@@ -122,7 +120,7 @@ def _restored(folder):
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_ends_the_training_and_the_last_checkpoint_stands(tmp_path, loss):
+def test_a_loss_that_is_not_finite_is_an_error_and_the_last_checkpoint_is_kept(tmp_path, loss):
     with pytest.raises(DivergedError) as caught:
         _train(tmp_path, lambda step: loss if step == 3 else 1.0)
     assert (
@@ -132,7 +130,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_the_last_checkpoint_stan
     assert _restored(tmp_path) == (3, 111.0)
 
 
-def test_evaluation_comes_after_each_epoch_and_at_the_end(tmp_path):
+def test_evaluation_runs_after_each_epoch_and_at_the_end(tmp_path):
     calls = []
 
     def evaluate():
@@ -145,7 +143,7 @@ def test_evaluation_comes_after_each_epoch_and_at_the_end(tmp_path):
     assert Checkpoints(tmp_path, model=tf.Variable(0.0)).restore()[1] == history
 
 
-def test_figures_of_an_evaluation_before_the_interruption_are_kept(tmp_path):
+def test_figures_of_an_evaluation_before_an_interruption_are_kept(tmp_path):
     def interrupt(step):
         if step == 3:
             raise _Killed
@@ -159,7 +157,7 @@ def test_figures_of_an_evaluation_before_the_interruption_are_kept(tmp_path):
     assert [r["step"] for r in history if "dev_accuracy" in r] == [2, 4, 5]
 
 
-def test_checkpoints_come_as_often_as_asked_and_at_the_end(tmp_path):
+def test_checkpoints_are_saved_at_the_interval_and_at_the_end(tmp_path):
     saved = []
     _train(tmp_path / "often", on_checkpoint=lambda: saved.append("often"))
     _train(tmp_path / "rarely", on_checkpoint=lambda: saved.append("rarely"), checkpoint_seconds=60)
@@ -167,7 +165,7 @@ def test_checkpoints_come_as_often_as_asked_and_at_the_end(tmp_path):
     assert _restored(tmp_path / "rarely") == (5, 11111.0)
 
 
-def test_on_going_on_the_log_says_from_where(tmp_path, caplog):
+def test_a_resumed_training_logs_its_step(tmp_path, caplog):
     _train(tmp_path, total_steps=2)
     with caplog.at_level("INFO", logger="tf_efficientbert"):
         _train(tmp_path)

@@ -12,10 +12,10 @@ _RATE, _DECAY = 0.01, 0.5
 
 @pytest.fixture(scope="module")
 def before_and_after():
-    """{path: (value, value after a step with zero gradients)} of a student with head."""
+    """{path: (value, value after a step with zero gradients)} for a student with head."""
     _, model = tiny_pair()
     variables = model.trainable_variables
-    # One step at its middle: the rate is 0.5 / 0.9 of the peak.
+    # The schedule uses the middle of the only step: the rate is 0.5 / 0.9 of the peak.
     optimizer = build_optimizer(variables, _RATE * 0.9 / 0.5, 1, _DECAY)
     before = [variable.numpy() for variable in variables]
     optimizer.apply([tf.zeros_like(variable.value) for variable in variables], variables)
@@ -44,7 +44,7 @@ def test_kernels_and_tables_are_decayed(before_and_after):
         np.testing.assert_allclose(after, before * (1 - _RATE * _DECAY), rtol=1e-5)
 
 
-def test_every_vector_is_left_and_every_matrix_decayed(before_and_after):
+def test_matrices_are_decayed_and_vectors_are_not(before_and_after):
     for path, (before, after) in before_and_after.items():
         assert np.any(before != after) == (before.ndim == 2), path
 
@@ -57,8 +57,8 @@ def test_an_optimizer_is_built_before_its_first_step():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_the_fused_update_is_that_of_keras(compiled):
-    """Five steps of random gradients, the rate falling, decayed and not."""
+def test_the_fused_update_equals_that_of_keras(compiled):
+    """Five steps with random gradients and a decaying rate, with and without weight decay."""
     draws = np.random.default_rng(3)
     start = {"kernel": draws.normal(size=(7, 5)), "bias": draws.normal(size=5)}
     start = {name: value.astype(np.float32) for name, value in start.items()}
@@ -81,6 +81,6 @@ def test_the_fused_update_is_that_of_keras(compiled):
         optimizer.build(variables)
         return optimizer
 
-    ours = trained(lambda variables: build_optimizer(variables, _RATE, 5, _DECAY))
-    for value, expected in zip(ours, trained(keras_own), strict=True):
-        np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6)  # of weights up to 3
+    fused = trained(lambda variables: build_optimizer(variables, _RATE, 5, _DECAY))
+    for value, expected in zip(fused, trained(keras_own), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-6)  # for weights up to 3

@@ -30,7 +30,7 @@ def _finish(options, **figures):
         return run.finish(figures)
 
 
-def test_a_fresh_run_has_no_result_and_a_finished_one_has_its_own(tmp_path):
+def test_only_a_finished_run_has_a_result(tmp_path):
     options = _Options(output_dir=str(tmp_path / "above" / "run"))
     with open_run_directory(options) as run:
         assert run.result is None
@@ -48,7 +48,7 @@ def test_a_finished_run_keeps_no_checkpoints(tmp_path):
         assert not run.checkpoints.exists()
 
 
-def test_a_run_that_was_killed_before_it_cleaned_up_does_so_when_it_is_opened_again(tmp_path):
+def test_opening_a_finished_run_deletes_leftover_checkpoints(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     _finish(options, accuracy=0.5)
     left = tmp_path / "checkpoints" / "phase" / "step-00000001"
@@ -58,7 +58,7 @@ def test_a_run_that_was_killed_before_it_cleaned_up_does_so_when_it_is_opened_ag
         assert not run.checkpoints.exists()
 
 
-def test_seconds_add_up_over_the_processes_of_a_job(tmp_path):
+def test_seconds_are_added_over_the_processes_of_a_job(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     with open_run_directory(options) as run:
         run.save_clock()
@@ -67,12 +67,12 @@ def test_seconds_add_up_over_the_processes_of_a_job(tmp_path):
     assert 1000 < result["seconds"] < 1060
 
 
-def test_a_result_s_own_seconds_stand(tmp_path):
+def test_seconds_in_the_result_are_kept(tmp_path):
     seconds = {"teacher": 1.5}
     assert _finish(_Options(output_dir=str(tmp_path)), seconds=seconds)["seconds"] == seconds
 
 
-def test_every_flag_that_differs_is_named_with_both_values(tmp_path):
+def test_the_error_lists_all_different_flags_with_both_values(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     _finish(options, accuracy=0.5)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
@@ -87,14 +87,14 @@ def test_every_flag_that_differs_is_named_with_both_values(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_another_job_s_directory_is_refused(tmp_path):
+def test_the_directory_of_another_job_is_rejected(tmp_path):
     _finish(_Options(output_dir=str(tmp_path)))
     other = _OtherOptions(output_dir=str(tmp_path))
     with pytest.raises(UserError, match="another job .*_Options, this is _OtherOptions"):
         _finish(other)
 
 
-def test_how_often_is_saved_may_differ_and_the_directory_may_have_moved(tmp_path):
+def test_checkpoint_seconds_and_the_path_may_differ(tmp_path):
     _finish(_Options(output_dir=str(tmp_path / "a")), accuracy=0.5)
     os.rename(tmp_path / "a", tmp_path / "b")
     moved = _Options(output_dir=str(tmp_path / "b"), checkpoint_seconds=1.0)
@@ -102,14 +102,14 @@ def test_how_often_is_saved_may_differ_and_the_directory_may_have_moved(tmp_path
         assert run.result["accuracy"] == 0.5
 
 
-def test_a_start_that_fails_at_once_leaves_the_flags_free_to_be_put_right(tmp_path):
+def test_after_a_failed_start_the_flags_may_be_corrected(tmp_path):
     wrong = _Options(output_dir=str(tmp_path), data="wrong.tsv")
     with pytest.raises(UserError, match="wrong.tsv: no such file"), open_run_directory(wrong):
         raise UserError("wrong.tsv: no such file")
     assert _finish(dataclasses.replace(wrong, data="right.tsv"), accuracy=1.0)["accuracy"] == 1.0
 
 
-def test_a_failed_start_that_made_something_keeps_its_flags(tmp_path):
+def test_a_failed_start_that_wrote_files_keeps_its_flags(tmp_path):
     first = _Options(output_dir=str(tmp_path))
     with pytest.raises(UserError, match="diverged"), open_run_directory(first) as run:
         (run.checkpoints / "phase").mkdir(parents=True)
@@ -119,7 +119,7 @@ def test_a_failed_start_that_made_something_keeps_its_flags(tmp_path):
     assert _finish(first, accuracy=0.5)["accuracy"] == 0.5
 
 
-def test_two_openings_at_once_are_refused_and_one_after_the_other_are_not(tmp_path):
+def test_a_directory_cannot_be_opened_twice_at_the_same_time(tmp_path):
     options = _Options(output_dir=str(tmp_path))
     with open_run_directory(options):
         message = f"^{tmp_path}: another process uses this folder; wait for it$"
@@ -128,7 +128,7 @@ def test_two_openings_at_once_are_refused_and_one_after_the_other_are_not(tmp_pa
     _finish(options)
 
 
-_AT_WORK = """
+_HOLD_LOCK = """
 import fcntl, sys, time
 lock = open(sys.argv[1], "w")
 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -137,9 +137,9 @@ time.sleep(600)
 """
 
 
-def test_another_process_at_work_is_waited_for_until_it_is_gone_even_killed(tmp_path):
+def test_the_lock_of_another_process_lasts_until_it_is_killed(tmp_path):
     options = _Options(output_dir=str(tmp_path))
-    command = [sys.executable, "-c", _AT_WORK, str(tmp_path / ".lock")]
+    command = [sys.executable, "-c", _HOLD_LOCK, str(tmp_path / ".lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "locked\n"
@@ -150,13 +150,13 @@ def test_another_process_at_work_is_waited_for_until_it_is_gone_even_killed(tmp_
     _finish(options)
 
 
-def test_a_missing_output_dir_is_asked_for():
+def test_a_missing_output_dir_is_an_error():
     with pytest.raises(UserError, match="^--output_dir is missing: set the output folder"):
         _finish(_Options())
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
-def test_a_directory_that_cannot_be_made_is_named(tmp_path, place):
+def test_the_error_names_a_directory_that_cannot_be_created(tmp_path, place):
     (tmp_path / "file").write_text("text")
     path = tmp_path / place
     with pytest.raises(UserError, match=f"^--output_dir={path} cannot be written: "):
@@ -164,7 +164,7 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path, place):
     assert (tmp_path / "file").read_text() == "text"
 
 
-def test_on_a_full_disk_a_run_ends_in_an_error_that_says_so(tmp_path):
+def test_a_full_disk_is_an_error(tmp_path):
     with small_disk(tmp_path / "disk", "1m") as disk:
         options = _Options(output_dir=str(disk / "run"))
         with open_run_directory(options) as run:

@@ -45,7 +45,7 @@ def test_after_the_last_step_the_rate_is_zero():
     assert [float(schedule(step)) for step in (10, 11, 1000)] == [0, 0, 0]
 
 
-def test_a_schedule_comes_back_from_its_config():
+def test_a_schedule_is_restored_from_its_config():
     schedule = LinearWarmupDecay(2e-3, 40, 0.25)
     copy = LinearWarmupDecay.from_config(schedule.get_config())
     for step in (0, 5, 20, 39):
@@ -61,6 +61,6 @@ def test_a_schedule_comes_back_from_its_config():
         (10, -0.1, r"warmup_fraction must be in \[0, 1\), but got -0.1"),
     ],
 )
-def test_steps_and_fractions_that_make_no_schedule_are_refused(total, warmup, message):
+def test_invalid_steps_and_fractions_are_rejected(total, warmup, message):
     with pytest.raises(ValueError, match=message):
         LinearWarmupDecay(1e-3, total, warmup)

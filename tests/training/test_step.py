@@ -30,7 +30,7 @@ def _gradient(loss_fn, student, batch):
 
 
 @pytest.mark.parametrize("clip_norm", [0.05, 1e6])
-def test_a_step_follows_the_gradient_cut_to_the_largest_global_norm(clip_norm):
+def test_a_step_applies_the_clipped_gradient(clip_norm):
     teacher, student = tiny_pair(dropout=0.0)
     batch = random_inputs(lengths=(7, 3, 5, 8))
 
@@ -51,7 +51,7 @@ def test_a_step_follows_the_gradient_cut_to_the_largest_global_norm(clip_norm):
         np.testing.assert_allclose(new, expected, rtol=1e-5, atol=2e-6)
 
 
-def test_the_losses_are_the_objective_s_with_the_gradient_s_norm():
+def test_a_step_returns_the_losses_and_the_gradient_norm():
     teacher, student = tiny_pair(dropout=0.0)
     objective, batch = Objective(task=TASKS["classification"]), random_inputs()
     expected = {k: float(v) for k, v in objective.losses(teacher, student, batch).items()}
@@ -62,7 +62,7 @@ def test_the_losses_are_the_objective_s_with_the_gradient_s_norm():
     assert losses == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_padding_row_stays_zero_while_the_rest_of_the_table_moves():
+def test_only_the_padding_row_of_the_token_table_stays_zero():
     teacher, student = tiny_pair()
     table = student.backbone.embedding.token_table
     before = table.numpy()
@@ -81,7 +81,7 @@ def test_batches_of_all_shapes_share_one_trace():
     traces = []
 
     def loss_fn(batch, seed):
-        traces.append(batch["token_ids"].shape)  # Python runs while tracing alone
+        traces.append(batch["token_ids"].shape)  # Python runs only while tracing
         return Objective(task=TASKS["classification"]).losses(teacher, student, batch, seed)
 
     step = _step(student, loss_fn, build_optimizer(student.trainable_variables, 1e-3, 9))
@@ -90,18 +90,18 @@ def test_batches_of_all_shapes_share_one_trace():
     assert len(traces) == 1
 
 
-def test_dropout_depends_on_the_seed_and_the_step_s_number_alone():
+def test_dropout_depends_only_on_seed_and_step():
     teacher, student = tiny_pair(dropout=0.3)
     batch = TrainingBatches(tiny_examples(), 4, 0)[0]
-    standstill = keras.optimizers.SGD(0.0)
-    standstill.build(student.trainable_variables)
+    no_update = keras.optimizers.SGD(0.0)
+    no_update.build(student.trainable_variables)
 
     def loss_fn(batch, seed):
         return Objective(real_tokens_only=True, task=TASKS["classification"]).losses(
             teacher, student, batch, seed
         )
 
-    one, same, other = (_step(student, loss_fn, standstill, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (_step(student, loss_fn, no_update, seed=seed) for seed in (1, 1, 2))
     assert one(batch, 2) == same(batch, 2)
     assert len({step(batch, n)["loss"] for step, n in ((one, 2), (one, 3), (other, 2))}) == 3
 
@@ -111,7 +111,7 @@ class _TwoReplicas:
 
 
 @pytest.mark.parametrize("size", [1, 3])
-def test_a_batch_that_does_not_divide_among_the_replicas_is_refused(size):
+def test_a_batch_that_cannot_be_split_evenly_is_rejected(size):
     step = TrainingStep(variables=[], loss_fn=None, optimizer=None, strategy=_TwoReplicas(), seed=0)
     message = f"a batch of {size} cannot be split evenly among 2 replicas"
     with pytest.raises(ValueError, match=message):
@@ -119,7 +119,7 @@ def test_a_batch_that_does_not_divide_among_the_replicas_is_refused(size):
 
 
 @pytest.mark.parametrize("left_out", ["hidden_ratio", "prediction_ratio"])
-def test_a_term_of_ratio_0_leaves_its_own_weights_where_they_are(left_out):
+def test_weights_of_a_term_with_ratio_0_do_not_change(left_out):
     teacher, student = tiny_pair()
     objective = Objective(attention_ratio=0.0, task=TASKS["classification"], **{left_out: 0.0})
     idle = {

@@ -17,7 +17,7 @@ def test_the_mirrored_strategy_has_a_replica_on_each_device():
 
 
 @pytest.mark.parametrize("name", ["", "Mirrored", "tpu"])
-def test_an_unknown_strategy_is_named_with_those_there_are(name):
+def test_the_error_for_an_unknown_strategy_lists_the_known_ones(name):
     message = f"^--strategy={name}: expected one of default, mirrored$"
     with pytest.raises(UserError, match=message):
         make_strategy(name)

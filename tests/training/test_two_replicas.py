@@ -8,7 +8,7 @@ from tests.training.tiny_training import tiny_pair
 from tf_efficientbert.training.checkpoints import Checkpoints
 from tf_efficientbert.training.optimizer import build_optimizer
 
-pytestmark = pytest.mark.slow  # most of a minute for two processes on one machine
+pytestmark = pytest.mark.slow  # most of a minute, for a process with two replicas
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def one_and_two(request, folder):
     ]
 
 
-def test_two_replicas_take_the_steps_of_one(one_and_two):
+def test_two_replicas_take_the_same_steps_as_one(one_and_two):
     one, two = one_and_two
     assert (one["replicas"], two["replicas"]) == (1, 2)
     np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-6)
@@ -36,7 +36,7 @@ def test_two_replicas_take_the_steps_of_one(one_and_two):
     np.testing.assert_allclose(two["weights"], one["weights"], rtol=0, atol=2e-6)
 
 
-def test_the_gradients_were_cut(one_and_two):
+def test_the_gradients_were_clipped(one_and_two):
     for run in one_and_two:
         assert np.all(run["norms"] > 1)
 
@@ -47,12 +47,12 @@ def test_the_number_of_traces_does_not_grow_with_the_shapes(one_and_two):
     assert two["traces"] <= 2
 
 
-def test_leaving_padding_out_makes_a_difference(folder):
+def test_leaving_padding_out_changes_the_losses(folder):
     every, real = (np.load(folder / f"default_{name}.npz")["losses"] for name in ("all", "real"))
     assert np.all(np.abs(every - real) > 1e-3)
 
 
-def test_two_replicas_checkpoint_goes_on_on_one_device(folder):
+def test_a_checkpoint_of_two_replicas_is_restored_on_one_device(folder):
     student = tiny_pair(seed=9)[1]
     optimizer = build_optimizer(student.trainable_variables, 1e-2, 10)
     checkpoints = Checkpoints(

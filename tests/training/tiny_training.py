@@ -1,4 +1,4 @@
-"""A training that takes seconds: a small student matches a small teacher on random tokens."""
+"""A training of seconds: distils a small teacher into a small student on random tokens."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
 from tf_efficientbert.training.run_directory import open_run_directory
 
-STEPS = 7  # two epochs of three batches, and one more step
+STEPS = 7  # two epochs of three batches and one more step
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class TinyOptions(TrainingOptions):
 
 
 def tiny_examples(count: int = 12) -> EncodedExamples:
-    """Sentences of 2 to 15 tokens."""
+    """Returns sentences of 2 to 15 random tokens."""
     draws = np.random.default_rng(3)
     offsets = np.concatenate([[0], np.cumsum(draws.integers(2, 16, count))])
     token_ids = draws.integers(1, VOCABULARY_SIZE, offsets[-1]).astype(np.int32)
@@ -40,7 +40,7 @@ def tiny_examples(count: int = 12) -> EncodedExamples:
 
 
 def tiny_pair(seed: int = 0, dropout: float = 0.1, dtype: str = "float32"):
-    """(teacher, student): two layers, width 24, and as many heads in both."""
+    """Returns (teacher, student), both with two layers, width 24 and equally many heads."""
     architecture = small_architecture(FORMULAS[:2])
     ordinary = architecture.with_ordinary_cells()
     teacher = small_task_model(architecture=ordinary, seed=50, dtype=dtype)
@@ -49,7 +49,7 @@ def tiny_pair(seed: int = 0, dropout: float = 0.1, dtype: str = "float32"):
 
 
 def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
-    """Trains under `options`; the student's first weights come from `seed`.
+    """Trains with `options`; `seed` determines the student's initial weights.
 
     Returns: (history, the student's weights).
     """

@@ -1,6 +1,6 @@
-"""Trains on one device, then on two, and writes down what each came to.
+"""Trains on one device, then on two, and saves the results.
 
-A program of its own, as a process divides its CPU before TensorFlow starts it, or never.
+This is a separate program because logical CPUs must be configured before TensorFlow initializes.
 
     python -m tests.training.two_replicas FOLDER
 """
@@ -21,7 +21,7 @@ from tf_efficientbert.training.options import make_deterministic
 from tf_efficientbert.training.step import TrainingStep
 from tf_efficientbert.training.strategy import make_strategy
 
-# The halves of a batch differ in length, so one replica has more padding than the other.
+# The halves of a batch differ in length, so that one replica has more padding.
 BATCHES = ((9, 9, 7, 2, 1, 3), (4, 2), (5, 6, 3, 1), (15, 2, 2, 2), (8, 8, 7, 8))
 
 
@@ -37,7 +37,7 @@ def train(strategy_name: str, real_tokens_only: bool, folder: str) -> None:
     )
 
     def loss_fn(batch, seed):
-        traces.append(None)  # Python runs while tracing alone, once a replica
+        traces.append(None)  # Python runs only while tracing, once per replica
         return objective.losses(teacher, student, batch, seed)
 
     step = TrainingStep(

@@ -26,7 +26,7 @@ class TeachingOptions:
 
     teacher_memory_gb: float = option(
         2.0,
-        "most memory for cached teacher outputs of a training set; they are cached only if losses "
+        "most GB for cached teacher outputs of a training set; they are cached only if losses "
         "leave padding out and attention scores are not compared; 0: recompute them in each epoch",
     )
 

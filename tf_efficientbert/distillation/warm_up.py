@@ -63,7 +63,7 @@ def warm_up(options: WarmUpOptions) -> dict:
     """Distils the supernet and saves it with its fit projection under `output_dir`/model.
 
     Dong et al. 2021, section 3.3: attention and hidden losses against the teacher before
-    fine-tuning. The token table starts as the principal components of the teacher's.
+    fine-tuning. The token table starts as the teacher's, projected on its principal components.
 
     Returns: {"loss": float, "parameters": int, "seconds": float}. A finished run returns its result
         again; an interrupted one resumes.
@@ -116,7 +116,7 @@ def warm_up(options: WarmUpOptions) -> dict:
 
 
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
-    """Initializes the student's token table with the first principal components of the teacher's.
+    """Initializes the token table by projecting the teacher's on its principal components.
 
     The [PAD] row stays zero.
 

@@ -30,7 +30,7 @@ COMPRESSED = "compressed"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
-    """Options of `pipeline`; the quick start changes only bfloat16 and checkpoint_seconds."""
+    """Options of `run_pipeline`; the quick start changes only bfloat16 and checkpoint_seconds."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")

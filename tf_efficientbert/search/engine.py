@@ -161,10 +161,10 @@ class StageSearch:
         noted |= {fit["candidates"]: fit for fit in earlier}
         self.study.note(self.stage.name, fits=[noted[count] for count in sorted(noted)])
 
-    def _failure(self, who: str, index: int) -> str:
+    def _failure(self, subject: str, index: int) -> str:
         reason = self._trials[index].reason
         return (
-            f"{self.stage.name}: {who} failed; the last one, number {index}: {reason}. "
+            f"{self.stage.name}: {subject} failed; the last one, number {index}: {reason}. "
             f"All are in {self.study.path}; to use other flags, take another --output_dir."
         )
 

@@ -22,7 +22,7 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
     output_dir: str = option("", "output folder; run again with it to resume")
     supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
     shared_supernet: str = input_option(
-        "", "a second supernet, where weight-sharing candidates start; empty for --supernet"
+        "", "another supernet, from which weight-sharing candidates inherit; empty: --supernet"
     )
     teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
     stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")

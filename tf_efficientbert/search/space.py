@@ -76,7 +76,7 @@ class Space(ABC):
 
 
 def draw_within(space: Space, seed: str) -> Architecture:
-    """Draws up to 100 times, as a single draw may miss a narrow budget.
+    """Draws up to `MOST_MISSES` times, as a single draw may miss a narrow budget.
 
     Raises:
         SpaceError: every draw missed the budget.
