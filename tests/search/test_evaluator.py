@@ -111,7 +111,7 @@ def test_cached_teacher_outputs_give_the_same_result(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["classification", "multilabel"])
-def test_given_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kind):
+def test_teacher_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kind):
     with_teacher = tiny_context(kind, attention_ratio=0.0)
     examples = with_teacher.examples.train
     batch = {name: tf.constant(part) for name, part in examples.padded(np.arange(16)).items()}

@@ -18,10 +18,10 @@ from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, Traini
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
-from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_conversion import converted
 from tf_efficientbert.models.task_model import TaskModel

@@ -12,7 +12,6 @@ from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
-from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
@@ -22,6 +21,7 @@ from tf_efficientbert.distillation.task_teacher import (
     load_task_teacher,
 )
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError

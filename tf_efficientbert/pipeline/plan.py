@@ -10,7 +10,7 @@ from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.models.teacher import find_teacher, read_config
-from tf_efficientbert.pipeline.clock import Clock
+from tf_efficientbert.pipeline.estimates import Estimates
 from tf_efficientbert.pipeline.options import COMPRESSED, STUDENTS, PipelineOptions
 from tf_efficientbert.pipeline.rates import Rates
 from tf_efficientbert.search.stages import read_stages
@@ -69,7 +69,7 @@ def _estimates(
     task = encode(tokenizer, train.texts, train.second_texts, max_tokens=options.max_tokens)
     supernet = warm_up.architecture()
     plain = resolve_architecture("plain", supernet)
-    clock = Clock(options, rates, read_config(folder), data.task)
+    estimates = Estimates(options, rates, read_config(folder), data.task)
     stages = read_stages(options.stages)
     seconds, descriptions = {}, {}
 
@@ -77,24 +77,24 @@ def _estimates(
         seconds[name], descriptions[name] = estimate, description
 
     def millions(architecture: Architecture) -> str:
-        return f"{clock.parameters(architecture) / 1e6:.2f} M parameters"
+        return f"{estimates.parameters(architecture) / 1e6:.2f} M parameters"
 
     phase(
         "teacher",
-        f"fine-tune {folder.name} ({millions(clock.teacher)}) on {len(task)} texts of "
+        f"fine-tune {folder.name} ({millions(estimates.teacher)}) on {len(task)} texts of "
         f"{data.task.name}",
-        clock.training(task, options.teacher_epochs, clock.teacher),
+        estimates.training(task, options.teacher_epochs, estimates.teacher),
     )
     phase(
         "supernet",
         f"warm up on {len(text)} sentences of raw text",
-        clock.training(text, options.warm_up_epochs, supernet)
-        + clock.forward(text, options.warm_up_epochs, clock.teacher),
+        estimates.training(text, options.warm_up_epochs, supernet)
+        + estimates.forward(text, options.warm_up_epochs, estimates.teacher),
     )
     phase(
         "search",
         f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",
-        rates.training + sum(clock.stage(stage, text, task, plain) for stage in stages),
+        rates.training + sum(estimates.stage(stage, text, task, plain) for stage in stages),
     )
     for name in STUDENTS:
         # The searched student may be as large as the plain one.
@@ -102,13 +102,13 @@ def _estimates(
         phase(
             name,
             f"distil {'at most ' if name == 'searched' else ''}{millions(student)} on the task",
-            clock.distillation(task, options.student_epochs, student),
+            estimates.distillation(task, options.student_epochs, student),
         )
     if options.compress:
         phase(
             COMPRESSED,
             f"compress the searched model: {options.compress}",
-            clock.compression(
+            estimates.compression(
                 task, options.compress_epochs, len(parse_steps(options.compress)), plain
             ),
         )

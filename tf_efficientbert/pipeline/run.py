@@ -10,7 +10,7 @@ from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.distiller import distill
-from tf_efficientbert.distillation.given_predictions import read_predictions
+from tf_efficientbert.distillation.teacher_predictions import read_predictions
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
 from tf_efficientbert.metrics.paired import paired_difference

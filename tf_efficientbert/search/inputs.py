@@ -9,10 +9,10 @@ from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.given_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import check_width, load_task_teacher
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
+from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError

@@ -5,11 +5,11 @@ import pytest
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.search.budget import Budget
-from tf_efficientbert.search.engine import SearchError, StageSearch
 from tf_efficientbert.search.evaluator import Evaluator, Outcome
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, SpaceExhausted
 from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.space import FormulaSpace, SizeSpace
+from tf_efficientbert.search.stage_search import SearchError, StageSearch
 from tf_efficientbert.search.stages import RECIPES
 from tf_efficientbert.search.study import COMPLETE, FAILED, Study, Trial
 

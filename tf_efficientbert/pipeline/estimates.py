@@ -13,7 +13,7 @@ from tf_efficientbert.tasks import Task
 _TOKENS = 128  # text length for counting multiply-accumulates
 
 
-class Clock:
+class Estimates:
     """Rough estimates in seconds.
 
     Args:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.models.small_text_models import TASKS
 from tf_efficientbert.data.examples import Examples
-from tf_efficientbert.distillation.given_predictions import read_predictions
+from tf_efficientbert.distillation.teacher_predictions import read_predictions
 from tf_efficientbert.errors import UserError
 
 _TASK = TASKS["classification"]  # of three classes
