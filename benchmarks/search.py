@@ -30,11 +30,11 @@ from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
-from tf_efficientbert.search.evaluator import SharedWeights
 from tf_efficientbert.search.examples import SearchExamples
 from tf_efficientbert.search.group import side_by_side
 from tf_efficientbert.search.held_out import HeldOut
 from tf_efficientbert.search.learner import Learner
+from tf_efficientbert.search.shared_weights import SharedWeights
 from tf_efficientbert.search.space import SizeSpace
 from tf_efficientbert.search.stages import RECIPES
 from tf_efficientbert.search.study import STUDY, Study, Trial, best_of

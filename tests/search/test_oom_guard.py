@@ -8,8 +8,8 @@ import pytest
 
 from tests.search.killed_process import simulate_out_of_memory_kill
 from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
-from tf_efficientbert.search.evaluator import TrainedAlone
 from tf_efficientbert.search.oom_guard import OomGuard
+from tf_efficientbert.search.trained_alone import TrainedAlone
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _LIMITS = (("memory", "memory.limit_in_bytes"), (".", "memory.max"))  # versions 1 and 2

@@ -10,14 +10,16 @@ from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
-from tf_efficientbert.search.evaluator import Evaluator, SharedWeights, TrainedAlone
+from tf_efficientbert.search.evaluator import Evaluator
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.seeds import seed_of
+from tf_efficientbert.search.shared_weights import SharedWeights
 from tf_efficientbert.search.space import FormulaSpace, JointSpace, SizeSpace, Space
 from tf_efficientbert.search.stage_budgets import check_space, stage_budget
 from tf_efficientbert.search.stage_search import StageSearch
 from tf_efficientbert.search.stages import Stage
 from tf_efficientbert.search.study import Study, Trial, best_of
+from tf_efficientbert.search.trained_alone import TrainedAlone
 from tf_efficientbert.training.run_directory import RunDirectory
 
 __all__ = ["StageSequence"]
