@@ -43,7 +43,7 @@ _CASES = {
     "part": (["in New York"], "New Jersey", 0.0, 40.0),
     "best of the references": (["1973", "October 1973"], "in October 1973", 0.0, 80.0),
     "a later reference": (["x", "y"], "y", 100.0, 100.0),
-    # the word is counted once, as often as it stands in the reference
+    # the word is counted once, as often as it is in the reference
     "repeated word": (["very good"], "very very very", 0.0, 40.0),
     "nothing in common": (["Paris"], "London", 0.0, 0.0),
     "empty": (["Paris"], "", 0.0, 0.0),

@@ -202,7 +202,7 @@ class _Compression:
             self._record(0, _START, self._evaluate())
 
     def take(self, number: int, step: Step) -> list[dict]:
-        """Trains with `step` at work; returns the history."""
+        """Runs a step, including its training; returns the history."""
         training, strategy = self._training, self._strategy
         name = str(step)
         if isinstance(step, Drop):
