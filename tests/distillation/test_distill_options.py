@@ -268,7 +268,9 @@ def test_a_file_of_predictions_gives_the_same_losses_as_the_teacher(losses, tmp_
     file = write_predictions(
         tmp_path / "predictions.jsonl", teacher, small_examples(task, count=24)
     )
-    expected = losses("teacher", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start)
-    from_file = losses("file", task, teacher_predictions=file, **start)
+    expected = losses(
+        "expected", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start
+    )
+    from_file = losses("from_file", task, teacher_predictions=file, **start)
     assert np.ptp(expected) > 1e-3
     np.testing.assert_allclose(from_file, expected, rtol=1e-4)
