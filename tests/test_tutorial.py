@@ -1,4 +1,4 @@
-"""docs/tutorial.ipynb has current outputs and still runs."""
+"""docs/tutorial.ipynb has the outputs of a run, and still runs."""
 
 import re
 from pathlib import Path

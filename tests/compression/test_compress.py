@@ -204,6 +204,15 @@ def test_a_killed_compression_ends_with_the_same_model(folder, finished, tmp_pat
 # === Dropping ===
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_resumed_step_drops_the_layers_that_it_has_chosen(folder, tmp_path, layer):
+    chosen = tmp_path / "checkpoints" / "dropped-1.json"
+    chosen.parent.mkdir()
+    chosen.write_text(f"[{layer}]", "utf-8")
+    result = compress(tiny_options(folder, "drop(1)", output_dir=str(tmp_path), epochs=0.1))
+    assert result["steps"][-1]["step"] == f"drop(layers={layer + 1})"
+
+
 def test_the_layers_that_stay_keep_their_weights():
     model = small_text_model(seed=1).model
     smaller = without_layers(model, (1,))

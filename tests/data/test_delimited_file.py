@@ -25,8 +25,12 @@ def _bad_lines(table):
     return [row.line for row in table.bad_rows]
 
 
+# In a file with quotes, spaces after a delimiter are not part of the field.
+_NO_SPACE_FIRST = _ANY_TEXT.map(lambda text: text.lstrip(" "))
+
+
 @given(
-    st.lists(st.tuples(_ANY_TEXT, _ANY_TEXT), min_size=1),
+    st.lists(st.tuples(_NO_SPACE_FIRST, _NO_SPACE_FIRST), min_size=1),
     st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     st.sampled_from("\t,;"),
 )

@@ -198,6 +198,11 @@ def test_a_teacher_with_another_hidden_size_is_rejected(refused):
     refused("from a teacher with None", supernet=small_supernet())
 
 
+def test_a_teacher_with_too_few_positions_is_rejected(refused):
+    long = small_supernet(fit_size=24, max_positions=32)
+    refused("--max_tokens=20: --teacher=.* has only 16 positions", supernet=long, max_tokens=20)
+
+
 def test_data_of_another_task_than_the_teacher_s_is_rejected(refused, tmp_path):
     labels = write_lines(tmp_path / "labels.txt", LABELS[::-1])
     refused("--teacher=.* was trained for custom .*'so so'.*, the data", labels_file=labels)

@@ -83,6 +83,11 @@ _BAD = {
         [{"probabilities": _row("", _PREDICTIONS["one"])["probabilities"]}],
         "line 1: no text",
     ),
+    "a second text alone": (
+        [{**_GOOD[0], "second_text": "two"}, {**_GOOD[1], "text": None, "second_text": "two"}],
+        "line 2: no text",
+    ),
+    "a truth value": ([_row("one", [True, 0, 0])], "line 1: .*expected numbers from 0 to 1"),
     "another key": ([{**_GOOD[0], "answer": "sad"}], "unknown key 'answer'"),
     "an example left out": (_GOOD[:1], "1 of 2 training examples are missing.*'two'"),
     "two that differ": ([*_GOOD, _row("one", _PREDICTIONS["two"])], "line 3: 'one' has another"),

@@ -22,7 +22,7 @@ from tests.integration.toy import (
     run_job,
 )
 from tests.models.small_text_models import write_examples
-from tests.search.killed_process import simulate_out_of_memory_kill
+from tests.search.killed_process import simulate_out_of_memory_kills
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.warm_up import WarmUpOptions, warm_up
 from tf_efficientbert.errors import UserError
@@ -356,7 +356,7 @@ def test_a_later_stage_cannot_run_before_the_earlier_ones(options, tmp_path):
 
 
 def test_a_search_warns_after_an_out_of_memory_kill(options, tmp_path, caplog):
-    simulate_out_of_memory_kill(tmp_path / "running.json")
+    simulate_out_of_memory_kills(tmp_path / "running.json")
     with pytest.raises(UserError, match="no stage has been run"):
         search(options(tmp_path, from_stage=2))
     assert "out-of-memory killer was active while this search last ran" in caplog.text

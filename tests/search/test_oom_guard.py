@@ -1,4 +1,5 @@
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killed_process import simulate_out_of_memory_kill
+from tests.search.killed_process import simulate_out_of_memory_kills
 from tests.search.tiny_search import tiny_candidate, tiny_context, tiny_stage
 from tf_efficientbert.search.oom_guard import OomGuard
 from tf_efficientbert.search.trained_alone import TrainedAlone
@@ -18,7 +19,7 @@ import os, signal, sys
 from pathlib import Path
 from tf_efficientbert.search.oom_guard import OomGuard
 guard = OomGuard(Path(sys.argv[1]))
-print(guard.was_killed(), flush=True)
+print(guard.kills, flush=True)
 with guard:
     if sys.argv[2] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
@@ -35,7 +36,7 @@ def _little_memory(size):
     Needs root; skips the test if control groups cannot be created.
     """
     for folder, limit in _LIMITS:
-        group = _CGROUPS / folder / "tf_efficientbert_test"
+        group = _CGROUPS / folder / f"tf_efficientbert_test_{os.getpid()}"
         if not (_CGROUPS / folder / "cgroup.procs").exists():
             continue
         try:
@@ -69,29 +70,31 @@ def _proc(folder, kills, boot="this"):
 
 def test_the_next_process_detects_an_out_of_memory_kill(tmp_path):
     path = tmp_path / "made" / "running.json"
-    for before in (False, True):
+    for before in (0, 1):
         with _little_memory(2**28) as procs:
             done = _work(path, "too-large", procs)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert done.stdout.split() == [str(before)]
     guard = OomGuard(path)
-    assert guard.was_killed() and guard.was_killed()
+    assert guard.kills == 2
 
 
-def test_a_kill_for_another_reason_is_not_reported(tmp_path):
+def test_a_kill_for_another_reason_is_not_counted(tmp_path):
     path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=7)
     for _ in range(2):
         guard = OomGuard(path, proc)
-        assert not guard.was_killed()
+        assert guard.kills == 0
         guard.__enter__()
     assert path.exists()
-    assert OomGuard(path, _proc(proc, kills=8)).was_killed()
 
 
-def test_a_count_from_before_a_reboot_is_not_compared(tmp_path):
+def test_kills_are_counted_once_each_and_kept_after_a_reboot(tmp_path):
     path, proc = tmp_path / "running.json", _proc(tmp_path / "proc", kills=0)
-    OomGuard(path, proc).__enter__()
-    assert not OomGuard(path, _proc(proc, kills=3, boot="other")).was_killed()
+    for kernel, expected in ((0, 0), (2, 1), (2, 1), (3, 2)):
+        guard = OomGuard(path, _proc(proc, kernel))
+        assert guard.kills == OomGuard(path, proc).kills == expected
+        guard.__enter__()
+    assert OomGuard(path, _proc(proc, kills=9, boot="other")).kills == 2
 
 
 def test_a_process_that_ends_normally_leaves_no_file(tmp_path):
@@ -112,12 +115,12 @@ def test_without_a_kill_count_nothing_is_reported(tmp_path, counters):
         (proc / "vmstat").write_text(counters)
     OomGuard(path, proc).__enter__()
     assert path.exists()
-    assert not OomGuard(path, _proc(proc, kills=9)).was_killed()
+    assert OomGuard(path, _proc(proc, kills=9)).kills == 0
 
 
 def test_after_an_out_of_memory_kill_candidates_are_trained_one_by_one(tmp_path):
-    simulate_out_of_memory_kill(tmp_path / "training-2-3.json")
-    simulate_out_of_memory_kill(tmp_path / "training-3.json")
+    simulate_out_of_memory_kills(tmp_path / "training-2-3.json")
+    simulate_out_of_memory_kills(tmp_path / "training-3.json", times=2)
     other = tiny_candidate(("linear2_4(swish(linear2_4(x,wb1)),wb2)",) * 2)
     outcomes = TrainedAlone(tiny_context(), tiny_stage(), tmp_path).evaluate(
         {2: tiny_candidate(), 3: other}

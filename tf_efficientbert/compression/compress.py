@@ -100,7 +100,9 @@ def compress(options: CompressOptions) -> dict:
             student, origin = load(options.model), f"--model={options.model}"
             student.require(data.task, options.max_tokens, origin)
             student.score_by(data.task.metrics)
-            teacher = load_task_teacher(options.teacher, data.task, student, origin)
+            teacher = load_task_teacher(
+                options.teacher, data.task, options.max_tokens, student, origin
+            )
         data.show_card(student.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)
         examples = student.encode(train)
@@ -206,7 +208,7 @@ class _Compression:
         training, strategy = self._training, self._strategy
         name = str(step)
         if isinstance(step, Drop):
-            dropped = self._drop(step)
+            dropped = self._drop(number, step)
             name = str(Drop(layers=tuple(layer + 1 for layer in dropped)))
         self._quantizes = self._quantizes or isinstance(step, Quantize)
         batches = TrainingBatches(self._taught, training.batch_size, training.seed)
@@ -272,14 +274,18 @@ class _Compression:
 
         return loss_fn
 
-    def _drop(self, step: Drop) -> tuple[int, ...]:
+    def _drop(self, number: int, step: Drop) -> tuple[int, ...]:
         """Removes layers; returns their numbers, from 0."""
         model = self._student.model
         dropped = tuple(layer - 1 for layer in step.layers)
         if not dropped:
-            count = min(len(self._examples), _MEASURED_EXAMPLES)
-            influence = layer_influence(model.backbone, self._examples.take(np.arange(count)))
-            dropped = tuple(np.argsort(influence, kind="stable")[: step.count].tolist())
+            # Kept on disk: a resumed step must continue with the network of its checkpoint.
+            path = self._run.checkpoints / f"dropped-{number}.json"
+            if not path.exists():
+                count = min(len(self._examples), _MEASURED_EXAMPLES)
+                influence = layer_influence(model.backbone, self._examples.take(np.arange(count)))
+                write_json(path, np.argsort(influence, kind="stable")[: step.count].tolist())
+            dropped = tuple(json.loads(path.read_text("utf-8")))
         self._layers = tuple(old for i, old in enumerate(self._layers) if i not in dropped)
         with self._strategy.scope():
             smaller = without_layers(model, dropped)

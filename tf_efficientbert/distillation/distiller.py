@@ -69,11 +69,10 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOpt
         TaskTeacherOptions.__post_init__(self)
         if not self.supernet:
             raise UserError("--supernet is missing: name the folder of a saved model")
-        for name in ("general_epochs", "general_learning_rate", "general_batch_size"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
-        ratios = ("hidden_ratio", "attention_ratio", "prediction_ratio")
-        for name in ratios:
+        for name in ("general_learning_rate", "general_batch_size"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+        for name in ("general_epochs", "hidden_ratio", "attention_ratio", "prediction_ratio"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         if not (self.hidden_ratio or self.prediction_ratio):
@@ -121,7 +120,9 @@ def distill(options: DistillOptions) -> dict:
             architecture = resolve_architecture(
                 options.architecture, supernet.backbone.architecture
             )
-            teacher = load_task_teacher(options.teacher, data.task, supernet, origin)
+            teacher = load_task_teacher(
+                options.teacher, data.task, options.max_tokens, supernet, origin
+            )
             if teacher and options.hidden_ratio:
                 check_width(teacher, options.teacher, supernet, origin)
             try:

@@ -30,15 +30,19 @@ class TaskTeacherOptions(TeachingOptions):
             )
 
 
-def load_task_teacher(folder: str, task: Task, start: TextModel, origin: str) -> TextModel | None:
+def load_task_teacher(
+    folder: str, task: Task, max_tokens: int, start: TextModel, origin: str
+) -> TextModel | None:
     """Loads the fine-tuned model in `folder`; None if `folder` is "".
 
     Args:
+        max_tokens: of the longest text.
         start: the model from which the student inherits its vocabulary.
         origin: the flag of `start`, for messages.
 
     Raises:
-        UserError: the teacher was trained for another task, or has another vocabulary.
+        UserError: the teacher was trained for another task, has another vocabulary or too few
+            positions.
     """
     if not folder:
         return None
@@ -47,6 +51,11 @@ def load_task_teacher(folder: str, task: Task, start: TextModel, origin: str) ->
     if teacher.tokenizer.vocabulary != start.tokenizer.vocabulary:
         raise UserError(
             f"the vocabularies of --teacher={folder} and {origin} differ; use one BERT for both"
+        )
+    if max_tokens > teacher.backbone.max_positions:
+        raise UserError(
+            f"--max_tokens={max_tokens}: --teacher={folder} has only "
+            f"{teacher.backbone.max_positions} positions"
         )
     return teacher
 

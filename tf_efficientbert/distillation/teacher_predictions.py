@@ -41,11 +41,13 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
     if table.bad_rows:
         raise line_error(path, table.bad_rows[0].line, table.bad_rows[0].reason)
     _check_keys(path, table.columns)
-    by_id = examples.ids is not None and all(row.values.get("id") is not None for row in table.rows)
-    if not by_id and "id" in table.columns and "text" not in table.columns:
+    ids_only = "id" in table.columns and "text" not in table.columns
+    if ids_only and examples.ids is None:
         raise UserError(
             f"{path} names examples by id, but the training file has no ids; set --id_column"
         )
+    with_ids = all(row.values.get("id") is not None for row in table.rows)
+    by_id = examples.ids is not None and (with_ids or ids_only)
     columns = (examples.ids,) if by_id else examples.columns
     names = [tuple(part.strip() for part in row) for row in zip(*columns, strict=True)]
     read = _probabilities if task.has_classes else _value
@@ -53,9 +55,9 @@ def read_predictions(path: str, examples: Examples, task: LabelledTask) -> np.nd
     for row in table.rows:
         values = row.values
         name = (values.get("id"),) if by_id else (values.get("text"), values.get("second_text"))
-        name = tuple(str(part).strip() for part in name if part is not None)
-        if not name:
+        if name[0] is None:
             raise line_error(path, row.line, f"no {'id' if by_id else 'text'}")
+        name = tuple(str(part).strip() for part in name if part is not None)
         prediction = read(values, task, lambda problem, at=row.line: line_error(path, at, problem))
         if not np.array_equal(predictions.setdefault(name, prediction), prediction):
             raise line_error(
@@ -96,7 +98,7 @@ def _probabilities(values: dict, task: LabelledTask, error: Callable) -> np.ndar
         expected = ", ".join(map(repr, task.labels[:8]))
         raise error(f"probabilities are {shown(given)}, expected one for each label: {expected}")
     row = [given[label] for label in task.labels]
-    if not all(isinstance(p, int | float) and 0 <= p <= 1 for p in row):
+    if not all(isinstance(p, int | float) and not isinstance(p, bool) and 0 <= p <= 1 for p in row):
         raise error(f"probabilities are {shown(given)}, expected numbers from 0 to 1")
     if task.one_of_classes:
         if abs(sum(row) - 1) > _SUM_TOLERANCE:

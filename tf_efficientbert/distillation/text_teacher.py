@@ -15,10 +15,12 @@ def check_text_teacher(teacher_dir: str, corpus_max_tokens: int, supernet: TextM
         supernet: the model that the student starts from.
 
     Raises:
-        UserError: hidden size or vocabulary differ, or sentences are too long for the supernet.
+        UserError: hidden size or vocabulary differ, or sentences are longer than the
+            positions of either.
     """
     folder = find_teacher(teacher_dir)
-    width, fit_size = read_config(folder)["hidden_size"], supernet.backbone.fit_size
+    config, fit_size = read_config(folder), supernet.backbone.fit_size
+    width = config["hidden_size"]
     if width != fit_size:
         raise UserError(
             f"--teacher_dir={folder} has hidden size {width}, but the supernet was distilled from "
@@ -26,8 +28,11 @@ def check_text_teacher(teacher_dir: str, corpus_max_tokens: int, supernet: TextM
         )
     if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
         raise UserError(f"--teacher_dir={folder}: the vocabulary differs from that of --supernet")
-    if corpus_max_tokens > supernet.backbone.max_positions:
-        raise UserError(
-            f"--corpus_max_tokens={corpus_max_tokens}: the supernet has only "
-            f"{supernet.backbone.max_positions} positions"
-        )
+    for name, positions in (
+        ("the supernet", supernet.backbone.max_positions),
+        (f"--teacher_dir={folder}", config["max_position_embeddings"]),
+    ):
+        if corpus_max_tokens > positions:
+            raise UserError(
+                f"--corpus_max_tokens={corpus_max_tokens}: {name} has only {positions} positions"
+            )

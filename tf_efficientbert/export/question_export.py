@@ -33,6 +33,7 @@ def export_questions(
         limit: how many of the questions to compare on; 0 for all.
         job: the job's directory.
         folder: of the SavedModel's versions.
+        limits: on the difference from Keras.
 
     Returns: {"saved_model", "metric", "parity", "parity_split"}, see `export`.
 
@@ -45,7 +46,7 @@ def export_questions(
     asked = squad.load(questions)
     asked = asked[: limit or len(asked)]
     unanswerable = next((each.id for each in asked if not each.answers), None)
-    if unanswerable and squad_version == "1.1":
+    if unanswerable is not None and squad_version == "1.1":
         raise UserError(
             f"{questions}: question {unanswerable!r} has no answer, which only SQuAD 2.0 allows; "
             "set --squad_version=2.0"

@@ -47,18 +47,17 @@ class Estimates:
         self, examples: EncodedExamples, epochs: float, student: Architecture
     ) -> float:
         """Returns the time of a distillation on the task, with the teacher's passes."""
-        teacher_passes = self._teacher_passes(examples, 1.0, epochs, self.teacher)
-        return self.training(examples, epochs, student) + teacher_passes
+        passes = self._passes(examples, 1.0, epochs, cached=self.teacher)
+        return self.training(examples, epochs, student) + self._task_teacher(examples, passes)
 
     def compression(
         self, examples: EncodedExamples, epochs: float, steps: int, student: Architecture
     ) -> float:
         """Returns the time of `steps` distillations from the teacher and the original student."""
-        teacher_passes = sum(
-            self._teacher_passes(examples, 1.0, steps * epochs, network)
-            for network in (self.teacher, student)
-        )
-        return steps * self.training(examples, epochs, student) + teacher_passes
+        # The hidden states to match, which are what is cached, are the student's.
+        passes = self._passes(examples, 1.0, steps * epochs, cached=student)
+        teachers = self._task_teacher(examples, passes) + self.forward(examples, passes, student)
+        return steps * self.training(examples, epochs, student) + teachers
 
     def stage(
         self, stage: Stage, text: EncodedExamples, task: EncodedExamples, largest: Architecture
@@ -66,21 +65,26 @@ class Estimates:
         """Returns the time of a search stage if all candidates have the largest size."""
         training = stage.training
         trained_share = (1 - stage.held_out) * training.task_share
-        parts = (
-            (text, training.text_share, training.text_epochs),
-            (task, trained_share, training.task_epochs),
-        )
         if stage.shares_weights:
             # Its graph contains all stacks and ratios and takes about twice as long to trace.
-            seconds, trained, groups = 2 * self._rates.training, 1, 1
+            seconds, trained, groups, scorings = 2 * self._rates.training, 1, 1, 1
         else:
             seconds, trained = self._rates.candidate * stage.candidates, stage.candidates
             groups = math.ceil(stage.candidates / self._options.group_size)
-        for examples, share, epochs in parts:
+            scorings = math.ceil(training.task_epochs)
+        for examples, share, epochs in (
+            (text, training.text_share, training.text_epochs),
+            (task, trained_share, training.task_epochs),
+        ):
             steps = self._steps(examples, share * epochs, largest, training.batch_size)
             seconds += trained * steps
-            seconds += self._teacher_passes(examples, share, groups * epochs, self.teacher)
-        return seconds + stage.candidates * self.forward(task, stage.held_out, largest)
+            passes = self._passes(examples, share, groups * epochs, cached=self.teacher)
+            if examples is text:
+                seconds += self.forward(examples, passes, self.teacher)
+            else:
+                seconds += self._task_teacher(examples, passes)
+        scored = stage.held_out * scorings * stage.candidates
+        return seconds + self.forward(task, scored, largest)
 
     def _steps(
         self, examples: EncodedExamples, epochs: float, network: Architecture, batch_size: int
@@ -89,12 +93,23 @@ class Estimates:
         steps = len(examples) * epochs / batch_size
         return 3 * self.forward(examples, epochs, network) + steps * self._rates.step
 
-    def _teacher_passes(
-        self, examples: EncodedExamples, share: float, epochs: float, teacher: Architecture
+    def _task_teacher(self, examples: EncodedExamples, passes: float) -> float:
+        """Returns the time of the fine-tuned teacher's passes; a file of predictions needs none."""
+        if self._options.teacher_predictions:
+            return 0.0
+        return self.forward(examples, passes, self.teacher)
+
+    def _passes(
+        self, examples: EncodedExamples, share: float, epochs: float, cached: Architecture
     ) -> float:
-        """Returns the time of a teacher's passes; if outputs are cached, of at most one."""
+        """Returns how often a teacher passes over the examples; once if outputs are cached.
+
+        Args:
+            share: of the examples that is trained on.
+            cached: the network whose hidden states would be cached.
+        """
         bytes_per_value = 2 if self._options.bfloat16 else 4
-        states = (teacher.num_layers + 1) * teacher.hidden_size
+        states = (cached.num_layers + 1) * cached.hidden_size
         needed = bytes_per_value * states * share * float(examples.lengths.sum())
-        is_cached = needed <= self._options.teacher_memory_gb * 1e9
-        return self.forward(examples, share * (min(epochs, 1.0) if is_cached else epochs), teacher)
+        fits = needed <= self._options.teacher_memory_gb * 1e9
+        return share * (min(epochs, 1.0) if fits else epochs)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from pathlib import Path
 
 from tf_efficientbert.compression.compress import CompressOptions
@@ -72,6 +73,10 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         TeachingOptions.__post_init__(self)
         if "," in self.output_dir:
             raise UserError(f"--output_dir={self.output_dir}: leave the comma out")
+        for phase in ("teacher", "warm_up", "student", "compress"):
+            for name in (f"{phase}_epochs", f"{phase}_learning_rate"):
+                if not 0 < getattr(self, name) < math.inf:
+                    raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
         # Create all phases' options now, so that an invalid value fails before the first phase.
         self.teacher()
         self.supernet()

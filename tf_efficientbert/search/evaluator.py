@@ -16,7 +16,7 @@ NOT_FINITE = "its logits on the held-out examples, or their score, are not finit
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """Result of evaluating a candidate; the fields are those of `study.Trial`."""
+    """Result of evaluating a candidate; its fields have the same names in `study.Trial`."""
 
     score: float | None = None
     loss: float | None = None

@@ -58,7 +58,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         predictions = read_predictions(options.teacher_predictions, train, task)
     make_deterministic()
     supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
-    teacher = load_task_teacher(options.teacher, task, supernet, origin)
+    teacher = load_task_teacher(options.teacher, task, options.max_tokens, supernet, origin)
     if teacher:
         check_width(teacher, options.teacher, supernet, origin)
     check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)

@@ -20,31 +20,41 @@ class OomGuard:
     Args:
         path: the file; its folder is created.
         proc: folder of the kernel's counters.
+
+    Attributes:
+        kills: how often this context's process has probably been killed for lack of memory, up to
+            now; it is kept in the file.
     """
 
     def __init__(self, path: Path, proc: Path = _PROC):
         self._path, self._proc = path, proc
-
-    def was_killed(self) -> bool:
-        """Returns whether the context's last process was killed and the count has grown since.
-
-        The result stays the same until the context is entered again.
-        """
-        if not self._path.is_file():
-            return False
-        before, now = json.loads(self._path.read_text("utf-8")), self._kills()
-        if not before or not now or before["boot"] != now["boot"]:
-            return False
-        return now["count"] > before["count"]
+        self.kills = self._count_kills()
 
     def __enter__(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._path, self._kills())
+        self._write()
 
     def __exit__(self, *_) -> None:
         self._path.unlink()
 
-    def _kills(self) -> dict | None:
+    def _count_kills(self) -> int:
+        if not self._path.is_file():
+            return 0
+        left = json.loads(self._path.read_text("utf-8"))
+        before, now = left["counter"], self._counter()
+        if not before or not now or before["boot"] != now["boot"]:
+            return left["kills"]
+        if now["count"] == before["count"]:
+            return left["kills"]
+        # Written at once: a later guard must not compare with the same old count again.
+        self.kills = left["kills"] + 1
+        self._write()
+        return self.kills
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, {"counter": self._counter(), "kills": self.kills})
+
+    def _counter(self) -> dict | None:
         """Returns the boot id and the number of processes killed since boot; None if unknown."""
         try:
             lines = (self._proc / "vmstat").read_text("utf-8").splitlines()

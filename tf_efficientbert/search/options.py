@@ -1,6 +1,7 @@
 """Flags of a search."""
 
 import dataclasses
+import math
 
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.task_data import TaskOptions
@@ -59,7 +60,7 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
         if self.group_size < 1:
             raise UserError(f"--group_size={self.group_size}: expected 1 or more")
         for name in ("min_parameters", "max_parameters", "attention_ratio"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
         read_stages(self.stages)

@@ -41,7 +41,7 @@ def search(options: SearchOptions) -> dict:
         if run.result:
             return run.result
         guard = OomGuard(run.path / "running.json")
-        if guard.was_killed():
+        if guard.kills:
             _log.warning(
                 "the kernel's out-of-memory killer was active while this search last ran. If it "
                 "ends the search again, use another --output_dir with a smaller --group_size, "

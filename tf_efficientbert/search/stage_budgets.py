@@ -15,8 +15,8 @@ __all__ = ["check_budgets", "check_space", "search_budget", "stage_budget"]
 # The paper's candidates have 15 to 16 million parameters.
 _BUDGET_SHARE = 15 / 16
 _DEFAULT_BOUNDS = (
-    "bounds that the stage does not set are --min_parameters and --max_parameters, by default "
-    f"{_BUDGET_SHARE} of the plain student's parameters and all of them"
+    "bounds that the stage does not set are --max_parameters, by default the plain student's, and "
+    "--min_parameters, by default 15/16 of --max_parameters"
 )
 
 

@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 
+from tqdm import tqdm
+
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.budget import Budget
@@ -168,16 +170,16 @@ class StageSearch:
             f"All are in {self.study.path}; to use other flags, take another --output_dir."
         )
 
-    def _report(self, each: float) -> None:
+    def _report(self, seconds_each: float) -> None:
         done, best = len(self._trials), best_of(list(self._trials.values()))
-        left = each * (self.stage.candidates - done)
+        left = seconds_each * (self.stage.candidates - done)
         _log.info(
-            "%s | %d of %d candidates | best: %s | %d:%02d left in this stage",
+            "%s | %d of %d candidates | best: %s | %s left in this stage",
             self.stage.name,
             done,
             self.stage.candidates,
             f"{best.score:.4f} (number {best.index}, {best.parameters:,} parameters)"
             if best
             else "none yet",
-            *divmod(round(left), 60),
+            tqdm.format_interval(left),
         )

@@ -62,7 +62,9 @@ class TrainedAlone(Evaluator):
 
     def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         guard = OomGuard(self._folder / f"training-{'-'.join(map(str, group))}.json")
-        if guard.was_killed():
+        # Another process may have been out of memory when this one was killed for another reason.
+        # That does no harm to a group; a candidate alone fails only at the second time.
+        if guard.kills >= (1 if len(group) > 1 else 2):
             reason = f"{OUT_OF_MEMORY}: the kernel killed the process that trained it"
             return dict.fromkeys(group, Outcome(reason=reason))
         with guard:
