@@ -4,14 +4,15 @@ import dataclasses
 import logging
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
+from tf_efficientbert.distillation.cached_outputs import cached_outputs
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
@@ -25,8 +26,6 @@ from tf_efficientbert.distillation.teacher_predictions import read_predictions, 
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError
-from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option, option
@@ -126,13 +125,10 @@ def distill(options: DistillOptions) -> dict:
             if teacher and options.hidden_ratio:
                 check_width(teacher, options.teacher, supernet, origin)
             try:
+                # EfficientBERT+: a supernet trained on the task passes on its head.
+                parent = supernet.model if supernet.task == data.task else supernet.backbone
                 network = new_student(
-                    architecture,
-                    # EfficientBERT+: a supernet trained on the task passes on its head.
-                    supernet.model if supernet.task == data.task else supernet.backbone,
-                    data.task,
-                    options.dropout,
-                    options.dtype,
+                    architecture, parent, data.task, options.dropout, options.dtype
                 )
             except ValueError as error:
                 raise UserError(
@@ -143,53 +139,9 @@ def distill(options: DistillOptions) -> dict:
         histories = {}
         if options.general_epochs:
             check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
-            with strategy.scope():
-                folder = find_teacher(options.teacher_dir)
-                text_teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
-            objective = Objective(
-                attention_ratio=usable_attention_ratio(
-                    options.attention_ratio, text_teacher, student.backbone
-                ),
-                real_tokens_only=options.real_tokens_only,
-            )
-            text = encoded_corpus(
-                options.corpus,
-                options.corpus_sentences,
-                options.corpus_max_tokens,
-                student.tokenizer,
-            )
-            histories["general"] = _fit_on_text(
-                student.backbone, text_teacher, objective, text, options.general, strategy, run
-            )
-        hidden_ratio = options.hidden_ratio if teacher else 0.0
-        attention_ratio = 0.0
-        if hidden_ratio:
-            attention_ratio = usable_attention_ratio(
-                options.attention_ratio, teacher.backbone, student.backbone
-            )
-        objective = Objective(
-            hidden_ratio=hidden_ratio,
-            attention_ratio=attention_ratio,
-            prediction_ratio=options.prediction_ratio,
-            temperature=options.temperature,
-            real_tokens_only=options.real_tokens_only,
-            sum_over_classes=options.sum_over_classes,
-            task=student.task,
-        )
-        examples, frozen = student.encode(train), None
-        if teacher:
-            with strategy.scope():
-                frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
-            teacher_pass = TeacherPass(
-                frozen, bool(attention_ratio), student.task, bool(hidden_ratio)
-            )
-            examples = teacher_pass.cached(
-                examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
-            )
-        else:
-            examples = with_predictions(predictions, examples, student.task)
-        histories["task"] = _fit_on_task(
-            student, frozen, objective, examples, dev, options, strategy, run
+            histories["general"] = _distill_on_text(student, options, strategy, run)
+        histories["task"] = _distill_on_task(
+            student, teacher, predictions, train, dev, options, strategy, run
         )
         finished = TextModel(
             student.model.rebuilt(fit_size=None),
@@ -209,18 +161,26 @@ def distill(options: DistillOptions) -> dict:
         return run.finish(result, histories)
 
 
-def _fit_on_text(
-    student: EfficientBert,
-    teacher: EfficientBert,
-    objective: Objective,
-    text: EncodedExamples,
-    training: TrainingOptions,
+def _distill_on_text(
+    student: TextModel,
+    options: DistillOptions,
     strategy: tf.distribute.Strategy,
     run: RunDirectory,
 ) -> list[dict]:
+    folder, backbone = find_teacher(options.teacher_dir), student.backbone
+    with strategy.scope():
+        teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
+    objective = Objective(
+        attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, backbone),
+        real_tokens_only=options.real_tokens_only,
+    )
+    text = encoded_corpus(
+        options.corpus, options.corpus_sentences, options.corpus_max_tokens, student.tokenizer
+    )
+    training = options.general
     return fit(
-        model=student,
-        loss_fn=lambda batch, seed: objective.losses(teacher, student, batch, seed),
+        model=backbone,
+        loss_fn=lambda batch, seed: objective.losses(teacher, backbone, batch, seed),
         batches=TrainingBatches(text, training.batch_size, training.seed),
         options=training,
         strategy=strategy,
@@ -229,27 +189,50 @@ def _fit_on_text(
     )
 
 
-def _fit_on_task(
+def _distill_on_task(
     student: TextModel,
-    teacher: TaskModel | None,
-    objective: Objective,
-    examples: EncodedExamples | CachedTeacherOutputs,
+    teacher: TextModel | None,
+    predictions: np.ndarray | None,
+    train: Examples,
     dev: Examples,
-    training: TrainingOptions,
+    options: DistillOptions,
     strategy: tf.distribute.Strategy,
     run: RunDirectory,
 ) -> list[dict]:
-    """Trains on the task; without a `teacher`, the examples contain its predictions."""
+    """Trains on the task; without a `teacher`, from the `predictions` alone."""
+    hidden_ratio = options.hidden_ratio if teacher else 0.0
+    attention_ratio = 0.0
+    if hidden_ratio:
+        attention_ratio = usable_attention_ratio(
+            options.attention_ratio, teacher.backbone, student.backbone
+        )
+    objective = Objective(
+        hidden_ratio=hidden_ratio,
+        attention_ratio=attention_ratio,
+        prediction_ratio=options.prediction_ratio,
+        temperature=options.temperature,
+        real_tokens_only=options.real_tokens_only,
+        sum_over_classes=options.sum_over_classes,
+        task=student.task,
+    )
+    examples, frozen = student.encode(train), None
+    if teacher:
+        with strategy.scope():
+            frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
+        teacher_pass = TeacherPass(frozen, bool(attention_ratio), student.task, bool(hidden_ratio))
+        examples = teacher_pass.cached(
+            examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
+        )
+    else:
+        examples = with_predictions(predictions, examples, student.task)
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        # Not a `TeacherPass`: each replica runs the teacher on its own part of the batch.
-        teacher_outputs = cached_outputs(batch)
-        if teacher and not teacher_outputs:
-            teacher_outputs = teacher(inputs, training=False)
+        # Not a `TeacherPass`: each replica needs the teacher's graph for its part of the batch.
+        targets = cached_outputs(batch) or (frozen(inputs, training=False) if frozen else {})
         outputs = student.model(inputs, training=True, dropout_seed=dropout_seed)
-        return objective.compare(teacher_outputs, outputs, batch)
+        return objective.compare(targets, outputs, batch)
 
     def evaluate():
         return student.task.dev_scores(student.logits(encoded_dev), dev.labels)
@@ -257,8 +240,8 @@ def _fit_on_task(
     return fit(
         model=student.model,
         loss_fn=losses,
-        batches=TrainingBatches(examples, training.batch_size, training.seed),
-        options=training,
+        batches=TrainingBatches(examples, options.batch_size, options.seed),
+        options=options,
         strategy=strategy,
         run=run,
         phase="distil on task",

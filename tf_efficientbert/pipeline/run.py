@@ -87,35 +87,13 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         models = {name: load(options.root / name / "model") for name in options.models}
         for model in models.values():
             model.score_by(data.task.metrics)
-        logits = {name: model.logits(model.encode(test)) for name, model in models.items()}
         report = {
             "task": data.task.name,
             "split": data.score_split,
             "examples": len(test),
             "data": data.card(tokenizer),
-            "models": [
-                describe_model(
-                    name,
-                    model,
-                    model.task.report(logits[name], test.labels),
-                    exports[name],
-                    data.score_split,
-                )
-                for name, model in models.items()
-            ],
+            **_scores(models, exports, test, data.score_split),
             "search": {"stages": Study(options.root / "search" / STUDY, False).described()},
-            **_by_class(models, logits, test),
-            "paired": {
-                name: paired_difference(
-                    model.task,
-                    logits[name],
-                    logits[PLAIN],
-                    test.labels,
-                    their_task=models[PLAIN].task,
-                )
-                for name, model in models.items()
-                if name != PLAIN
-            },
             "parity": {name: exports[name]["parity"] for name in options.models},
             "parity_examples": exports[PLAIN]["parity_examples"],
             "answers": _ask(models["searched"], test),
@@ -139,13 +117,26 @@ def _finished(root: Path, phases: Iterable[str]) -> dict[str, float]:
     }
 
 
-def _by_class(models: dict[str, TextModel], logits: dict, test: Examples) -> dict:
-    """Returns {"confusion", "classes"}, empty for models whose kind of task has none."""
-    confusion, classes = {}, {}
+def _scores(
+    models: dict[str, TextModel], exports: dict[str, dict], test: Examples, split: str
+) -> dict:
+    """Returns {"models", "paired", "confusion", "classes"} of the report; the last two have only
+    what the kind of task has."""
+    described, paired, confusion, classes = [], {}, {}, {}
+    logits = {name: model.logits(model.encode(test)) for name, model in models.items()}
     for name, model in models.items():
-        confusion[name] = model.task.confusion(logits[name], test.labels)
-        classes[name] = model.task.per_class(logits[name], test.labels)
+        task, own = model.task, logits[name]
+        scores = task.report(own, test.labels)
+        described.append(describe_model(name, model, scores, exports[name], split))
+        confusion[name] = task.confusion(own, test.labels)
+        classes[name] = task.per_class(own, test.labels)
+        if name != PLAIN:
+            paired[name] = paired_difference(
+                task, own, logits[PLAIN], test.labels, their_task=models[PLAIN].task
+            )
     return {
+        "models": described,
+        "paired": paired,
         "confusion": {name: each for name, each in confusion.items() if each},
         "classes": {name: each for name, each in classes.items() if each},
     }
