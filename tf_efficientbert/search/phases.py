@@ -54,41 +54,28 @@ def training_phases(
         evaluate: see `Phase`; called in the task phase.
     """
     gc.collect()  # frees an earlier stage's examples and their cached teacher outputs
-    training, phases = stage.training, []
+    training, examples = stage.training, context.examples
     groups = math.ceil(stage.candidates / context.group_size)
     trainings = 1 if stage.shares_weights else groups
 
-    def batches(name: str, examples, teacher: TeacherPass | PredictionsAlone, epochs: float):
+    def batches(name: str, taught, teacher: TeacherPass | PredictionsAlone, epochs: float):
         with_outputs = teacher.cached(
-            examples,
+            taught,
             epochs * trainings,
             context.objective.real_tokens_only,
             context.teacher_memory_gb,
         )
         return batches_of(with_outputs, training.batch_size, seed_of(context.seed, "batches", name))
 
-    if training.text_share and training.text_epochs:
-        text = context.examples.on_text(training.text_share)
-        phases.append(
-            Phase(
-                name="text",
-                teacher=context.text_teacher,
-                batches=batches("text", text, context.text_teacher, training.text_epochs),
-                epochs=training.text_epochs,
-                learning_rate=training.text_learning_rate,
-                scales=(1.0, 0.0),
-            )
-        )
-    task = context.examples.on_task(stage.held_out, training.task_share)
-    phases.append(
-        Phase(
-            name="task",
-            teacher=context.task_teacher,
-            batches=batches("task", task, context.task_teacher, training.task_epochs),
-            epochs=training.task_epochs,
-            learning_rate=training.task_learning_rate,
-            scales=(float(context.task_teacher.has_hidden_states), 1.0),
-            evaluate=evaluate,
-        )
-    )
+    phases = []
+    teacher, epochs = context.text_teacher, training.text_epochs
+    if training.text_share and epochs:
+        text = batches("text", examples.on_text(training.text_share), teacher, epochs)
+        rate = training.text_learning_rate
+        phases.append(Phase("text", teacher, text, epochs, rate, scales=(1.0, 0.0)))
+    teacher, epochs = context.task_teacher, training.task_epochs
+    share = examples.on_task(stage.held_out, training.task_share)
+    task = batches("task", share, teacher, epochs)
+    rate, scales = training.task_learning_rate, (float(teacher.has_hidden_states), 1.0)
+    phases.append(Phase("task", teacher, task, epochs, rate, scales, evaluate))
     return phases
