@@ -142,6 +142,7 @@ def _int8_weights(path):
             yield values.T if scales.size > 1 else values
 
 
+@pytest.mark.slow
 def test_rounded_weights_that_are_not_folded_equal_those_in_the_int8_file(tmp_path):
     ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"] * 2
     sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}

@@ -119,6 +119,7 @@ def test_forms_over_a_limit_are_not_delivered(options, tmp_path):
         export(strict)
 
 
+@pytest.mark.slow
 def test_flags_select_precisions_and_other_files(options, tmp_path):
     model = small_text_model(architecture=_ONE_LAYER)
     result = export(options(model, precisions="int4, float32", text_in="float32"))
@@ -146,6 +147,7 @@ def test_a_file_that_mediapipe_cannot_run_is_not_written(options, asked, tmp_pat
         export(options(model, "pair", **{asked: value}))
 
 
+@pytest.mark.slow
 def test_an_export_killed_after_its_delivery_keeps_that_version(options, tmp_path, monkeypatch):
     served = tmp_path / "models" / "stars"
     model = small_text_model("regression", _ONE_LAYER)

@@ -49,6 +49,7 @@ def test_a_file_has_the_length_it_was_written_for(litert_files):
     assert LiteRtModel(litert_files["pair"]["int8"]).lengths == (MAX_POSITIONS,)
 
 
+@pytest.mark.slow
 def test_one_file_takes_short_and_long_texts(tmp_path):
     network = small_task_model("classification", SLICED, max_positions=384)
     model = TextModel(network, Tokenizer(VOCABULARY), TASKS["classification"], 384)

@@ -151,6 +151,7 @@ def test_a_step_is_traced_once_for_both_phases_and_all_lengths(context, trained)
     ]  # of the step; logits were not computed
 
 
+@pytest.mark.slow
 def test_a_group_killed_in_both_phases_ends_with_the_same_weights(context, trained, tmp_path):
     kills = [1, _KILLED_AT]
 
