@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
+_LOG_LINE = "INFO:tensorflow:"
 _TIMEOUT_SECONDS = 3600  # per cell; the longest of the tutorial takes minutes
 
 
@@ -27,8 +28,17 @@ def run_notebook(path: str | Path, folder: str | Path) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times
         if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
+            cell.outputs = list(filter(None, map(_without_log, cell.outputs)))
     return notebook
+
+
+def _without_log(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """Drops stderr, and the lines that TensorFlow logs to stdout in a notebook."""
+    if output.output_type != "stream":
+        return output
+    lines = [line for line in output.text.splitlines(True) if not line.startswith(_LOG_LINE)]
+    output.text = "".join(lines)
+    return output if output.name == "stdout" and output.text.strip() else None
 
 
 def main() -> None:
