@@ -318,7 +318,7 @@ class ModelRepository:
     def _close(self, version: _Version, servable: Servable) -> None:
         try:
             servable.close()
-        except Exception:
+        except Exception:  # the version is gone either way
             _log.exception("version %d of model %s", servable.version, servable.name)
         version.state = _State.END
         _log.info("version %d of model %s is unloaded", servable.version, servable.name)

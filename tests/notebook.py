@@ -2,7 +2,7 @@
 
     python -m tests.notebook docs/tutorial.ipynb    # or: make tutorial
 
-Output to stderr, i.e. progress bars and log lines, is left out.
+Progress bars and log lines are left out.
 """
 
 import sys

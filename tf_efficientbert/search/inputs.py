@@ -1,7 +1,6 @@
 """Reads the data, models and corpus of a search."""
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
 
 from tf_efficientbert.architecture import Architecture
@@ -63,7 +62,11 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         check_width(teacher, options.teacher, supernet, origin)
     check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
     data.show_card(supernet.tokenizer)
-    _check_positions(options.max_tokens, filter(None, (teacher, supernet)))
+    if options.max_tokens > supernet.backbone.max_positions:
+        raise UserError(
+            f"--max_tokens={options.max_tokens}: {origin} has only "
+            f"{supernet.backbone.max_positions} positions"
+        )
     encoded = encode(
         supernet.tokenizer, train.texts, train.second_texts, train.labels, options.max_tokens
     )
@@ -112,14 +115,6 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         group_size=options.group_size,
     )
     return SearchInputs(context, shared_supernet, supernet.tokenizer)
-
-
-def _check_positions(max_tokens: int, models: Iterable[TextModel]) -> None:
-    longest = min(model.backbone.max_positions for model in models)
-    if max_tokens > longest:
-        raise UserError(
-            f"--max_tokens={max_tokens}: --teacher or --supernet has only {longest} positions"
-        )
 
 
 def _load_shared(folder: str, supernet: TextModel, origin: str) -> EfficientBert:
