@@ -120,7 +120,7 @@ def compress(options: CompressOptions) -> dict:
         with strategy.scope():
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         compression = _Compression(
-            student=_with_network(student, model),
+            student=student.with_network(model),
             teachers=teachers,
             hidden_ratio=options.hidden_ratio,
             examples=examples,
@@ -217,7 +217,7 @@ class _Compression:
             pruner = Pruner(
                 model.backbone,
                 step if isinstance(step, Prune) else None,
-                count_steps(training, batches),
+                count_steps(training.epochs, batches),
             )
             quantizer = self._quantizer = Quantizer(model) if self._quantizes else None
 
@@ -289,7 +289,7 @@ class _Compression:
         self._layers = tuple(old for i, old in enumerate(self._layers) if i not in dropped)
         with self._strategy.scope():
             smaller = without_layers(model, dropped)
-        self._student = _with_network(self._student, smaller)
+        self._student = self._student.with_network(smaller)
         return dropped
 
     def _evaluate(self) -> dict[str, float]:
@@ -312,10 +312,6 @@ class _Compression:
         self.rows.append({"step": name, **dev, **sizes, "seconds": seconds})
         self._run.save_clock()
         write_json(self._path, self.rows)
-
-
-def _with_network(student: TextModel, model: TaskModel) -> TextModel:
-    return TextModel(model, student.tokenizer, student.task, student.max_tokens)
 
 
 def _sizes(student: TextModel) -> dict[str, int]:

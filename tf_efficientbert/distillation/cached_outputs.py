@@ -1,6 +1,6 @@
 """Examples with cached teacher outputs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -8,10 +8,20 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
 
-__all__ = ["CachedTeacherOutputs", "cached_outputs"]
+__all__ = ["CachedTeacherOutputs", "cached_bytes", "cached_outputs"]
 
 _BATCH = 32
 _STATES, _LOGITS = "teacher_hidden_states", "teacher_logits"
+
+
+def cached_bytes(tokens: float, states: Iterable[tuple[int, int]]) -> int:
+    """Returns the memory that cached hidden states take.
+
+    Args:
+        tokens: real tokens of all examples.
+        states: (width, bytes per value) of each hidden state of a token.
+    """
+    return int(tokens * sum(width * size for width, size in states))
 
 
 class CachedTeacherOutputs:

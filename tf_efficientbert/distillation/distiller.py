@@ -143,12 +143,7 @@ def distill(options: DistillOptions) -> dict:
         histories["task"] = _distill_on_task(
             student, teacher, predictions, train, dev, options, strategy, run
         )
-        finished = TextModel(
-            student.model.rebuilt(fit_size=None),
-            student.tokenizer,
-            student.task,
-            student.max_tokens,
-        )
+        finished = student.with_network(student.model.rebuilt(fit_size=None))
         finished.task = student.task.fitted(finished.logits(finished.encode(dev)), dev.labels)
         finished.save(run.path / "model")
         _log.info("student saved in %s", run.path / "model")

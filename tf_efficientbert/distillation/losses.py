@@ -2,8 +2,8 @@
 
 Every function returns one float32 scalar, the mean over the examples of a batch. An example's loss
 is the mean over all its elements, padding included; with a `padding_mask` (int32 [batch, tokens], 1
-for real tokens), it is the mean over real tokens only. The prediction losses are in `tasks`, one
-per kind of task.
+for real tokens), it is the mean over real tokens only. Each kind of task
+has its prediction loss in `tasks`; classification's is exported here too.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from tf_efficientbert.tasks.classification import prediction_loss
 
 __all__ = ["attention_loss", "hidden_loss", "prediction_loss"]
 
-_SCORE_FLOOR = -100.0
+_SCORE_FLOOR = -100.0  # the reference's; only masked scores are that low
 
 
 def _mean(values, weights):

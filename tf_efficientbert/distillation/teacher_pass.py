@@ -8,7 +8,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
-from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
+from tf_efficientbert.distillation.cached_outputs import (
+    CachedTeacherOutputs,
+    cached_bytes,
+    cached_outputs,
+)
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
 from tf_efficientbert.tasks import Task
@@ -111,8 +115,8 @@ class TeacherPass:
 
     def _bytes(self, examples: EncodedExamples) -> int:
         states = self.specs.get("hidden_states", ())
-        token = sum(state.shape[-1] * state.dtype.size for state in states)
-        return int(np.sum(examples.lengths)) * token
+        sizes = ((state.shape[-1], state.dtype.size) for state in states)
+        return cached_bytes(np.sum(examples.lengths), sizes)
 
 
 class PredictionsAlone:

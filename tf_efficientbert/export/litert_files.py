@@ -1,4 +1,4 @@
-"""All LiteRT files of one export: written, compared, timed."""
+"""All LiteRT files of one export: written, and as forms to compare and time."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -68,6 +68,10 @@ class TextModel:
             input_signature=[dict.fromkeys(MODEL_INPUTS, spec)],
         )
 
+    def with_network(self, model: TaskModel | EfficientBert) -> "TextModel":
+        """Returns a text model of another network, with this tokenizer and task."""
+        return TextModel(model, self.tokenizer, self.task, self.max_tokens)
+
     @property
     def backbone(self) -> EfficientBert:
         return self.model.backbone if isinstance(self.model, TaskModel) else self.model

@@ -4,6 +4,7 @@ import math
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.distillation.cached_outputs import cached_bytes
 from tf_efficientbert.models.huggingface_config import architecture_of
 from tf_efficientbert.pipeline.options import PipelineOptions
 from tf_efficientbert.pipeline.rates import Rates
@@ -108,8 +109,8 @@ class Estimates:
             share: of the examples that is trained on.
             cached: the network whose hidden states would be cached.
         """
-        bytes_per_value = 2 if self._options.bfloat16 else 4
-        states = (cached.num_layers + 1) * cached.hidden_size
-        needed = bytes_per_value * states * share * float(examples.lengths.sum())
+        states = [(cached.hidden_size, 2 if self._options.bfloat16 else 4)]
+        states *= cached.num_layers + 1
+        needed = cached_bytes(share * float(examples.lengths.sum()), states)
         fits = needed <= self._options.teacher_memory_gb * 1e9
         return share * (min(epochs, 1.0) if fits else epochs)

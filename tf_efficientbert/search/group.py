@@ -23,8 +23,8 @@ __all__ = [
     "train_group",
 ]
 
-# TensorFlow or Python raises these for a candidate that does not fit into memory.
 OUT_OF_MEMORY = "out of memory"
+# TensorFlow or Python raises these for a candidate that does not fit into memory.
 OUT_OF_MEMORY_ERRORS = (tf.errors.ResourceExhaustedError, MemoryError)
 
 

@@ -31,7 +31,7 @@ class SearchInputs:
     """Result of `read_inputs`.
 
     Attributes:
-        context: for the stages that train each candidate.
+        context: shared by all stages; the weight-sharing stage replaces its supernet.
         shared_supernet: the supernet from which the weight-sharing stage starts.
         tokenizer: shared by all models.
     """

@@ -50,10 +50,10 @@ class Learner:
         labels = objective.task.blank_labels(0)
         if labels is not None:
             batch["labels"] = tf.TensorSpec([None, *labels.shape[1:]], labels.dtype)
-        scalars = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.float32)]
+        seed_and_scales = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.float32)]
         self._used = tuple(batch)
         self._step = tf.function(
-            self._train, input_signature=[batch, teacher_specs, *scalars], autograph=False
+            self._train, input_signature=[batch, teacher_specs, *seed_and_scales], autograph=False
         )
         self._logits = tf.function(self._compute_logits, input_signature=[inputs], autograph=False)
 

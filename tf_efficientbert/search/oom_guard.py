@@ -28,7 +28,9 @@ class OomGuard:
 
     def __init__(self, path: Path, proc: Path = _PROC):
         self._path, self._proc = path, proc
-        self.kills = self._count_kills()
+        self.kills = 0
+        if path.is_file():
+            self._read(json.loads(path.read_text("utf-8")))
 
     def __enter__(self) -> None:
         self._write()
@@ -36,19 +38,15 @@ class OomGuard:
     def __exit__(self, *_) -> None:
         self._path.unlink()
 
-    def _count_kills(self) -> int:
-        if not self._path.is_file():
-            return 0
-        left = json.loads(self._path.read_text("utf-8"))
+    def _read(self, left: dict) -> None:
+        """Counts one more kill if the kernel has killed a process since `left` was written."""
+        self.kills = left["kills"]
         before, now = left["counter"], self._counter()
-        if not before or not now or before["boot"] != now["boot"]:
-            return left["kills"]
-        if now["count"] == before["count"]:
-            return left["kills"]
-        # Written at once: a later guard must not compare with the same old count again.
-        self.kills = left["kills"] + 1
-        self._write()
-        return self.kills
+        same_boot = before and now and before["boot"] == now["boot"]
+        if same_boot and now["count"] != before["count"]:
+            self.kills += 1
+            # Written at once: a later guard must not compare with the same old count again.
+            self._write()
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.stages import Stage
+from tf_efficientbert.training.fit import count_steps
 
 __all__ = ["Phase", "training_phases"]
 
@@ -41,7 +42,7 @@ class Phase:
 
     @property
     def steps(self) -> int:
-        return max(1, round(self.epochs * self.batches.steps_per_epoch))
+        return count_steps(self.epochs, self.batches)
 
 
 def training_phases(
@@ -58,9 +59,9 @@ def training_phases(
     groups = math.ceil(stage.candidates / context.group_size)
     trainings = 1 if stage.shares_weights else groups
 
-    def batches(name: str, taught, teacher: TeacherPass | PredictionsAlone, epochs: float):
+    def batches(name: str, shown, teacher: TeacherPass | PredictionsAlone, epochs: float):
         with_outputs = teacher.cached(
-            taught,
+            shown,
             epochs * trainings,
             context.objective.real_tokens_only,
             context.teacher_memory_gb,

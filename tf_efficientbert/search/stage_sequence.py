@@ -32,7 +32,7 @@ class StageSequence:
     Attributes:
         sampler: one of `SAMPLERS`.
         budget: for stages that do not set their own bounds.
-        context: for the stages that train each candidate.
+        context: shared by all stages; the weight-sharing stage replaces its supernet.
         shared_supernet: the supernet from which the weight-sharing stage starts.
         tokenizer: for the model that the weight-sharing stage saves.
     """

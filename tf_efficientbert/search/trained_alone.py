@@ -52,15 +52,15 @@ class TrainedAlone(Evaluator):
         self._phases = training_phases(context, stage, evaluate=self._scores)
 
     def evaluate(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
-        outcomes = self._train(group)
+        outcomes = self._train_unless_killed(group)
         if len(group) > 1:
             # The candidate alone may fit into memory although the group did not.
             failed = [i for i, each in outcomes.items() if each.reason.startswith(OUT_OF_MEMORY)]
             for index in failed:
-                outcomes |= self._train({index: group[index]})
+                outcomes |= self._train_unless_killed({index: group[index]})
         return outcomes
 
-    def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+    def _train_unless_killed(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         guard = OomGuard(self._folder / f"training-{'-'.join(map(str, group))}.json")
         # Another process may have been out of memory when this one was killed for another reason.
         # That does no harm to a group; a candidate alone fails only at the second time.
@@ -68,9 +68,9 @@ class TrainedAlone(Evaluator):
             reason = f"{OUT_OF_MEMORY}: the kernel killed the process that trained it"
             return dict.fromkeys(group, Outcome(reason=reason))
         with guard:
-            return self._trained(group)
+            return self._train(group)
 
-    def _trained(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
+    def _train(self, group: Mapping[int, Architecture]) -> dict[int, Outcome]:
         gc.collect()  # frees earlier networks: their graphs are reference cycles that hold weights
         learners, reasons = self._learners(group)
         history = []

@@ -49,7 +49,7 @@ def fit(
             f"--batch_size={batches.batch_size} is not a multiple of the {replicas} devices of "
             f"--strategy={options.strategy}"
         )
-    total_steps = count_steps(options, batches)
+    total_steps = count_steps(options.epochs, batches)
     with strategy.scope():
         optimizer = build_optimizer(
             model.trainable_variables, options.learning_rate, total_steps, options.weight_decay
@@ -83,6 +83,6 @@ def fit(
     )
 
 
-def count_steps(options: TrainingOptions, batches: TrainingBatches) -> int:
-    """Returns the number of steps of `fit`."""
-    return max(1, round(options.epochs * batches.steps_per_epoch))
+def count_steps(epochs: float, batches: TrainingBatches) -> int:
+    """Returns the number of steps of `epochs` passes over the batches."""
+    return max(1, round(epochs * batches.steps_per_epoch))

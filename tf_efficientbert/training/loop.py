@@ -45,8 +45,8 @@ def train(
             the step's record.
         checkpoint_seconds: seconds between checkpoints; one more is saved at the end.
         on_checkpoint: called after each checkpoint.
-        should_stop: checked after each step; if true, the training stops without a checkpoint. A
-            later run can then resume from the last one.
+        should_stop: checked before and after each step; if true, the training stops without a
+            checkpoint. A later run can then resume from the last one.
 
     Returns: one record per step, {"step", "loss", ...}, from the first step on.
 
