@@ -25,7 +25,7 @@ from absl import app, flags
 
 from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import Recipe
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
@@ -69,7 +69,10 @@ def _context(run: Path) -> SearchContext:
     train = TaskData(TaskOptions(task=task.name, max_tokens=teacher.max_tokens)).load("train")
     encoded = teacher.encode(train)
     frozen = teacher.model.rebuilt(dtype=precision.frozen_dtype)
-    passes = TeacherPass(frozen, False, task)
+    recipe = Recipe(attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True)
+    architectures = teacher.backbone.architecture, supernet.backbone.architecture
+    objective = recipe.objective(*architectures, task)
+    passes = TeacherPass(frozen, objective.teacher_reads)
     return SearchContext(
         task=task,
         supernet=supernet.backbone,
@@ -78,9 +81,7 @@ def _context(run: Path) -> SearchContext:
         examples=SearchExamples(
             text=encoded, train=encoded, for_distillation=encoded, task=task, seed=0
         ),
-        objective=Objective(
-            attention_ratio=0.0, real_tokens_only=True, sum_over_classes=True, task=task
-        ),
+        objective=objective,
         dropout=0.1,
         dtype=precision.dtype,
         seed=0,

@@ -23,6 +23,8 @@ class Options:
     salt: float = option(0.02, "share of the flour")
     flour: str = option("rye", "what it is made of")
     steam: bool = option(False, "whether the oven steams")
+    seeds: bool | None = option(None, "whether seeds are on top")
+    minutes: float | None = option(None, "how long it takes")
 
     def __post_init__(self):
         if self.grams < 1:
@@ -58,15 +60,18 @@ def bake(tmp_path_factory):
 
 
 def test_flags_become_options_of_their_types(bake):
-    done = bake("--grams=750", "--salt=1e-2", "--flour=spelt", "--steam")
+    done = bake(
+        "--grams=750", "--salt=1e-2", "--flour=spelt", "--steam", "--noseeds", "--minutes=5"
+    )
     assert done.returncode == 0
-    expected = "Options(grams=750, salt=0.01, flour='spelt', steam=True)"
+    expected = "Options(grams=750, salt=0.01, flour='spelt', steam=True, seeds=False, minutes=5.0)"
     assert done.stdout == f"{expected}\n"
 
 
 def test_missing_flags_have_the_defaults_of_the_options(bake):
     done = bake("--nosteam", "--flour=")
-    assert "Options(grams=500, salt=0.02, flour='', steam=False)" in done.stdout
+    expected = "Options(grams=500, salt=0.02, flour='', steam=False, seeds=None, minutes=None)"
+    assert expected in done.stdout
 
 
 @pytest.mark.parametrize(

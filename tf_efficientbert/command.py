@@ -16,6 +16,10 @@ _DEFINE = {
     int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
+    # None without a value.
+    bool | None: flags.DEFINE_bool,
+    int | None: flags.DEFINE_integer,
+    float | None: flags.DEFINE_float,
 }
 
 
@@ -70,10 +74,10 @@ def _help(options_class: type) -> str:
     """Returns the program's docstring and a paragraph for each flag."""
     parts = [(sys.modules["__main__"].__doc__ or "").strip(), "Flags:"]
     for field in dataclasses.fields(options_class):
-        default = "" if field.default == "" else f" (default: {str(field.default).lower()})"
+        default = "" if field.default in ("", None) else f" (default: {str(field.default).lower()})"
         about = f"{field.metadata['help']}{default}"
         parts.append(
-            f"  --{'[no]' if field.type is bool else ''}{field.name}\n"
+            f"  --{'[no]' if field.type in (bool, bool | None) else ''}{field.name}\n"
             + textwrap.fill(about, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
         )
     return "\n\n".join(parts[:2]) + "\n" + "\n".join(parts[2:])

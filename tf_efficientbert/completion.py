@@ -47,7 +47,7 @@ def print_completion(options: CompletionOptions) -> None:
 
 def _add_flag(job: argparse.ArgumentParser, field: dataclasses.Field) -> None:
     about = field.metadata["help"].replace("%", "%%")
-    if field.type is bool:
+    if field.type in (bool, bool | None):
         job.add_argument(f"--{field.name}", f"--no{field.name}", action="store_true", help=about)
         return
     flag = job.add_argument(f"--{field.name}", help=about)

@@ -122,7 +122,7 @@ _NAMES = {"teacher": "t", "supernet": "s"}
         ({**_NAMES, "temperature": 0.0}, "--temperature=0.0: expected a number above 0"),
         ({**_NAMES, "hidden_ratio": -0.5}, "--hidden_ratio=-0.5: expected 0 or more"),
         ({**_NAMES, "prediction_ratio": float("nan")}, "--prediction_ratio=nan"),
-        ({**_NAMES, "hidden_ratio": 0.0, "prediction_ratio": 0.0}, "both 0: nothing to learn"),
+        ({**_NAMES, "hidden_ratio": 0.0, "prediction_ratio": 0.0}, "all 0: nothing to learn"),
         ({**_NAMES, "task": "custom"}, "needs --train_file"),
     ],
 )
@@ -235,8 +235,8 @@ def losses(saved, tmp_path):
         training["learning_rate"] = 3e-3
         teacher = {} if "teacher_predictions" in options else {"teacher": saved["teacher"]}
         where = {"supernet": saved["supernet"], "output_dir": str(tmp_path / name), **teacher}
-        cacheable = {"attention_ratio": 0.0, "real_tokens_only": True}
-        distill(DistillOptions(**{**files, **training, **where, **cacheable, **options}))
+        recipe = {"recipe": "hidden", "sum_over_classes": False}
+        distill(DistillOptions(**{**files, **training, **where, **recipe, **options}))
         history = json.loads((tmp_path / name / "history.json").read_text())["task"]
         return [record["loss"] for record in history]
 
@@ -244,8 +244,18 @@ def losses(saved, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hidden_ratio", [0.0, 1.0])
-def test_cached_teacher_outputs_give_the_same_losses(losses, hidden_ratio, monkeypatch):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"recipe": "hidden"},
+        {"recipe": "hidden", "layer_map": "uniform", "pooled_ratio": 1.0},
+        {"recipe": "relations", "relation_layer": 1, "relation_heads": 3},
+        {"recipe": "logits", "pooled_ratio": 2.0, "pooled_loss": "contrastive"},
+        {"recipe": "logits"},
+    ],
+    ids=str,
+)
+def test_cached_teacher_outputs_give_the_same_losses(losses, recipe, monkeypatch):
     padded, cached_batches = CachedTeacherOutputs.padded, []
 
     def seen(*arguments):
@@ -254,8 +264,7 @@ def test_cached_teacher_outputs_give_the_same_losses(losses, hidden_ratio, monke
 
     monkeypatch.setattr(CachedTeacherOutputs, "padded", seen)
     computed, cached = (
-        losses(str(memory), hidden_ratio=hidden_ratio, teacher_memory_gb=memory)
-        for memory in (0.0, 1.0)
+        losses(str(memory), teacher_memory_gb=memory, **recipe) for memory in (0.0, 1.0)
     )
     assert len(computed) == len(cached_batches) == 6
     np.testing.assert_allclose(cached, computed, rtol=1e-4)
@@ -273,9 +282,7 @@ def test_a_file_of_predictions_gives_the_same_losses_as_the_teacher(losses, tmp_
     file = write_predictions(
         tmp_path / "predictions.jsonl", teacher, small_examples(task, count=24)
     )
-    expected = losses(
-        "expected", task, teacher=str(tmp_path / "teacher"), hidden_ratio=0.0, **start
-    )
+    expected = losses("expected", task, teacher=str(tmp_path / "teacher"), recipe="logits", **start)
     from_file = losses("from_file", task, teacher_predictions=file, **start)
     assert np.ptp(expected) > 1e-3
     np.testing.assert_allclose(from_file, expected, rtol=1e-4)

@@ -4,7 +4,13 @@ import pytest
 import tensorflow as tf
 
 from tests.layers.numpy_layers import softmax
-from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
+from tf_efficientbert.distillation.losses import (
+    attention_loss,
+    contrastive_loss,
+    cosine_loss,
+    hidden_loss,
+    relation_loss,
+)
 from tf_efficientbert.tasks.classification import prediction_loss
 from tf_efficientbert.tasks.regression import regression_loss
 from tf_efficientbert.tasks.span import span_loss
@@ -210,6 +216,9 @@ def _all_losses(scores, states, logits, mask):
         prediction_loss(*logits),
         span_loss(*spans, mask),
         regression_loss(logits[0][:, 0], logits[1][:, 0]),
+        relation_loss(states[0][1], states[1][1], 5, mask),
+        cosine_loss(*logits),
+        contrastive_loss(*logits),
     ]
 
 
@@ -241,3 +250,83 @@ def test_losses_can_be_traced_with_an_unknown_batch_and_unknown_lengths():
     traced = tf.function(_all_losses, input_signature=signature)(*values)
     expected = [float(loss) for loss in _all_losses(*values)]
     assert [float(loss) for loss in traced] == pytest.approx(expected, rel=1e-5)
+
+
+# === Relations (MiniLMv2) ===
+
+
+def _plain_relation_loss(teacher, student, heads):
+    """Loops over examples, heads and real tokens, in float64."""
+    by_example = []
+    for row, length in enumerate(_LENGTHS):
+        divergences = []
+        for head in range(heads):
+            relations = []
+            for vectors in (teacher, student):
+                size = vectors.shape[-1] // heads
+                part = vectors[row, :length, head * size : (head + 1) * size].astype(float)
+                relations.append(softmax(part @ part.T / np.sqrt(size)))
+            p, q = relations
+            divergences += list((p * np.log(p / q)).sum(axis=-1))
+        by_example.append(np.mean(divergences))
+    return np.mean(by_example)
+
+
+@pytest.mark.parametrize("heads", [1, 2, 6])
+@pytest.mark.parametrize("widths", [(12, 12), (24, 6)])
+def test_the_relation_loss_is_the_mean_divergence_over_heads_and_real_tokens(heads, widths):
+    teacher, student = (_draw(3, 6, width, seed=width + i) for i, width in enumerate(widths))
+    loss = float(relation_loss(teacher, student, heads, _MASK))
+    assert loss == pytest.approx(_plain_relation_loss(teacher, student, heads), rel=1e-5)
+    assert loss > 0.01
+
+
+def test_the_relation_loss_ignores_padding():
+    teacher, student = _draw(3, 6, 12, seed=1), _draw(3, 6, 8, seed=2)
+    expected = float(relation_loss(teacher, student, 2, _MASK))
+    changed = teacher + 5.0 * (1 - _MASK)[..., None]
+    assert float(relation_loss(changed, student, 2, _MASK)) == pytest.approx(expected, rel=1e-6)
+    wider = [np.pad(vectors, ((0, 0), (0, 3), (0, 0))) for vectors in (teacher, student)]
+    mask = np.pad(_MASK, ((0, 0), (0, 3)))
+    assert float(relation_loss(*wider, 2, mask)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_equal_relations_have_no_loss_although_the_vectors_differ():
+    vectors = _draw(3, 6, 8)
+    rotation, _ = np.linalg.qr(_draw(8, 8, seed=4))
+    assert float(relation_loss(vectors, vectors @ rotation, 1, _MASK)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("widths", [(12, 8), (8, 12)])
+def test_relation_heads_must_divide_both_widths(widths):
+    vectors = [_draw(3, 6, width) for width in widths]
+    with pytest.raises(ValueError, match="a width of 8 is not divisible by 3 relation heads"):
+        relation_loss(*vectors, 3, _MASK)
+
+
+# === Pooled vectors ===
+
+
+def _cosines(students, teachers):
+    unit = [
+        v.astype(float) / np.linalg.norm(v, axis=-1, keepdims=True) for v in (students, teachers)
+    ]
+    return unit[0] @ unit[1].T
+
+
+def test_the_cosine_loss_is_one_minus_the_mean_cosine():
+    teacher, student = _draw(5, 7, seed=1), _draw(5, 7, seed=2)
+    expected = 1 - np.mean(np.diag(_cosines(student, teacher)))
+    assert float(cosine_loss(teacher, student)) == pytest.approx(expected, rel=1e-5)
+    assert float(cosine_loss(teacher, 3.0 * teacher)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+def test_the_contrastive_loss_is_the_cross_entropy_of_the_own_teacher_vector(temperature):
+    teacher, student = _draw(5, 7, seed=1), _draw(5, 7, seed=2)
+    probabilities = softmax(_cosines(student, teacher) / temperature)
+    expected = -np.mean(np.log(np.diag(probabilities)))
+    loss = float(contrastive_loss(teacher, student, temperature))
+    assert loss == pytest.approx(expected, rel=1e-4)
+    # Vectors that fit other texts of the batch as well teach less.
+    assert float(contrastive_loss(teacher, teacher, temperature)) < loss

@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,6 +13,8 @@ from tests.models.small_models import (
 from tests.models.small_text_models import TASKS
 from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import Recipe
+from tf_efficientbert.distillation.terms import attention_term, hidden_term
 from tf_efficientbert.tasks import Span
 from tf_efficientbert.tasks.classification import prediction_loss
 from tf_efficientbert.tasks.span import span_loss
@@ -45,6 +49,17 @@ def _expected(pair, mask=None):
     return float(attention_loss(*scores, mask)), float(hidden), teacher_outputs, student_outputs
 
 
+def _objective(pair, task=None, **recipe):
+    teacher, student = (getattr(model, "backbone", model).architecture for model in pair)
+    return Recipe(**recipe).objective(teacher, student, task)
+
+
+def _losses(pair, kind, batch, **recipe):
+    """The losses of a recipe, on a task or, for bare encoders, on none."""
+    task = None if kind == "backbone" else TASKS[kind]
+    return _objective(pair, task, **recipe).losses(*pair, batch)
+
+
 def _floats(losses):
     return {name: float(value) for name, value in losses.items()}
 
@@ -57,7 +72,7 @@ def _floats(losses):
 )
 def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     pair = pairs["classification"]
-    losses = _floats(Objective(task=TASKS["classification"], **ratios).losses(*pair, _batch()))
+    losses = _floats(_losses(pair, "classification", _batch(), **ratios))
     attention, hidden, teacher_outputs, student_outputs = _expected(pair)
     prediction = float(prediction_loss(teacher_outputs["logits"], student_outputs["logits"]))
     terms = {"attention": attention, "hidden": hidden, "prediction": prediction}
@@ -79,59 +94,77 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(pairs, ratios):
     ids=lambda given: str(given) if isinstance(given, dict) else "",  # a set's order varies
 )
 def test_a_term_with_ratio_zero_is_left_out(pairs, ratios, terms):
-    losses = Objective(task=TASKS["classification"], **ratios).losses(
-        *pairs["classification"], _batch()
-    )
+    losses = _losses(pairs["classification"], "classification", _batch(), **ratios)
     assert losses.keys() == {"loss", *terms}
 
 
 def test_bare_encoders_have_no_prediction_term(pairs):
-    losses = _floats(Objective().losses(*pairs["backbone"], random_inputs()))
+    losses = _floats(_losses(pairs["backbone"], "backbone", random_inputs()))
     attention, hidden, _, _ = _expected(pairs["backbone"])
     expected = {"loss": attention + hidden, "attention": attention, "hidden": hidden}
     assert losses == pytest.approx(expected, rel=1e-5)
 
 
-def test_without_attention_loss_the_numbers_of_heads_may_differ():
+def test_without_equal_heads_there_is_no_attention_loss_and_a_warning(caplog):
     teacher = small_backbone(small_architecture(hidden_size=20, num_heads=5, embedding="bert"))
     student = small_backbone(fit_size=20)
-    losses = Objective(attention_ratio=0.0).losses(teacher, student, random_inputs())
-    assert losses.keys() == {"loss", "hidden"}
-    with pytest.raises(ValueError, match="equal heads: teacher 5, student 4"):
-        Objective().losses(teacher, student, random_inputs())
+    warning = "no attention loss: the teacher has 5 heads, the student 4"
+    for ratio, warnings in ((0.0, []), (0.7, [warning])):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "tf_efficientbert"):
+            recipe = {"attention_ratio": ratio}
+            losses = _losses((teacher, student), "backbone", random_inputs(), **recipe)
+        assert losses.keys() == {"loss", "hidden"}
+        assert [record.getMessage() for record in caplog.records] == warnings
 
 
-def test_layers_choose_the_teacher_s_layers(pairs):
+def test_terms_compare_the_mapped_layers(pairs):
     teacher, student = pairs["classification"]
-    losses = _floats(Objective(layers=(2, 0, 1)).losses(teacher, student, _batch()))
+
+    def losses(layers):
+        objective = Objective((hidden_term(1.0, layers), attention_term(1.0, layers)))
+        return _floats(objective.losses(teacher, student, _batch()))
+
     _, _, teacher_outputs, student_outputs = _expected((teacher, student))
     states, scores = teacher_outputs["hidden_states"], teacher_outputs["attention_scores"]
     states = [states[0], states[3], states[1], states[2]]
     hidden = float(hidden_loss(states, student_outputs["hidden_states"]))
     scores = [scores[2], scores[0], scores[1]]
     attention = float(attention_loss(scores, student_outputs["attention_scores"]))
-    assert (losses["hidden"], losses["attention"]) == pytest.approx((hidden, attention), rel=1e-5)
-    same = _floats(Objective(layers=(0, 1, 2)).losses(teacher, student, _batch()))
-    assert same == pytest.approx(_floats(Objective().losses(teacher, student, _batch())))
-    assert abs(same["hidden"] - hidden) > 1e-3 and abs(same["attention"] - attention) > 1e-3
+    mapped = losses((2, 0, 1))
+    assert (mapped["hidden"], mapped["attention"]) == pytest.approx((hidden, attention), rel=1e-5)
+    default = _floats(_losses((teacher, student), "backbone", _batch()))
+    assert losses((0, 1, 2)) == pytest.approx(default)
+    assert abs(default["hidden"] - hidden) > 1e-3 and abs(default["attention"] - attention) > 1e-3
+
+
+def test_student_layers_without_a_teacher_layer_are_not_compared(pairs):
+    teacher, student = pairs["classification"]
+    objective = Objective((hidden_term(1.0, (1, None, 2)),))
+    assert objective.teacher_reads == ("hidden_states/0", "hidden_states/2", "hidden_states/3")
+    _, _, theirs, ours = _expected((teacher, student))
+    states = [theirs["hidden_states"][i] for i in (0, 2, 3)]
+    expected = hidden_loss(states, [ours["hidden_states"][i] for i in (0, 1, 3)])
+    loss = objective.losses(teacher, student, _batch())["loss"]
+    assert float(loss) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_padding_can_be_left_out_of_the_hidden_and_attention_losses(pairs):
     pair = pairs["classification"]
-    losses = Objective(real_tokens_only=True).losses(*pair, _batch())
+    losses = _losses(pair, "backbone", _batch(), real_tokens_only=True)
     attention, hidden, _, _ = _expected(pair, random_inputs()["padding_mask"])
     assert float(losses["attention"]) == pytest.approx(attention, rel=1e-5)
     assert float(losses["hidden"]) == pytest.approx(hidden, rel=1e-5)
     padded = {**random_inputs(tokens=12), "labels": _LABELS}
-    longer = Objective(real_tokens_only=True).losses(*pair, padded)
+    longer = _losses(pair, "backbone", padded, real_tokens_only=True)
     assert _floats(longer) == pytest.approx(_floats(losses), rel=1e-4)
-    with_padding = (_floats(Objective().losses(*pair, batch)) for batch in (padded, _batch()))
+    with_padding = (_floats(_losses(pair, "backbone", batch)) for batch in (padded, _batch()))
     assert abs(np.subtract(*(losses["hidden"] for losses in with_padding))) > 0.001
 
 
 def test_a_regression_learns_from_labels_instead_of_the_teacher(pairs):
     teacher, student = pairs["regression"]
-    losses = Objective(task=TASKS["regression"]).losses(teacher, student, _batch())
+    losses = _losses((teacher, student), "regression", _batch())
     predictions = np.asarray(student(random_inputs())["logits"])
     expected = np.mean((_LABELS - predictions) ** 2)
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
@@ -148,8 +181,8 @@ def test_temperature_and_sum_over_classes_apply_to_the_prediction_loss(pairs):
     expected = -np.mean(
         np.sum(softmax(teacher_logits / 2) * np.log(softmax(student_logits / 2)), -1)
     )
-    objective = Objective(temperature=2.0, sum_over_classes=True, task=TASKS["classification"])
-    losses = objective.losses(*pairs["classification"], _batch())
+    changed = {"temperature": 2.0, "sum_over_classes": True}
+    losses = _losses(pairs["classification"], "classification", _batch(), **changed)
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
@@ -161,14 +194,14 @@ def test_the_prediction_loss_of_a_span_task_is_the_span_loss(pairs, unanswerable
     ]
     expected = float(span_loss(*logits, random_inputs()["padding_mask"], not unanswerable))
     task = Span("squad", may_be_unanswerable=unanswerable)
-    losses = Objective(task=task).losses(*pairs["span"], random_inputs())
+    losses = _objective(pairs["span"], task).losses(*pairs["span"], random_inputs())
     assert float(losses["prediction"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_only_the_student_gets_gradients(pairs):
     teacher, student = pairs["classification"]
     with tf.GradientTape() as tape:
-        loss = Objective(task=TASKS["classification"]).losses(teacher, student, _batch())["loss"]
+        loss = _losses((teacher, student), "classification", _batch())["loss"]
     sources = [
         [weight.value for weight in model.trainable_variables] for model in (teacher, student)
     ]
@@ -182,7 +215,7 @@ def test_only_the_student_uses_dropout():
     assert teacher.backbone.dropout == student.backbone.dropout == 0.1
 
     def loss(model, seed):
-        objective = Objective(hidden_ratio=1.0)
+        objective = _objective((teacher, model))
         return float(objective.losses(teacher, model, _batch(), tf.constant([seed, 0]))["loss"])
 
     assert loss(student, 1) == loss(student, 1) != loss(student, 2)

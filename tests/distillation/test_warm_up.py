@@ -1,4 +1,3 @@
-import logging
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +9,6 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.warm_up import (
     WarmUpOptions,
     inherit_token_table,
-    usable_attention_ratio,
 )
 from tf_efficientbert.errors import UserError
 
@@ -99,23 +97,6 @@ def test_a_table_wider_than_the_teacher_s_is_rejected(teacher):
     with pytest.raises(UserError, match="embedding_size=25 is wider than the teacher's 24"):
         inherit_token_table(student, teacher)
     np.testing.assert_array_equal(student.embedding.token_table, before)
-
-
-@pytest.mark.parametrize(
-    ("heads", "ratio", "usable", "messages"),
-    [
-        (4, 0.7, 0.7, []),
-        (6, 0.7, 0.0, ["no attention loss: the teacher has 6 heads, the student 4"]),
-        (6, 0.0, 0.0, []),
-    ],
-)
-def test_without_equal_heads_the_attention_loss_is_dropped_with_a_warning(
-    caplog, heads, ratio, usable, messages
-):
-    teacher = small_backbone(small_architecture(num_heads=heads))
-    with caplog.at_level(logging.WARNING, "tf_efficientbert"):
-        assert usable_attention_ratio(ratio, teacher, small_backbone()) == usable
-    assert [record.getMessage() for record in caplog.records] == messages
 
 
 def test_the_supernet_has_four_ordinary_networks_in_each_layer():

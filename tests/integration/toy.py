@@ -55,9 +55,9 @@ def pipeline_options(bert: Path, output_dir: Path, **changes) -> PipelineOptions
 
 
 def as_flags(options) -> list[str]:
-    """Returns the flags for these options."""
-    values = dataclasses.asdict(options).items()
-    return [f"--{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in values]
+    """Returns the flags for these options; None stands for a flag that is not set."""
+    values = {name: v for name, v in dataclasses.asdict(options).items() if v is not None}
+    return [f"--{n}={str(v).lower() if isinstance(v, bool) else v}" for n, v in values.items()]
 
 
 def error_line(done: subprocess.CompletedProcess) -> str:

@@ -62,7 +62,10 @@ def test_outputs_have_the_documented_shapes(fit_size):
     width = fit_size or 24
     assert outputs["sequence_output"].shape == (2, 7, 24)
     assert [state.shape for state in outputs["hidden_states"]] == [(2, 7, width)] * 4
+    assert outputs["pooled"].shape == (2, width)
     assert [scores.shape for scores in outputs["attention_scores"]] == [(2, 4, 7, 7)] * 3
+    for name in ("queries", "keys", "values"):
+        assert [vectors.shape for vectors in outputs[name]] == [(2, 7, 24)] * 3
 
 
 def test_hidden_states_are_fit_projected_and_the_sequence_output_is_not():

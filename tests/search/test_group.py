@@ -16,9 +16,10 @@ from tests.search.tiny_search import (
     tiny_context,
     tiny_stage,
 )
-from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
+from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.teacher_pass import blank_filled
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.search.group import train_group
 from tf_efficientbert.search.learner import Learner
@@ -60,7 +61,8 @@ def _learner(context, kind=Learner, candidate=0):
     student = new_student(
         _CANDIDATES[candidate], context.supernet, TASKS["classification"], context.dropout
     )
-    return kind(student, context.objective, 40 + candidate, context.task_teacher.specs)
+    task = TASKS["classification"]
+    return kind(student, context.objective, 40 + candidate, task, context.teacher_specs)
 
 
 def _train(context, learners, folder, phases=None, **arguments):
@@ -219,9 +221,12 @@ def on_text():
     phase = training_phases(context, tiny_stage())[0]
     learner = _learner(context)
     batch = {name: tf.constant(array) for name, array in phase.batches[0].items()}
-    teacher_outputs = phase.teacher({name: batch[name] for name in MODEL_INPUTS})
-    before = context.objective.compare(teacher_outputs, learner.model.backbone(batch), batch)
-    loss = learner.learn(batch, teacher_outputs, 0, 0.1, phase.scales)
+    teacher_outputs = phase.teacher(batch)
+    of_encoders = [term for term in context.objective.terms if term.name != "prediction"]
+    objective = Objective(tuple(of_encoders))
+    before = objective.compare(teacher_outputs, learner.model.backbone(batch), batch)
+    filled = blank_filled(teacher_outputs, context.teacher_specs, batch)
+    loss = learner.learn(batch, filled, 0, 0.1, phase.scales)
     return before, learner, loss
 
 
@@ -229,6 +234,17 @@ def test_on_text_the_loss_equals_that_of_bare_encoders(on_text):
     before, _, loss = on_text
     assert set(before) == {"loss", "hidden", "attention"}
     assert loss == pytest.approx(float(before["loss"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_on_text_the_predictions_have_a_scale_of_0(kind):
+    text, task = training_phases(tiny_context(kind), tiny_stage())
+    assert (text.scales, task.scales) == ((1.0, 1.0, 0.0), (1.0, 1.0, 1.0))
+
+
+def test_without_a_loss_on_text_there_is_no_phase_on_text():
+    context = tiny_context(hidden_ratio=0.0)
+    assert [phase.name for phase in training_phases(context, tiny_stage())] == ["task"]
 
 
 def test_on_text_the_head_is_only_decayed(on_text):

@@ -108,14 +108,13 @@ def test_teacher_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kin
     logits = with_teacher.task_teacher(batch)["logits"].numpy()
     with_file = dataclasses.replace(
         with_teacher,
-        task_teacher=PredictionsAlone(with_teacher.task_teacher.specs),
+        task_teacher=PredictionsAlone(with_teacher.task),
         examples=dataclasses.replace(
-            with_teacher.examples, for_distillation=CachedTeacherOutputs(examples, logits)
+            with_teacher.examples,
+            for_distillation=CachedTeacherOutputs(examples, {"logits": logits}),
         ),
     )
-    with_teacher = dataclasses.replace(
-        with_teacher, objective=dataclasses.replace(with_teacher.objective, hidden_ratio=0.0)
-    )
+    with_teacher = tiny_context(kind, hidden_ratio=0.0)
     outcomes = {}
     for name, context in {"teacher": with_teacher, "file": with_file}.items():
         evaluator = TrainedAlone(context, tiny_stage(text_share=0.0), tmp_path / name)
@@ -129,11 +128,11 @@ def test_teacher_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kin
 def test_training_on_text_does_not_depend_on_the_task_teacher(context, tmp_path):
     with_file = dataclasses.replace(
         context,
-        task_teacher=PredictionsAlone(context.task_teacher.specs),
+        task_teacher=PredictionsAlone(context.task),
         examples=dataclasses.replace(
             context.examples,
             for_distillation=CachedTeacherOutputs(
-                context.examples.train, np.zeros((16, 3), np.float32)
+                context.examples.train, {"logits": np.zeros((16, 3), np.float32)}
             ),
         ),
     )

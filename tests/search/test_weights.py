@@ -82,7 +82,7 @@ def trained(context):
     batches = TrainingBatches(tiny_examples(), 4, seed=2)
     teacher, learning, stepping = context.task_teacher, _model(context), _model(context)
     first = weight_values(learning)
-    learner = Learner(learning, context.objective, 11, teacher.specs)
+    learner = Learner(learning, context.objective, 11, context.task, teacher.specs)
     variables = stepping.trainable_variables
     optimizer = build_optimizer(variables, _RATE, None)
 

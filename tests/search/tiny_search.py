@@ -9,7 +9,7 @@ from tests.models.small_text_models import TASKS, random_labels
 from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.inheritance import new_student
-from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import Recipe
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.examples import SearchExamples
@@ -50,24 +50,33 @@ def tiny_stage(name="tiny", searched=("formula",), **training) -> Stage:
 
 
 def tiny_context(
-    kind="classification", dropout=0.1, attention_ratio=1.0, teacher_memory_gb=0.0
+    kind="classification", dropout=0.1, teacher_memory_gb=0.0, **recipe
 ) -> SearchContext:
-    """A context for "classification" or "multilabel" with three classes, or "regression"."""
+    """A context for "classification" or "multilabel" with three classes, or "regression".
+
+    Args:
+        recipe: see `Recipe`; by default padding is left out.
+    """
     make_deterministic()
     task = TASKS[kind]
     sizes = small_architecture((ORDINARY,) * 2, **WIDE)
     teacher = small_task_model(kind, sizes, seed=50)
     labels = random_labels(task, np.random.default_rng(9), 16)
     train = dataclasses.replace(tiny_examples(16), labels=labels)
+    recipe = Recipe(**{"real_tokens_only": True, **recipe})
+    objective = recipe.objective(sizes, sizes, task)
+    reads = objective.teacher_reads
     return SearchContext(
         task=task,
         examples=SearchExamples(
             text=tiny_examples(24), train=train, for_distillation=train, task=task, seed=3
         ),
         supernet=small_backbone(sizes.supernet(), seed=7, fit_size=24),
-        text_teacher=TeacherPass(teacher.backbone, bool(attention_ratio), task),
-        task_teacher=TeacherPass(teacher, bool(attention_ratio), task),
-        objective=Objective(real_tokens_only=True, attention_ratio=attention_ratio, task=task),
+        text_teacher=TeacherPass(
+            teacher.backbone, [name for name in reads if name not in task.output_names]
+        ),
+        task_teacher=TeacherPass(teacher, reads),
+        objective=objective,
         dropout=dropout,
         dtype="float32",
         seed=3,
@@ -83,7 +92,7 @@ def with_learners(context: SearchContext, kind: type[Learner]) -> SearchContext:
     class _Context(SearchContext):
         def learner(self, architecture, seed, chooses=False):
             student = new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
-            return kind(student, self.objective, seed, self.task_teacher.specs, chooses)
+            return kind(student, self.objective, seed, self.task, self.teacher_specs, chooses)
 
     fields = dataclasses.fields(context)
     return _Context(**{field.name: getattr(context, field.name) for field in fields})

@@ -11,6 +11,7 @@ from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.export import ExportOptions
 from tf_efficientbert.inference import EvaluateOptions, PredictOptions
 from tf_efficientbert.pipeline import PipelineOptions
+from tf_efficientbert.search.options import SearchOptions
 from tf_efficientbert.training.fine_tune import FineTuneOptions
 
 _ROOT = Path(__file__).parents[2]
@@ -101,6 +102,7 @@ def test_the_help_of_a_real_job_lists_its_flags():
         FineTuneOptions,
         PipelineOptions,
         PredictOptions,
+        SearchOptions,
         WarmUpOptions,
     ],
 )
@@ -108,6 +110,7 @@ def test_every_option_of_every_job_can_be_a_flag(options_class):
     fields = dataclasses.fields(options_class)
     assert "output_dir" in {field.name for field in fields}
     for field in fields:
-        assert field.type in (bool, int, float, str), field.name
-        assert type(field.default) is field.type, field.name
+        optional = field.type in (bool | None, int | None, float | None)
+        assert optional or field.type in (bool, int, float, str), field.name
+        assert isinstance(field.default, field.type), field.name
         assert len(field.metadata["help"]) > 5, field.name

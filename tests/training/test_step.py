@@ -4,10 +4,8 @@ import pytest
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs
-from tests.models.small_text_models import TASKS
-from tests.training.tiny_training import tiny_examples, tiny_pair
+from tests.training.tiny_training import tiny_examples, tiny_objective, tiny_pair
 from tf_efficientbert.data.batching import TrainingBatches
-from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.training.optimizer import build_optimizer
 from tf_efficientbert.training.step import TrainingStep
 
@@ -35,7 +33,7 @@ def test_a_step_applies_the_clipped_gradient(clip_norm):
     batch = random_inputs(lengths=(7, 3, 5, 8))
 
     def loss_fn(batch, seed):
-        return Objective(task=TASKS["classification"]).losses(teacher, student, batch, seed)
+        return tiny_objective().losses(teacher, student, batch, seed)
 
     gradient = _gradient(loss_fn, student, batch)
     norm = np.sqrt(sum(np.sum(np.square(part, dtype=float)) for part in gradient))
@@ -53,7 +51,7 @@ def test_a_step_applies_the_clipped_gradient(clip_norm):
 
 def test_a_step_returns_the_losses_and_the_gradient_norm():
     teacher, student = tiny_pair(dropout=0.0)
-    objective, batch = Objective(task=TASKS["classification"]), random_inputs()
+    objective, batch = tiny_objective(), random_inputs()
     expected = {k: float(v) for k, v in objective.losses(teacher, student, batch).items()}
     optimizer = build_optimizer(student.trainable_variables, 1e-3, 5)
     step = _step(student, lambda b, seed: objective.losses(teacher, student, b, seed), optimizer)
@@ -67,7 +65,7 @@ def test_only_the_padding_row_of_the_token_table_stays_zero():
     table = student.backbone.embedding.token_table
     before = table.numpy()
     optimizer = build_optimizer(student.trainable_variables, 1e-2, 5, weight_decay=0.1)
-    objective = Objective(task=TASKS["classification"])
+    objective = tiny_objective()
     step = _step(student, lambda b, seed: objective.losses(teacher, student, b, seed), optimizer)
     for number in range(3):
         step(random_inputs(lengths=(2, 9, 5), seed=number), number)
@@ -82,7 +80,7 @@ def test_batches_of_all_shapes_share_one_trace():
 
     def loss_fn(batch, seed):
         traces.append(batch["token_ids"].shape)  # Python runs only while tracing
-        return Objective(task=TASKS["classification"]).losses(teacher, student, batch, seed)
+        return tiny_objective().losses(teacher, student, batch, seed)
 
     step = _step(student, loss_fn, build_optimizer(student.trainable_variables, 1e-3, 9))
     for number, lengths in enumerate([(7, 3), (5, 8, 2), (4,), (9, 9, 9, 9), (1, 2)]):
@@ -97,9 +95,8 @@ def test_dropout_depends_only_on_seed_and_step():
     no_update.build(student.trainable_variables)
 
     def loss_fn(batch, seed):
-        return Objective(real_tokens_only=True, task=TASKS["classification"]).losses(
-            teacher, student, batch, seed
-        )
+        objective = tiny_objective(real_tokens_only=True)
+        return objective.losses(teacher, student, batch, seed)
 
     one, same, other = (_step(student, loss_fn, no_update, seed=seed) for seed in (1, 1, 2))
     assert one(batch, 2) == same(batch, 2)
@@ -121,7 +118,7 @@ def test_a_batch_that_cannot_be_split_evenly_is_rejected(size):
 @pytest.mark.parametrize("left_out", ["hidden_ratio", "prediction_ratio"])
 def test_weights_of_a_term_with_ratio_0_do_not_change(left_out):
     teacher, student = tiny_pair()
-    objective = Objective(attention_ratio=0.0, task=TASKS["classification"], **{left_out: 0.0})
+    objective = tiny_objective(attention_ratio=0.0, **{left_out: 0.0})
     idle = {
         "hidden_ratio": student.backbone.fit_projection,
         "prediction_ratio": student.head.classifier,

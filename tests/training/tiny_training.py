@@ -15,6 +15,7 @@ from tests.models.small_models import (
 from tests.models.small_text_models import TASKS
 from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import Recipe
 from tf_efficientbert.options import option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
@@ -39,6 +40,12 @@ def tiny_examples(count: int = 12) -> EncodedExamples:
     return EncodedExamples(token_ids, np.zeros_like(token_ids), offsets)
 
 
+def tiny_objective(**recipe) -> Objective:
+    """The objective of `tiny_pair` on a classification."""
+    architecture = small_architecture(FORMULAS[:2])
+    return Recipe(**recipe).objective(architecture, architecture, TASKS["classification"])
+
+
 def tiny_pair(seed: int = 0, dropout: float = 0.1, dtype: str = "float32"):
     """Returns (teacher, student), both with two layers, width 24 and equally many heads."""
     architecture = small_architecture(FORMULAS[:2])
@@ -56,7 +63,7 @@ def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
     make_deterministic()
     keras.utils.set_random_seed(options.seed)
     teacher, student = tiny_pair(seed, options.dropout, options.dtype)
-    objective = Objective(real_tokens_only=True, task=TASKS["classification"])
+    objective = tiny_objective(real_tokens_only=True)
     with open_run_directory(options) as run:
         history = fit(
             model=student,

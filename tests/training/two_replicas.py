@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from tests.models.small_models import random_inputs
-from tests.models.small_text_models import TASKS
-from tests.training.tiny_training import tiny_pair
-from tf_efficientbert.distillation.objective import Objective
+from tests.training.tiny_training import tiny_objective, tiny_pair
+from tf_efficientbert.data.batching import MODEL_INPUTS
+from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.training.checkpoints import Checkpoints
 from tf_efficientbert.training.optimizer import build_optimizer
 from tf_efficientbert.training.options import make_deterministic
@@ -31,14 +31,14 @@ def train(strategy_name: str, real_tokens_only: bool, folder: str) -> None:
         teacher, student = tiny_pair(dropout=0.0)
         optimizer = build_optimizer(student.trainable_variables, 1e-2, 2 * len(BATCHES))
     before = [weight.numpy() for weight in student.weights]
-    objective, traces = (
-        Objective(real_tokens_only=real_tokens_only, task=TASKS["classification"]),
-        [],
-    )
+    objective, traces = tiny_objective(real_tokens_only=real_tokens_only), []
+    teacher_pass = TeacherPass(teacher, objective.teacher_reads)
 
     def loss_fn(batch, seed):
         traces.append(None)  # Python runs only while tracing, once per replica
-        return objective.losses(teacher, student, batch, seed)
+        inputs = {name: batch[name] for name in MODEL_INPUTS}
+        outputs = student(inputs, training=True, dropout_seed=seed)
+        return objective.compare(teacher_pass.in_graph(batch), outputs, batch)
 
     step = TrainingStep(
         variables=student.trainable_variables,

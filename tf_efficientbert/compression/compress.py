@@ -17,11 +17,13 @@ from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, chec
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs, cached_outputs
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.outputs import layer_output
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
+from tf_efficientbert.distillation.terms import hidden_term, prediction_term
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.litert_conversion import converted
 from tf_efficientbert.models.task_model import TaskModel
@@ -111,8 +113,10 @@ def compress(options: CompressOptions) -> dict:
                 teacher.model.rebuilt(dtype=options.frozen_dtype) if teacher else None,
                 student.model.rebuilt(dtype=options.dtype) if options.hidden_ratio else None,
             )
+        states = student.backbone.architecture.num_layers + 1 if options.hidden_ratio else 0
+        reads = [layer_output("hidden_states", state) for state in range(states)]
+        teacher_pass = TeacherPass(teachers, [*reads, *student.task.distilled_outputs])
         if teacher:
-            teacher_pass = TeacherPass(teachers, False, student.task, bool(options.hidden_ratio))
             epochs = options.epochs * len(options.steps)  # all steps train on the same examples
             taught = teacher_pass.cached(examples, epochs, True, options.teacher_memory_gb)
         else:
@@ -121,7 +125,7 @@ def compress(options: CompressOptions) -> dict:
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         compression = _Compression(
             student=student.with_network(model),
-            teachers=teachers,
+            teacher_pass=teacher_pass,
             hidden_ratio=options.hidden_ratio,
             examples=examples,
             taught=taught,
@@ -157,14 +161,6 @@ class _Teachers:
             outputs = {**outputs, "hidden_states": states}
         return outputs
 
-    def outputs(self, batch: dict) -> dict:
-        """Cached outputs where the batch has them, and computed ones for the rest."""
-        cached = cached_outputs(batch)
-        # A file of predictions has no hidden states.
-        if cached and self._teacher:
-            return cached
-        return {**self({name: batch[name] for name in MODEL_INPUTS}), **cached}
-
 
 class _Compression:
     """A student between two steps, and the cost and score after each step so far (`rows`).
@@ -180,7 +176,7 @@ class _Compression:
         self,
         *,
         student: TextModel,
-        teachers: _Teachers,
+        teacher_pass: TeacherPass,
         hidden_ratio: float,
         examples: EncodedExamples,
         taught: EncodedExamples | CachedTeacherOutputs,
@@ -189,7 +185,8 @@ class _Compression:
         strategy: tf.distribute.Strategy,
         run: RunDirectory,
     ):
-        self._student, self._teachers, self._hidden_ratio = student, teachers, hidden_ratio
+        self._student, self._teacher_pass = student, teacher_pass
+        self._hidden_ratio = hidden_ratio
         self._examples, self._taught = examples, taught
         self._dev, self._encoded_dev = dev, student.encode(dev)
         self._training, self._strategy, self._run = training, strategy, run
@@ -256,18 +253,14 @@ class _Compression:
         return self._student
 
     def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):
-        objective = Objective(
-            hidden_ratio=self._hidden_ratio,
-            attention_ratio=0.0,
-            real_tokens_only=True,
-            sum_over_classes=True,
-            layers=self._layers,
-            task=self._student.task,
-        )
+        terms = [prediction_term(1.0, self._student.task, sum_over_classes=True)]
+        if self._hidden_ratio:
+            terms.insert(0, hidden_term(self._hidden_ratio, self._layers, real_tokens_only=True))
+        objective = Objective(tuple(terms))
 
         def loss_fn(batch, dropout_seed):
             inputs = {name: batch[name] for name in MODEL_INPUTS}
-            targets = self._teachers.outputs(batch)
+            targets = self._teacher_pass.in_graph(batch)
             with quantizer.scope() if quantizer else contextlib.nullcontext():
                 outputs = model(inputs, training=True, dropout_seed=dropout_seed)
             return objective.compare(targets, outputs, batch)

@@ -1,6 +1,6 @@
 """Examples with cached teacher outputs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -11,17 +11,17 @@ from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evalua
 __all__ = ["CachedTeacherOutputs", "cached_bytes", "cached_outputs"]
 
 _BATCH = 32
-_STATES, _LOGITS = "teacher_hidden_states", "teacher_logits"
+_PREFIX = "teacher/"  # of outputs in a batch
 
 
-def cached_bytes(tokens: float, states: Iterable[tuple[int, int]]) -> int:
-    """Returns the memory that cached hidden states take.
+def cached_bytes(tokens: float, widths: Iterable[tuple[int, int]]) -> int:
+    """Returns the memory that cached outputs per token take.
 
     Args:
         tokens: real tokens of all examples.
-        states: (width, bytes per value) of each hidden state of a token.
+        widths: (width, bytes per value) of each output of a token.
     """
-    return int(tokens * sum(width * size for width, size in states))
+    return int(tokens * sum(width * size for width, size in widths))
 
 
 class CachedTeacherOutputs:
@@ -31,31 +31,44 @@ class CachedTeacherOutputs:
 
     Args:
         examples: EncodedExamples.
-        logits: [examples, ...], if they are known already.
+        per_example: {name: [examples, ...]}, outputs that are known already.
 
     Attributes:
         lengths: tokens of each example.
     """
 
-    def __init__(self, examples: EncodedExamples, logits: np.ndarray | None = None):
+    def __init__(
+        self, examples: EncodedExamples, per_example: Mapping[str, np.ndarray] | None = None
+    ):
         self._examples, self.lengths = examples, examples.lengths
-        self._states, self._logits = None, logits
+        self._per_example: dict[str, np.ndarray] = dict(per_example or {})
+        self._per_token: dict[str, np.ndarray] = {}  # real tokens of all examples, end to end
 
     @classmethod
     def compute(
-        cls, examples: EncodedExamples, outputs: Callable[[dict], dict]
+        cls,
+        examples: EncodedExamples,
+        outputs: Callable[[dict], dict],
+        specs: Mapping[str, tf.TensorSpec],
     ) -> "CachedTeacherOutputs":
         """Computes the teacher outputs of all examples in batches.
 
         Args:
-            outputs: model inputs -> {"hidden_states": list of [batch, tokens, width] (optional),
-                "logits": [batch, ...]}.
+            outputs: model inputs -> {name: tensor}.
+            specs: of the outputs: [batch, ...], or [batch, tokens, ...] with an unknown number of
+                tokens, of which real ones are kept.
         """
         cached = cls(examples)
+        for name, spec in specs.items():
+            per_token = spec.shape.rank > 1 and spec.shape[1] is None
+            kept = cached._per_token if per_token else cached._per_example
+            count = examples.offsets[-1] if per_token else len(examples)
+            rest = spec.shape[2 if per_token else 1 :]
+            kept[name] = np.empty((count, *rest), spec.dtype.as_numpy_dtype)
         with tqdm(total=len(examples), desc="teacher outputs", unit="example") as bar:
             for indices, batch in evaluation_batches(examples, _BATCH):
                 computed = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
-                cached._keep(indices, computed["logits"].numpy(), computed.get("hidden_states"))
+                cached._keep(indices, {name: computed[name].numpy() for name in specs})
                 bar.update(len(indices))
         return cached
 
@@ -63,46 +76,44 @@ class CachedTeacherOutputs:
         return len(self._examples)
 
     def take(self, indices: np.ndarray) -> "CachedTeacherOutputs":
-        """Returns these examples in this order, with their logits.
+        """Returns these examples in this order, with their outputs.
 
         Raises:
-            ValueError: hidden states are cached.
+            ValueError: outputs per token are cached.
         """
-        if self._states is not None:
-            raise ValueError("examples with cached hidden states cannot be selected")
-        return CachedTeacherOutputs(self._examples.take(indices), self._logits[indices])
+        if self._per_token:
+            raise ValueError("examples with cached outputs per token cannot be selected")
+        kept = {name: values[indices] for name, values in self._per_example.items()}
+        return CachedTeacherOutputs(self._examples.take(indices), kept)
 
     def padded(self, indices: np.ndarray, tokens: int | None = None) -> dict[str, np.ndarray]:
-        """As `EncodedExamples.padded`, plus the cached outputs; hidden states are 0 at padding."""
-        batch = {**self._examples.padded(indices, tokens), _LOGITS: self._logits[indices]}
-        if self._states is None:
-            return batch
-        shape = (*batch["token_ids"].shape, *self._states.shape[1:])
-        states = np.zeros(shape, self._states.dtype)
-        for row, span in enumerate(map(self._span, indices)):
-            states[row, : span.stop - span.start] = self._states[span]
-        return {**batch, _STATES: states}
+        """As `EncodedExamples.padded`, plus the cached outputs, which are 0 at padding."""
+        batch = self._examples.padded(indices, tokens)
+        shape = batch["token_ids"].shape
+        for name, values in self._per_example.items():
+            batch[_PREFIX + name] = values[indices]
+        for name, values in self._per_token.items():
+            padded = np.zeros((*shape, *values.shape[1:]), values.dtype)
+            for row, span in enumerate(map(self._span, indices)):
+                padded[row, : span.stop - span.start] = values[span]
+            batch[_PREFIX + name] = padded
+        return batch
 
-    def _keep(self, indices, logits: np.ndarray, hidden_states: list | None) -> None:
-        """Stores outputs; states of real tokens are concatenated, [tokens, layers + 1, width]."""
-        if self._logits is None:
-            self._logits = np.empty((len(self), *logits.shape[1:]), logits.dtype)
-        self._logits[indices] = logits
-        if hidden_states is None:
-            return
-        states = np.stack(hidden_states, axis=2)
-        if self._states is None:
-            self._states = np.empty((self._examples.offsets[-1], *states.shape[2:]), states.dtype)
-        for row, span in enumerate(map(self._span, indices)):
-            self._states[span] = states[row, : span.stop - span.start]
+    def _keep(self, indices: np.ndarray, outputs: Mapping[str, np.ndarray]) -> None:
+        for name, values in self._per_example.items():
+            values[indices] = outputs[name]
+        for name, values in self._per_token.items():
+            for row, span in enumerate(map(self._span, indices)):
+                values[span] = outputs[name][row, : span.stop - span.start]
 
     def _span(self, index: int) -> slice:
         return slice(*self._examples.offsets[index : index + 2])
 
 
-def cached_outputs(batch: dict) -> dict:
-    """Returns the cached outputs in a batch, in a teacher's format; {} if there are none."""
-    if _LOGITS not in batch:
-        return {}
-    states = {"hidden_states": tf.unstack(batch[_STATES], axis=2)} if _STATES in batch else {}
-    return {**states, "logits": batch[_LOGITS]}
+def cached_outputs(batch: Mapping) -> dict:
+    """Returns the cached outputs in a batch, {name: array or tensor}; {} if there are none."""
+    return {
+        name.removeprefix(_PREFIX): value
+        for name, value in batch.items()
+        if name.startswith(_PREFIX)
+    }

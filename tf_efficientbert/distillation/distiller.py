@@ -12,19 +12,18 @@ from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
-from tf_efficientbert.distillation.cached_outputs import cached_outputs
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import RecipeOptions
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.distillation.task_teacher import (
     TaskTeacherOptions,
     check_width,
     load_task_teacher,
 )
-from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
-from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
@@ -40,7 +39,9 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions):
+class DistillOptions(
+    TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions, RecipeOptions
+):
     """Options of `distill`; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -55,31 +56,23 @@ class DistillOptions(TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOpt
     general_batch_size: int = option(64, "examples per step on the corpus, over all replicas")
     epochs: float = option(10.0, "epochs over the training set; may be a fraction")
     teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
-    hidden_ratio: float = option(1.0, "weight of the hidden and attention losses on the task")
-    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
-    prediction_ratio: float = option(1.0, "weight of the prediction loss")
-    temperature: float = option(1.0, "temperature of the prediction loss")
-    real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
-    sum_over_classes: bool = option(False, "sum the prediction loss over classes")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
         TaskTeacherOptions.__post_init__(self)
+        RecipeOptions.__post_init__(self)
         if not self.supernet:
             raise UserError("--supernet is missing: name the folder of a saved model")
         for name in ("general_learning_rate", "general_batch_size"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
-        for name in ("general_epochs", "hidden_ratio", "attention_ratio", "prediction_ratio"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
-        if not (self.hidden_ratio or self.prediction_ratio):
-            raise UserError("--hidden_ratio and --prediction_ratio are both 0: nothing to learn")
-        if self.teacher_predictions and not self.prediction_ratio:
+        if not self.general_epochs >= 0:
+            raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
+        if self.general_epochs:
+            self.resolved_recipe.require_text_losses("--general_epochs=0, or --recipe")
+        if self.teacher_predictions and not self.resolved_recipe.prediction_ratio:
             raise UserError("--teacher_predictions has no effect with --prediction_ratio=0")
-        if not self.temperature > 0:
-            raise UserError(f"--temperature={self.temperature}: expected a number above 0")
 
     @property
     def general(self) -> TrainingOptions:
@@ -106,7 +99,8 @@ def distill(options: DistillOptions) -> dict:
         if run.result:
             return run.result
         # Read all data first, so that a bad file fails before the slow steps.
-        data = TaskData(options)
+        data, recipe = TaskData(options), options.resolved_recipe
+        options.require_fit(data.task)
         train, dev = data.load("train"), data.load("dev")
         predictions = None
         if options.teacher_predictions:
@@ -122,7 +116,7 @@ def distill(options: DistillOptions) -> dict:
             teacher = load_task_teacher(
                 options.teacher, data.task, options.max_tokens, supernet, origin
             )
-            if teacher and options.hidden_ratio:
+            if teacher and recipe.projects_hidden_states:
                 check_width(teacher, options.teacher, supernet, origin)
             try:
                 # EfficientBERT+: a supernet trained on the task passes on its head.
@@ -135,13 +129,19 @@ def distill(options: DistillOptions) -> dict:
                     f"--architecture={options.architecture} cannot inherit from {origin}: {error}"
                 ) from error
         student = TextModel(network, supernet.tokenizer, data.task, options.max_tokens)
+        objective = recipe.objective(
+            teacher.backbone.architecture if teacher else None, architecture, data.task
+        )
         data.show_card(student.tokenizer)
         histories = {}
         if options.general_epochs:
-            check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
+            widths_must_agree = recipe.projects_hidden_states
+            check_text_teacher(
+                options.teacher_dir, options.corpus_max_tokens, supernet, widths_must_agree
+            )
             histories["general"] = _distill_on_text(student, options, strategy, run)
         histories["task"] = _distill_on_task(
-            student, teacher, predictions, train, dev, options, strategy, run
+            student, teacher, predictions, objective, train, dev, options, strategy, run
         )
         finished = student.with_network(student.model.rebuilt(fit_size=None))
         finished.task = student.task.fitted(finished.logits(finished.encode(dev)), dev.labels)
@@ -165,9 +165,8 @@ def _distill_on_text(
     folder, backbone = find_teacher(options.teacher_dir), student.backbone
     with strategy.scope():
         teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
-    objective = Objective(
-        attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, backbone),
-        real_tokens_only=options.real_tokens_only,
+    objective = options.resolved_recipe.objective(
+        teacher.architecture, backbone.architecture, task=None
     )
     text = encoded_corpus(
         options.corpus, options.corpus_sentences, options.corpus_max_tokens, student.tokenizer
@@ -188,6 +187,7 @@ def _distill_on_task(
     student: TextModel,
     teacher: TextModel | None,
     predictions: np.ndarray | None,
+    objective: Objective,
     train: Examples,
     dev: Examples,
     options: DistillOptions,
@@ -195,39 +195,23 @@ def _distill_on_task(
     run: RunDirectory,
 ) -> list[dict]:
     """Trains on the task; without a `teacher`, from the `predictions` alone."""
-    hidden_ratio = options.hidden_ratio if teacher else 0.0
-    attention_ratio = 0.0
-    if hidden_ratio:
-        attention_ratio = usable_attention_ratio(
-            options.attention_ratio, teacher.backbone, student.backbone
-        )
-    objective = Objective(
-        hidden_ratio=hidden_ratio,
-        attention_ratio=attention_ratio,
-        prediction_ratio=options.prediction_ratio,
-        temperature=options.temperature,
-        real_tokens_only=options.real_tokens_only,
-        sum_over_classes=options.sum_over_classes,
-        task=student.task,
-    )
-    examples, frozen = student.encode(train), None
+    examples = student.encode(train)
     if teacher:
         with strategy.scope():
             frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
-        teacher_pass = TeacherPass(frozen, bool(attention_ratio), student.task, bool(hidden_ratio))
+        teacher_pass = TeacherPass(frozen, objective.teacher_reads)
         examples = teacher_pass.cached(
-            examples, options.epochs, options.real_tokens_only, options.teacher_memory_gb
+            examples, options.epochs, objective.ignores_padding, options.teacher_memory_gb
         )
     else:
+        teacher_pass = PredictionsAlone(student.task)
         examples = with_predictions(predictions, examples, student.task)
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        # Not a `TeacherPass`: each replica needs the teacher's graph for its part of the batch.
-        targets = cached_outputs(batch) or (frozen(inputs, training=False) if frozen else {})
         outputs = student.model(inputs, training=True, dropout_seed=dropout_seed)
-        return objective.compare(targets, outputs, batch)
+        return objective.compare(teacher_pass.in_graph(batch), outputs, batch)
 
     def evaluate():
         return student.task.dev_scores(student.logits(encoded_dev), dev.labels)

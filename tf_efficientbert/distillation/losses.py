@@ -1,9 +1,10 @@
-"""The losses of warm-up and task distillation (Dong et al. 2021, section 3.3).
+"""Losses of a student's outputs against its teacher's.
 
-Every function returns one float32 scalar, the mean over the examples of a batch. An example's loss
-is the mean over all its elements, padding included; with a `padding_mask` (int32 [batch, tokens], 1
-for real tokens), it is the mean over real tokens only. Each kind of task
-has its prediction loss in `tasks`; classification's is exported here too.
+Every function returns one float32 scalar, the mean over the examples of a batch. In the paper's
+losses (Dong et al. 2021, section 3.3), on attention scores and hidden states, an example's loss is
+the mean over all its elements, padding included; with a `padding_mask` (int32 [batch, tokens], 1
+for real tokens), it is the mean over real tokens only. The other losses never read padding. Each
+kind of task has its prediction loss in `tasks`; classification's is exported here too.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,18 @@ from collections.abc import Sequence
 from keras import ops
 
 from tf_efficientbert.distillation.layer_map import layer_map
+from tf_efficientbert.layers.self_attention import attention_bias
 from tf_efficientbert.tasks.classification import prediction_loss
 
-__all__ = ["attention_loss", "hidden_loss", "prediction_loss"]
+__all__ = [
+    "added",
+    "attention_loss",
+    "contrastive_loss",
+    "cosine_loss",
+    "hidden_loss",
+    "prediction_loss",
+    "relation_loss",
+]
 
 _SCORE_FLOOR = -100.0  # the reference's; only masked scores are that low
 
@@ -27,9 +37,12 @@ def _mean(values, weights):
     return ops.mean(ops.sum(values * share, axis=axes))
 
 
-def _sum(terms):
-    # One operation: graph optimizers may reorder a chain of sums differently in each process.
-    return ops.sum(ops.stack(terms))
+def added(losses: Sequence):
+    """Returns the sum of scalars.
+
+    It is one operation: graph optimizers may reorder a chain of sums differently in each process.
+    """
+    return ops.sum(ops.stack(losses))
 
 
 def _squared_error(a, b):
@@ -68,7 +81,7 @@ def attention_loss(teacher_scores: Sequence, student_scores: Sequence, padding_m
         if weights is not None:  # average over heads first, as they share the mask
             error = ops.mean(error, axis=1, keepdims=True)
         terms.append(_mean(error, weights))
-    return _sum(terms)
+    return added(terms)
 
 
 def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask=None):
@@ -86,4 +99,67 @@ def hidden_loss(teacher_states: Sequence, student_states: Sequence, padding_mask
     for teacher, student in zip([0, *(layer + 1 for layer in chosen)], student_states, strict=True):
         error = ops.mean(_squared_error(teacher_states[teacher], student), axis=-1)
         terms.append(_mean(error, weights))
-    return _sum(terms)
+    return added(terms)
+
+
+def relation_loss(teacher_vectors, student_vectors, heads: int, padding_mask):
+    """Returns the divergence of the relations between tokens, for one kind of vector.
+
+    MiniLMv2 (Wang et al., Findings of ACL 2021, arXiv 2012.15828), section 3.1: in each relation
+    head, a token's relation to all tokens is the softmax of scaled dot products of queries with
+    queries (or keys with keys, values with values). The loss is the KL divergence of the student's
+    relations from the teacher's, averaged over heads and real tokens.
+
+    Args:
+        teacher_vectors, student_vectors: [batch, tokens, width]; the widths may differ.
+        heads: number of relation heads; need not be that of either model's attention.
+
+    Raises:
+        ValueError: a width is not divisible by `heads`.
+    """
+    bias = attention_bias(padding_mask)
+
+    def relations(vectors):
+        width = vectors.shape[-1]
+        if width % heads:
+            raise ValueError(f"a width of {width} is not divisible by {heads} relation heads")
+        size = width // heads
+        by_head = ops.reshape(
+            ops.cast(vectors, "float32"), (-1, ops.shape(vectors)[1], heads, size)
+        )
+        by_head = ops.transpose(by_head, (0, 2, 1, 3))
+        products = ops.matmul(by_head, ops.transpose(by_head, (0, 1, 3, 2)))
+        return ops.log_softmax(products * size**-0.5 + bias, axis=-1)
+
+    theirs, ours = relations(teacher_vectors), relations(student_vectors)
+    divergence = ops.mean(ops.sum(ops.exp(theirs) * (theirs - ours), axis=-1), axis=1)
+    return _mean(divergence, ops.cast(padding_mask, "float32"))
+
+
+def cosine_loss(teacher_pooled, student_pooled):
+    """Returns one minus the cosine of two vectors per text, each [batch, width].
+
+    DistilBERT (Sanh et al. 2019, arXiv 1910.01108), section 2, aligns hidden states with this loss.
+    """
+    theirs, ours = _unit(teacher_pooled), _unit(student_pooled)
+    return ops.mean(1.0 - ops.sum(theirs * ours, axis=-1))
+
+
+def contrastive_loss(teacher_pooled, student_pooled, temperature: float = 0.05):
+    """Returns the cross-entropy of recognizing a text's own teacher vector in its batch.
+
+    The logits are cosines of the student's vector with the teacher's vectors of all texts of the
+    batch, divided by the temperature: Tian et al. 2020 (arXiv 1910.10699) with negatives from the
+    batch, as in SimCSE (Gao et al. 2021, arXiv 2104.08821, equation 1). With several replicas, a
+    batch is a replica's part. A batch of one text has no loss.
+
+    Args:
+        teacher_pooled, student_pooled: [batch, width].
+    """
+    theirs, ours = _unit(teacher_pooled), _unit(student_pooled)
+    cosines = ops.matmul(ours, ops.transpose(theirs)) / temperature
+    return -ops.mean(ops.diagonal(ops.log_softmax(cosines, axis=-1)))
+
+
+def _unit(vectors):
+    return ops.normalize(ops.cast(vectors, "float32"), axis=-1)

@@ -1,40 +1,61 @@
-"""The distillation loss of a student."""
+"""The distillation loss of a student: a weighted sum of terms."""
 
 import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-import keras
+from keras import ops
 
 from tf_efficientbert.data.batching import MODEL_INPUTS
-from tf_efficientbert.distillation.losses import attention_loss, hidden_loss
-from tf_efficientbert.tasks import Task
+from tf_efficientbert.distillation.losses import added
+from tf_efficientbert.distillation.outputs import named_outputs, output_of
+from tf_efficientbert.distillation.terms import Term
+
+__all__ = ["Objective"]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True)
 class Objective:
-    """hidden_ratio x (attention_ratio x attention + hidden) + prediction_ratio x prediction.
+    """The sum of weight x loss over its terms.
 
-    Dong et al. 2021, section 3.3; all ratios are 1 in the paper. General distillation trains bare
-    encoders, without the prediction term.
-
-    Attributes:
-        temperature: of the prediction loss.
-        real_tokens_only: leave padding out of the attention and hidden losses' means.
-        sum_over_classes: sum the prediction loss over classes instead of averaging.
-        task: provides the prediction loss; None for bare encoders.
-        layers: 0-based teacher layer of each student layer; None for `layer_map`.
+    What the terms read decides what a teacher computes and what is cached of it.
     """
 
-    hidden_ratio: float = 1.0
-    attention_ratio: float = 1.0
-    prediction_ratio: float = 1.0
-    temperature: float = 1.0
-    real_tokens_only: bool = False
-    sum_over_classes: bool = False
-    task: Task | None = None
-    layers: tuple[int, ...] | None = None
+    terms: tuple[Term, ...]
+
+    def __post_init__(self) -> None:
+        if len({term.name for term in self.terms}) < len(self.terms):
+            raise ValueError(f"two terms have one name: {[term.name for term in self.terms]}")
+
+    @property
+    def teacher_reads(self) -> tuple[str, ...]:
+        """The names of all teacher outputs that the terms read, see `outputs`."""
+        return _names(self.terms)
+
+    @property
+    def encoder_reads(self) -> tuple[str, ...]:
+        """Those of them that a teacher without a task head has."""
+        return _names(term for term in self.terms if not term.of_the_head)
+
+    @property
+    def ignores_padding(self) -> bool:
+        """Whether padding does not change the loss."""
+        return all(term.ignores_padding for term in self.terms)
+
+    def scales(self, supplied: Collection[str], on_text: bool = False) -> tuple[float, ...]:
+        """Returns 1 for each term that applies, 0 for the others.
+
+        Args:
+            supplied: the teacher outputs that there are; a term needs all that it reads.
+            on_text: on raw text, which has no labels, terms of the head do not apply.
+        """
+
+        def applies(term: Term) -> bool:
+            return set(term.teacher_reads) <= set(supplied) and not (on_text and term.of_the_head)
+
+        return tuple(float(applies(term)) for term in self.terms)
 
     def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
-        """Returns all terms and their weighted sum, "loss", for one batch.
+        """Returns the loss of each term by name and their weighted sum, "loss", for one batch.
 
         Args:
             teacher, student: both EfficientBert or both TaskModel; the teacher runs in inference
@@ -42,39 +63,35 @@ class Objective:
             batch: see `data.batching`; only regression reads "labels".
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS}
-        teacher_outputs = teacher(inputs, training=False)
+        teacher_outputs = named_outputs(teacher(inputs, training=False), self.teacher_reads)
         student_outputs = student(inputs, training=True, dropout_seed=dropout_seed)
         return self.compare(teacher_outputs, student_outputs, batch)
 
     def compare(
-        self, teacher_outputs, student_outputs, batch, hidden_scale=1.0, prediction_scale=1.0
+        self,
+        teacher_outputs: Mapping,
+        student_outputs: Mapping,
+        batch: Mapping,
+        scales: Sequence | None = None,
     ) -> dict:
         """Returns `losses` for given outputs, so that several students can share a teacher pass.
 
         Args:
-            teacher_outputs, student_outputs: both of EfficientBert or both of TaskModel.
-            hidden_scale, prediction_scale: additional factors of the losses, scalar tensors or
-                floats; 0 if the teacher has no hidden states or, on raw text, no predictions.
+            teacher_outputs: {name: tensor} of `teacher_reads`.
+            student_outputs: of EfficientBert or TaskModel.
+            scales: additional factors, one per term: scalar tensors or floats; see `scales`.
         """
-        teacher_outputs = keras.tree.map_structure(keras.ops.stop_gradient, teacher_outputs)
-        mask = batch["padding_mask"] if self.real_tokens_only else None
-        terms, total = {}, 0.0
-        if self.hidden_ratio:
-            states = teacher_outputs["hidden_states"]
-            if self.layers is not None:
-                states = [states[0], *(states[layer + 1] for layer in self.layers)]
-            terms["hidden"] = hidden_loss(states, student_outputs["hidden_states"], mask)
-            total = self.hidden_ratio * terms["hidden"]
-        if self.hidden_ratio and self.attention_ratio:
-            scores = teacher_outputs["attention_scores"]
-            if self.layers is not None:
-                scores = [scores[layer] for layer in self.layers]
-            terms["attention"] = attention_loss(scores, student_outputs["attention_scores"], mask)
-            total = total + self.hidden_ratio * self.attention_ratio * terms["attention"]
-        total = hidden_scale * total
-        if self.prediction_ratio and self.task and self.task.output_names[0] in student_outputs:
-            terms["prediction"] = prediction_scale * self.task.distillation_loss(
-                teacher_outputs, student_outputs, batch, self.temperature, self.sum_over_classes
-            )
-            total = total + self.prediction_ratio * terms["prediction"]
-        return {"loss": total, **terms}
+        losses = {}
+        for term in self.terms:
+            theirs = [ops.stop_gradient(teacher_outputs[name]) for name in term.teacher_reads]
+            ours = [output_of(student_outputs, name) for name in term.student_reads]
+            losses[term.name] = term.loss(theirs, ours, batch)
+        factors = [term.weight for term in self.terms]
+        if scales is not None:
+            factors = [scale * factor for scale, factor in zip(scales, factors, strict=True)]
+        weighted = [factor * loss for factor, loss in zip(factors, losses.values(), strict=True)]
+        return {"loss": added(weighted), **losses}
+
+
+def _names(terms: Iterable[Term]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for term in terms for name in term.teacher_reads))

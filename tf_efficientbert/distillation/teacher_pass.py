@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,11 +14,12 @@ from tf_efficientbert.distillation.cached_outputs import (
     cached_bytes,
     cached_outputs,
 )
+from tf_efficientbert.distillation.outputs import named_outputs
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
-from tf_efficientbert.tasks import Task
+from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["PredictionsAlone", "TeacherPass", "TeachingOptions"]
+__all__ = ["PredictionsAlone", "TeacherPass", "TeachingOptions", "blank_filled"]
 
 _log = logging.getLogger(__name__)
 
@@ -44,41 +46,38 @@ class TeacherPass:
 
     Args:
         model: EfficientBert (the teacher before fine-tuning), TaskModel or a compatible callable.
-        with_attention: whether the outputs include attention scores.
-        task: the task; for a bare encoder, its outputs are zeros.
-        with_hidden: whether the outputs include hidden states.
-
-    Attributes:
-        has_hidden_states: same as `with_hidden`.
+        reads: names of the outputs, see `outputs`.
     """
 
-    def __init__(self, model, with_attention: bool, task: Task, with_hidden: bool = True):
-        names = ["hidden_states"] * with_hidden + ["attention_scores"] * with_attention
-
-        def outputs(inputs):
-            computed = model(inputs, training=False)
-            kept = {name: computed[name] for name in names}
-            blank = task.blank_outputs(inputs["token_ids"])
-            return {**kept, **{name: computed.get(name, blank[name]) for name in blank}}
-
-        self.has_hidden_states, self._with_attention = with_hidden, with_attention
-        self._outputs = tf.function(
-            outputs, input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)], autograph=False
+    def __init__(self, model, reads: Sequence[str]):
+        self._model, self.reads = model, tuple(reads)
+        self._computed = tf.function(
+            lambda inputs: self._compute(inputs, self.reads),
+            input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)],
+            autograph=False,
         )
 
-    def __call__(self, batch: dict) -> dict:
-        """Returns outputs in the format of EfficientBert and TaskModel, cached or computed."""
+    def __call__(self, batch: Mapping) -> dict:
+        """Returns {name: tensor}, cached in the batch or computed."""
+        return cached_outputs(batch) or self._computed({k: batch[k] for k in MODEL_INPUTS})
+
+    def in_graph(self, batch: Mapping) -> dict:
+        """As a call, but as a part of the caller's graph: each replica needs its own.
+
+        Only outputs that are not in the batch are computed.
+        """
         cached = cached_outputs(batch)
-        return cached or self._outputs({name: batch[name] for name in MODEL_INPUTS})
+        missing = [name for name in self.reads if name not in cached]
+        return {**cached, **self._compute({k: batch[k] for k in MODEL_INPUTS}, missing)}
 
     @property
-    def specs(self) -> dict:
-        """Shapes and dtypes of the outputs."""
-        outputs = self._outputs.get_concrete_function().structured_outputs
-        return tf.nest.map_structure(lambda t: tf.TensorSpec(t.shape, t.dtype), outputs)
+    def specs(self) -> dict[str, tf.TensorSpec]:
+        """Shapes and dtypes of the outputs by name."""
+        outputs = self._computed.get_concrete_function().structured_outputs
+        return {name: tf.TensorSpec(t.shape, t.dtype) for name, t in outputs.items()}
 
     def cached(
-        self, examples: EncodedExamples, epochs: float, real_tokens_only: bool, memory_gb: float
+        self, examples: EncodedExamples, epochs: float, ignores_padding: bool, memory_gb: float
     ) -> EncodedExamples | CachedTeacherOutputs:
         """Returns the examples, with cached teacher outputs if caching them is useful and possible.
 
@@ -88,14 +87,16 @@ class TeacherPass:
 
         Args:
             epochs: number of passes over the examples.
-            real_tokens_only: whether losses of the hidden states leave padding out.
+            ignores_padding: whether the losses leave padding out, see `Objective`.
             memory_gb: the most memory, in 10^9 bytes.
 
         Raises:
             UserError: the outputs do not fit into memory.
         """
-        independent_of_padding = real_tokens_only or not self.has_hidden_states
-        if not (memory_gb and independent_of_padding and epochs > 1) or self._with_attention:
+        if not (self.reads and memory_gb and ignores_padding and epochs > 1):
+            return examples
+        unknown_sizes = [spec.shape[1:].as_list().count(None) for spec in self.specs.values()]
+        if max(unknown_sizes) > 1:  # tokens x tokens
             return examples
         needed = self._bytes(examples)
         if needed > memory_gb * 1e9:
@@ -106,40 +107,62 @@ class TeacherPass:
             )
             return examples
         try:
-            return CachedTeacherOutputs.compute(examples, self._outputs)
+            return CachedTeacherOutputs.compute(examples, self._computed, self.specs)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
                 f"out of memory: the teacher outputs of {len(examples):,} examples take "
                 f"{needed / 1e9:.1f} GB; use a lower --teacher_memory_gb in another --output_dir"
             ) from error
 
+    def _compute(self, inputs: Mapping, names: Sequence[str]) -> dict:
+        return named_outputs(self._model(inputs, training=False), names) if names else {}
+
     def _bytes(self, examples: EncodedExamples) -> int:
-        states = self.specs.get("hidden_states", ())
-        sizes = ((state.shape[-1], state.dtype.size) for state in states)
+        sizes = (
+            (math.prod(spec.shape[2:]), spec.dtype.size)
+            for spec in self.specs.values()
+            if spec.shape.rank > 1 and spec.shape[1] is None
+        )
         return cached_bytes(np.sum(examples.lengths), sizes)
 
 
 class PredictionsAlone:
     """Replaces a `TeacherPass` if the batches contain predictions from a file.
 
-    Args:
-        specs: specs of the outputs that a step's graph takes; outputs missing in a batch are 0.
+    Attributes:
+        reads, specs: see `TeacherPass`.
     """
 
-    has_hidden_states = False
+    def __init__(self, task: LabelledTask):
+        self.reads = task.distilled_outputs
+        blank = task.blank_outputs(np.zeros((1, 1), np.int32))
+        self.specs = {
+            name: tf.TensorSpec([None, *blank[name].shape[1:]], blank[name].dtype)
+            for name in self.reads
+        }
 
-    def __init__(self, specs: dict):
-        self.specs = specs
+    def __call__(self, batch: Mapping) -> dict:
+        """Returns the predictions in the batch; none for a regression, whose labels they are."""
+        return cached_outputs(batch)
 
-    def __call__(self, batch: dict) -> dict:
-        rows, tokens = batch["token_ids"].shape
-
-        def blank(spec: tf.TensorSpec) -> tf.Tensor:
-            _, *rest = spec.shape
-            return tf.zeros([rows, *(tokens if n is None else n for n in rest)], spec.dtype)
-
-        return {**tf.nest.map_structure(blank, self.specs), **cached_outputs(batch)}
+    in_graph = __call__
 
     def cached(self, examples, *_) -> EncodedExamples | CachedTeacherOutputs:
         """Returns the examples as they are."""
         return examples
+
+
+def blank_filled(outputs: Mapping, specs: Mapping[str, tf.TensorSpec], batch: Mapping) -> dict:
+    """Returns the outputs with zeros for those that are missing, so that one graph takes all.
+
+    Args:
+        specs: of all outputs.
+        batch: its "token_ids" [batch, tokens] give the sizes that the specs leave open.
+    """
+    rows, tokens = batch["token_ids"].shape
+
+    def blank(spec: tf.TensorSpec) -> tf.Tensor:
+        _, *rest = spec.shape
+        return tf.zeros([rows, *(tokens if n is None else n for n in rest)], spec.dtype)
+
+    return {name: outputs[name] if name in outputs else blank(spec) for name, spec in specs.items()}

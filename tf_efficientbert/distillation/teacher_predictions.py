@@ -83,7 +83,7 @@ def with_predictions(
     logits = task.teacher_logits(predictions)
     if logits is None:  # a regression learns from labels: replace them by the predictions
         return dataclasses.replace(examples, labels=predictions.astype(np.float32))
-    return CachedTeacherOutputs(examples, logits)
+    return CachedTeacherOutputs(examples, {"logits": logits})
 
 
 def _check_keys(path: str, keys: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.recipes import TextRecipeOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WarmUpOptions(CorpusOptions, TrainingOptions):
+class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     """Options of `warm_up`; the defaults are the paper's, except the supernet's width."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -37,11 +37,14 @@ class WarmUpOptions(CorpusOptions, TrainingOptions):
     num_layers: int = option(6, "layers")
     num_heads: int = option(12, "attention heads; as many as the teacher's for the attention loss")
     embedding_size: int = option(128, "width of the token embedding")
-    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
-    real_tokens_only: bool = option(False, "leave padding out of the losses")
     epochs: float = option(10.0, "epochs over the text; may be a fraction")
     learning_rate: float = option(1e-4, "peak learning rate (linear warm-up and decay)")
     batch_size: int = option(64, "examples per step, over all replicas")
+
+    def __post_init__(self) -> None:
+        TrainingOptions.__post_init__(self)
+        TextRecipeOptions.__post_init__(self)
+        self.resolved_recipe.require_text_losses("--recipe")
 
     def architecture(self) -> Architecture:
         """Returns the supernet's architecture; raises UserError if the sizes are invalid."""
@@ -96,10 +99,7 @@ def warm_up(options: WarmUpOptions) -> dict:
             inherit_token_table(supernet, teacher)
             teacher = teacher.rebuilt(dtype=options.frozen_dtype)
         finished = TextModel(supernet, tokenizer, None, options.corpus_max_tokens)
-        objective = Objective(
-            attention_ratio=usable_attention_ratio(options.attention_ratio, teacher, supernet),
-            real_tokens_only=options.real_tokens_only,
-        )
+        objective = options.resolved_recipe.objective(teacher.architecture, architecture, task=None)
         history = fit(
             model=supernet,
             loss_fn=lambda batch, seed: objective.losses(teacher, supernet, batch, seed),
@@ -135,12 +135,3 @@ def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
         projected = table @ components[:, ::-1][:, :width]
     projected[0] = 0
     student.embedding.token_table.assign(projected)
-
-
-def usable_attention_ratio(ratio: float, teacher: EfficientBert, student: EfficientBert) -> float:
-    """Returns `ratio`, or 0 with a warning if the numbers of heads differ."""
-    heads = teacher.architecture.num_heads, student.architecture.num_heads
-    if ratio and heads[0] != heads[1]:
-        _log.warning("no attention loss: the teacher has %d heads, the student %d", *heads)
-        return 0.0
-    return ratio

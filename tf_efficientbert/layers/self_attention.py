@@ -1,4 +1,4 @@
-"""Multi-head self-attention that also returns its scores."""
+"""Multi-head self-attention that also returns what distillation compares."""
 
 import keras
 from keras import ops
@@ -74,17 +74,17 @@ class SelfAttention(keras.layers.Layer):
         `x` is [batch, tokens, hidden_size], or [batch * tokens, hidden_size]: a projection is then
         one matrix product, without reshapes.
 
-        Returns the block's output, shaped like `x`, and the biased scores before softmax,
-        [batch, num_heads, tokens, tokens], which distillation reads.
+        Returns the block's output, shaped like `x`; the biased scores before softmax,
+        [batch, num_heads, tokens, tokens]; and the queries, keys and values, a triple of tensors
+        shaped like `x`.
         """
         by_head = (-1, ops.shape(bias)[-1], self.num_heads, self.head_size)
 
         def split_heads(projected):
             return ops.transpose(ops.reshape(projected, by_head), (0, 2, 1, 3))
 
-        query = split_heads(self.query(x))
-        key = split_heads(self.key(x))
-        value = split_heads(self.value(x))
+        projections = self.query(x), self.key(x), self.value(x)
+        query, key, value = map(split_heads, projections)
         scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         scores = scores * self.head_size**-0.5 + ops.cast(bias, scores.dtype)
         probabilities = self.dropout_layer(
@@ -95,7 +95,7 @@ class SelfAttention(keras.layers.Layer):
         update = self.dropout_layer(
             self.output_projection(context), fold_in(dropout_seed, 1), training=training
         )
-        return self.layer_norm(x + update), scores
+        return self.layer_norm(x + update), scores, projections
 
     def get_config(self):
         return {

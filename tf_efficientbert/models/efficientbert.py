@@ -131,8 +131,10 @@ class EfficientBert(keras.Model):
                 `layers.FeedForwardCell`.
 
         Returns: {"sequence_output": [batch, tokens, d], "hidden_states": a list of the embedding's
-        output and each layer's, [batch, tokens, fit_size or d], "attention_scores": a list of each
-        layer's scores before softmax, [batch, heads, tokens, tokens]}.
+        output and each layer's, [batch, tokens, fit_size or d], "pooled": the mean of the last
+        hidden state over real tokens, [batch, fit_size or d], "attention_scores": a list of each
+        layer's scores before softmax, [batch, heads, tokens, tokens], "queries", "keys", "values":
+        lists of each layer's, [batch, tokens, d]}.
         """
         token_ids = inputs["token_ids"]
         bias = attention_bias(inputs["padding_mask"])
@@ -144,9 +146,9 @@ class EfficientBert(keras.Model):
         )
         tokens = ops.shape(token_ids)[1]
         x = ops.reshape(x, (-1, self.architecture.hidden_size))  # see SelfAttention.call
-        hidden_states, attention_scores = [x], []
+        hidden_states, attention_scores, projections = [x], [], []
         for i, (attention, ffn_cell) in enumerate(zip(self.attentions, self.cells, strict=True)):
-            x, scores = attention(
+            x, scores, projected = attention(
                 x, bias, dropout_seed=fold_in(dropout_seed, 2 * i + 1), training=training
             )
             x = ffn_cell(
@@ -158,16 +160,25 @@ class EfficientBert(keras.Model):
             )
             hidden_states.append(x)
             attention_scores.append(scores)
+            projections.append(projected)
         if self.fit_projection:
             hidden_states = [self.fit_projection(state) for state in hidden_states]
 
         def by_token(flat):
             return ops.reshape(flat, (-1, tokens, flat.shape[-1]))
 
+        hidden_states = [by_token(state) for state in hidden_states]
+        queries, keys, values = (
+            list(map(by_token, kind)) for kind in zip(*projections, strict=True)
+        )
         return {
             "sequence_output": by_token(x),
-            "hidden_states": [by_token(state) for state in hidden_states],
+            "hidden_states": hidden_states,
+            "pooled": _mean_of_real_tokens(hidden_states[-1], inputs["padding_mask"]),
             "attention_scores": attention_scores,
+            "queries": queries,
+            "keys": keys,
+            "values": values,
         }
 
     def rebuilt(self, **changes) -> "EfficientBert":
@@ -196,3 +207,8 @@ class EfficientBert(keras.Model):
             "exact_gelu": self.exact_gelu,
             "dropout": self.dropout,
         }
+
+
+def _mean_of_real_tokens(states, padding_mask):
+    mask = ops.cast(padding_mask, "float32")[..., None]
+    return ops.sum(ops.cast(states, "float32") * mask, axis=1) / ops.sum(mask, axis=1)

@@ -163,8 +163,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             embedding_size=self.embedding_size,
             epochs=self.warm_up_epochs,
             learning_rate=self.warm_up_learning_rate,
-            attention_ratio=0.0,
-            real_tokens_only=True,
+            recipe="hidden",
             dropout=0.0,
         )
 
@@ -180,9 +179,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._task_teacher,
             supernet=self._model("supernet"),
             teacher_dir=self.teacher_dir,
-            attention_ratio=0.0,
-            real_tokens_only=True,
-            sum_over_classes=True,
+            recipe="hidden",
         )
 
     def student(self, name: str) -> DistillOptions:
@@ -201,9 +198,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             general_epochs=0.0,
             epochs=self.student_epochs,
             learning_rate=self.student_learning_rate,
-            attention_ratio=0.0,
-            real_tokens_only=True,
-            sum_over_classes=True,
+            recipe="hidden",
         )
 
     def compressed(self) -> CompressOptions:

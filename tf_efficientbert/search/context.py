@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import tensorflow as tf
+
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
@@ -53,4 +55,9 @@ class SearchContext:
             ValueError: the architecture cannot inherit from the supernet.
         """
         student = new_student(architecture, self.supernet, self.task, self.dropout, self.dtype)
-        return Learner(student, self.objective, seed, self.task_teacher.specs, chooses)
+        return Learner(student, self.objective, seed, self.task, self.teacher_specs, chooses)
+
+    @property
+    def teacher_specs(self) -> dict[str, tf.TensorSpec]:
+        """Shapes and dtypes of all teacher outputs that the objective reads."""
+        return {**self.text_teacher.specs, **self.task_teacher.specs}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from tf_efficientbert.distillation.teacher_pass import blank_filled
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.search.learner import Learner
 from tf_efficientbert.search.phases import Phase
@@ -138,7 +139,8 @@ class _GroupStep:
 
     def _teach(self, batch: dict) -> dict:
         try:
-            return self._phase.teacher(batch)
+            outputs = self._phase.teacher(batch)
+            return blank_filled(outputs, self._phase.teacher_specs, batch)
         except OUT_OF_MEMORY_ERRORS as error:
             raise UserError(
                 f"the teacher ran out of memory on a batch of {len(batch['token_ids'])} examples; "

@@ -8,12 +8,10 @@ from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import check_width, load_task_teacher
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
-from tf_efficientbert.distillation.warm_up import usable_attention_ratio
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
@@ -50,6 +48,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     # Read all data first, so that a bad file fails before the slow steps.
     data = TaskData(options)
     task, train = data.task, data.load("train")
+    options.require_fit(task)
     if len(train) < 2:
         raise UserError(f"{task.name}: a search needs 2 training examples, got {len(train)}")
     predictions = None
@@ -58,9 +57,12 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     make_deterministic()
     supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
     teacher = load_task_teacher(options.teacher, task, options.max_tokens, supernet, origin)
-    if teacher:
+    recipe = options.resolved_recipe
+    if teacher and recipe.projects_hidden_states:
         check_width(teacher, options.teacher, supernet, origin)
-    check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet)
+    check_text_teacher(
+        options.teacher_dir, options.corpus_max_tokens, supernet, recipe.projects_hidden_states
+    )
     data.show_card(supernet.tokenizer)
     if options.max_tokens > supernet.backbone.max_positions:
         raise UserError(
@@ -81,14 +83,14 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         shared_supernet = _load_shared(options.shared_supernet, supernet, origin)
     folder, dtype = find_teacher(options.teacher_dir), options.training.frozen_dtype
     text_model = load_teacher(folder, dtype=dtype).backbone
-    if teacher:
+    objective = recipe.objective(text_model.architecture, supernet.backbone.architecture, task)
+    if teacher and objective.encoder_reads:
         _check_alike(text_model.architecture, folder, teacher, options.teacher)
-    ratio = usable_attention_ratio(options.attention_ratio, text_model, supernet.backbone)
-    text_teacher = TeacherPass(text_model, bool(ratio), task)
+    text_teacher = TeacherPass(text_model, objective.encoder_reads)
     if teacher:
-        task_teacher = TeacherPass(teacher.model.rebuilt(dtype=dtype), bool(ratio), task)
+        task_teacher = TeacherPass(teacher.model.rebuilt(dtype=dtype), objective.teacher_reads)
     else:
-        task_teacher = PredictionsAlone(text_teacher.specs)
+        task_teacher = PredictionsAlone(task)
     context = SearchContext(
         task=task,
         examples=SearchExamples(
@@ -101,12 +103,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         supernet=supernet.backbone,
         text_teacher=text_teacher,
         task_teacher=task_teacher,
-        objective=Objective(
-            attention_ratio=ratio,
-            real_tokens_only=options.real_tokens_only,
-            sum_over_classes=options.sum_over_classes,
-            task=task,
-        ),
+        objective=objective,
         dropout=options.dropout,
         dtype=options.training.dtype,
         seed=options.seed,
@@ -139,7 +136,7 @@ def _check_alike(text: Architecture, text_folder: Path, teacher: TextModel, fold
         text: architecture of the teacher on text, read from `text_folder`.
         teacher: the teacher on the task, read from `folder`.
     """
-    for name in ("num_layers", "num_heads"):
+    for name in ("num_layers", "num_heads", "hidden_size"):
         on_text, on_task = getattr(text, name), getattr(teacher.backbone.architecture, name)
         if on_text != on_task:
             raise UserError(

@@ -1,6 +1,6 @@
 """A network in training with its optimizer and compiled graphs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -8,6 +8,7 @@ from tf_efficientbert.data.batching import MODEL_INPUTS
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.search.weights import FlatWeights
+from tf_efficientbert.tasks import Task
 from tf_efficientbert.training.optimizer import apply_gradients, build_optimizer
 
 __all__ = ["Learner"]
@@ -23,7 +24,8 @@ class Learner:
         model: TaskModel with inherited weights.
         objective: the distillation loss.
         seed: int, seed of the dropout masks.
-        teacher_specs: see `distillation.TeacherPass.specs`.
+        task: its labels are in the batches if the objective reads them.
+        teacher_specs: {name: spec} of all teacher outputs that the objective reads.
         chooses: whether each batch's "choices", int32 [layers, 2], choose the cells (see
             `EfficientBert.call`).
 
@@ -36,6 +38,7 @@ class Learner:
         model: TaskModel,
         objective: Objective,
         seed: int,
+        task: Task,
         teacher_specs: dict,
         chooses: bool = False,
     ):
@@ -47,13 +50,16 @@ class Learner:
         self._optimizer = build_optimizer(self.weights.variables, 0.0, total_steps=None)
         inputs = dict.fromkeys((*MODEL_INPUTS, *(["choices"] if chooses else [])), _TOKENS)
         batch = dict(inputs)
-        labels = objective.task.blank_labels(0)
+        labels = task.blank_labels(0)
         if labels is not None:
             batch["labels"] = tf.TensorSpec([None, *labels.shape[1:]], labels.dtype)
-        seed_and_scales = [tf.TensorSpec([2], tf.int32), tf.TensorSpec([2], tf.float32)]
+        scales = tf.TensorSpec([len(objective.terms)], tf.float32)
+        dropout_seed = tf.TensorSpec([2], tf.int32)
         self._used = tuple(batch)
         self._step = tf.function(
-            self._train, input_signature=[batch, teacher_specs, *seed_and_scales], autograph=False
+            self._train,
+            input_signature=[batch, teacher_specs, dropout_seed, scales],
+            autograph=False,
         )
         self._logits = tf.function(self._compute_logits, input_signature=[inputs], autograph=False)
 
@@ -90,20 +96,21 @@ class Learner:
         teacher_outputs: dict,
         step: int,
         learning_rate: float,
-        scales: tuple[float, float] = (1.0, 1.0),
+        scales: Sequence[float] | None = None,
     ) -> float:
         """Takes one optimizer step and returns the loss before it.
 
         Args:
             batch: tensors, see `data.batching`.
-            teacher_outputs: the teacher's outputs on the batch.
+            teacher_outputs: the teacher's outputs on the batch, zeros for those it lacks.
             step: number of the step over all phases.
-            scales: of the hidden and prediction losses, see `Objective.compare`.
+            scales: of the terms of the objective, see `Objective.scales`; None for 1 each.
         """
         self._optimizer.learning_rate = learning_rate
         used = {name: batch[name] for name in self._used}
         seed = tf.constant([self._seed, step])
-        return float(self._step(used, teacher_outputs, seed, tf.constant(scales)))
+        scales = tf.constant(scales or [1.0] * len(self._objective.terms))
+        return float(self._step(used, teacher_outputs, seed, scales))
 
     def logits(self, inputs: dict):
         """Returns the current logits: [batch, classes], or [batch] for a regression."""
@@ -114,7 +121,7 @@ class Learner:
         with tf.GradientTape() as tape:
             with self.weights.scope():
                 outputs = self._call(batch, training=True, dropout_seed=dropout_seed)
-            losses = self._objective.compare(teacher_outputs, outputs, batch, *tf.unstack(scales))
+            losses = self._objective.compare(teacher_outputs, outputs, batch, tf.unstack(scales))
             loss = losses["loss"]
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         gradients, _ = tf.clip_by_global_norm(gradients, _CLIP_NORM)

@@ -1,10 +1,10 @@
 """Flags of a search."""
 
 import dataclasses
-import math
 
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.task_data import TaskOptions
+from tf_efficientbert.distillation.recipes import RecipeOptions
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import input_option, option
@@ -17,7 +17,7 @@ SAMPLERS = ("action-space", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
+class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions, RecipeOptions):
     """Options of `search`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -37,9 +37,6 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
     max_parameters: int = option(
         0, "most parameters, without the task head; 0: as many as the plain student"
     )
-    attention_ratio: float = option(1.0, "weight of the attention loss; 0: none")
-    real_tokens_only: bool = option(False, "leave padding out of hidden and attention losses")
-    sum_over_classes: bool = option(False, "sum the prediction loss over classes")
     dropout: float = option(0.1, "dropout rate")
     seed: int = option(0, "random seed")
     bfloat16: bool = option(False, "compute in bfloat16, keep weights in float32")
@@ -48,6 +45,9 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TaskTeacherOptions.__post_init__(self)
+        RecipeOptions.__post_init__(self)
+        if not self.resolved_recipe.prediction_ratio:
+            raise UserError("--prediction_ratio=0: a search compares predictions; expected above 0")
         if not self.supernet:
             raise UserError("--supernet is missing: name the folder of a saved model")
         if not 1 <= self.from_stage <= self.to_stage <= 3:
@@ -59,8 +59,8 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions):
             raise UserError(f"--sampler={self.sampler}: expected one of {', '.join(SAMPLERS)}")
         if self.group_size < 1:
             raise UserError(f"--group_size={self.group_size}: expected 1 or more")
-        for name in ("min_parameters", "max_parameters", "attention_ratio"):
-            if not 0 <= getattr(self, name) < math.inf:
+        for name in ("min_parameters", "max_parameters"):
+            if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
         read_stages(self.stages)

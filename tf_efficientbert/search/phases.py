@@ -5,6 +5,8 @@ import gc
 import math
 from collections.abc import Callable, Mapping
 
+import tensorflow as tf
+
 from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.search.context import SearchContext
@@ -26,8 +28,8 @@ class Phase:
         batches: batches[k] is the batch of step k.
         epochs: passes over the batches; may be a fraction.
         learning_rate: peak of linear warm-up and decay.
-        scales: of the hidden and prediction losses, 0 if the teacher lacks that output; see
-            `Objective.compare`.
+        scales: of the terms, 0 for those that read what the teacher lacks; see `Objective.scales`.
+        teacher_specs: of all outputs that the objective reads.
         evaluate: called after each epoch with the remaining networks, {key: network}; its figures
             are added to the step's record.
     """
@@ -37,7 +39,8 @@ class Phase:
     batches: object
     epochs: float
     learning_rate: float
-    scales: tuple[float, float]
+    scales: tuple[float, ...]
+    teacher_specs: Mapping[str, tf.TensorSpec]
     evaluate: Callable[[Mapping[int, Learner]], dict[str, float]] | None = None
 
     @property
@@ -55,7 +58,7 @@ def training_phases(
         evaluate: see `Phase`; called in the task phase.
     """
     gc.collect()  # frees an earlier stage's examples and their cached teacher outputs
-    training, examples = stage.training, context.examples
+    training, examples, objective = stage.training, context.examples, context.objective
     groups = math.ceil(stage.candidates / context.group_size)
     trainings = 1 if stage.shares_weights else groups
 
@@ -63,20 +66,23 @@ def training_phases(
         with_outputs = teacher.cached(
             shown,
             epochs * trainings,
-            context.objective.real_tokens_only,
+            objective.ignores_padding,
             context.teacher_memory_gb,
         )
         return batches_of(with_outputs, training.batch_size, seed_of(context.seed, "batches", name))
 
+    def phase(name: str, teacher, batches, epochs: float, learning_rate: float, evaluate=None):
+        scales = objective.scales(teacher.reads, on_text=name == "text")
+        specs = context.teacher_specs
+        return Phase(name, teacher, batches, epochs, learning_rate, scales, specs, evaluate)
+
     phases = []
     teacher, epochs = context.text_teacher, training.text_epochs
-    if training.text_share and epochs:
+    if training.text_share and epochs and teacher.reads:
         text = batches("text", examples.on_text(training.text_share), teacher, epochs)
-        rate = training.text_learning_rate
-        phases.append(Phase("text", teacher, text, epochs, rate, scales=(1.0, 0.0)))
+        phases.append(phase("text", teacher, text, epochs, training.text_learning_rate))
     teacher, epochs = context.task_teacher, training.task_epochs
     share = examples.on_task(stage.held_out, training.task_share)
     task = batches("task", share, teacher, epochs)
-    rate, scales = training.task_learning_rate, (float(teacher.has_hidden_states), 1.0)
-    phases.append(Phase("task", teacher, task, epochs, rate, scales, evaluate))
+    phases.append(phase("task", teacher, task, epochs, training.task_learning_rate, evaluate))
     return phases

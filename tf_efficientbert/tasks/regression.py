@@ -36,6 +36,7 @@ class Regression(LabelledTask):
     num_default_metrics: ClassVar[int] = 2
     served_as: ClassVar[str] = "regress"
     has_classes: ClassVar[bool] = False
+    distilled_outputs: ClassVar[tuple[str, ...]] = ()  # the loss reads labels
     problem_type: ClassVar[str | None] = "regression"
 
     def check_labels(self) -> None:

@@ -60,6 +60,7 @@ class Span(Task):
     served_as: ClassVar[str] = "answer"
     has_classes: ClassVar[bool] = False
     output_names: ClassVar[tuple[str, ...]] = ("start_logits", "end_logits")
+    distilled_outputs: ClassVar[tuple[str, ...]] = output_names
 
     labels: tuple[str, ...] = ()
     pair: bool = True

@@ -38,6 +38,8 @@ class Task(ABC):
     problem_type: ClassVar[str | None] = None  # Hugging Face's name for the kind
     # The head's outputs that contain the prediction.
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
+    # Those of a teacher that `distillation_loss` reads.
+    distilled_outputs: ClassVar[tuple[str, ...]] = ("logits",)
 
     name: str
     labels: tuple[str, ...]
