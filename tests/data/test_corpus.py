@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,11 +115,27 @@ def test_an_encoded_corpus_is_several_files_cut_and_thinned_out(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("word1 word2 word3 and so on\nword4 and then no more of it\n", "utf-8")
     tokenizer = Tokenizer(VOCABULARY)
-    mine = encoded_corpus(f" {path},{path} ", 0, 5, tokenizer)
+    mine = encoded_corpus(f" {path},{path} ", 0, 5, tokenizer, pairs=False)
     assert mine.token_ids.tolist() == [2, 5, 6, 7, 3, 2, 8, 1, 1, 3] * 2
-    both = encoded_corpus(f"speeches,snippets,{path}", 50, 128, tokenizer)
+    both = encoded_corpus(f"speeches,snippets,{path}", 50, 128, tokenizer, pairs=False)
     assert len(both) == 50
     assert both.lengths.max() <= 128
+    assert not both.segment_ids.any()
+    pairs = encoded_corpus(f"speeches,snippets,{path}", 50, 128, tokenizer, pairs=True)
+    assert len(pairs) < 25 and pairs.segment_ids.any()
+    assert pairs.lengths.max() <= 128
+
+
+def test_packing_of_the_default_text_trains_late_positions_and_second_segments():
+    """Compares what share of positions 64 to 127, and of second segments, is trained on."""
+    tokenizer = Tokenizer(VOCABULARY)
+    late, second = {}, {}
+    for pairs in (False, True):
+        text = encoded_corpus("speeches", 3000, 128, tokenizer, pairs)
+        late[pairs] = np.mean(np.maximum(text.lengths - 64, 0)) / 64
+        second[pairs] = text.segment_ids.mean()
+    assert late[False] < 0.1 < 0.6 < late[True]
+    assert second[False] == 0 and 0.4 < second[True] < 0.6
 
 
 @pytest.mark.parametrize(
@@ -135,4 +152,5 @@ def test_a_corpus_that_cannot_be_encoded_is_named_by_its_flag(arguments, message
         encoded_corpus(
             **{"corpus": "speeches", "sentences": 0, "max_tokens": 128, **arguments},
             tokenizer=Tokenizer(VOCABULARY),
+            pairs=False,
         )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -20,6 +21,7 @@ from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.distiller import DistillOptions, distill
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
+from tf_efficientbert.distillation.task_teacher import labelled_by
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel
 
@@ -268,6 +270,35 @@ def test_cached_teacher_outputs_give_the_same_losses(losses, recipe, monkeypatch
     )
     assert len(computed) == len(cached_batches) == 6
     np.testing.assert_allclose(cached, computed, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_unlabelled_texts_are_learned_from_the_teacher(losses, tmp_path, kind):
+    task, teacher = TASKS[kind], _teacher(kind)
+    teacher.save(tmp_path / "teacher")
+    supernet = small_architecture([_ORDINARY] * 6).supernet()
+    small_text_model(kind, supernet, fit_size=24).save(tmp_path / "supernet")
+    start = {name: str(tmp_path / name) for name in ("teacher", "supernet")}
+    texts = small_examples(task, count=40, seed=7).texts
+    file = write_lines(tmp_path / "more.tsv", ["text", *texts])
+    alone = losses("alone", task, **start)
+    mixed = losses("mixed", task, unlabelled_file=file, unlabelled_share=0.5, **start)
+    assert (len(alone), len(mixed)) == (6, 12)
+    assert np.isfinite(mixed).all()
+    assert losses("again", task, unlabelled_file=file, unlabelled_share=0.5, **start) == mixed
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_only_a_regression_s_unlabelled_texts_get_labels(kind):
+    teacher = _teacher(kind)
+    texts = teacher.encode(dataclasses.replace(small_examples(TASKS[kind]), labels=None))
+    labels = labelled_by(teacher, texts).labels
+    if kind == "classification":
+        assert labels is None
+    else:
+        assert labels.dtype == np.float32
+        np.testing.assert_array_equal(labels, teacher.logits(texts))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import pytest
 
 from tests.models.huggingface_folder import CONFIG, write_folder
 from tests.models.small_text_models import TASKS, small_examples, write_examples
+from tf_efficientbert.data import snippets
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.pipeline import PipelineOptions
 from tf_efficientbert.pipeline.options import MODELS, STUDENTS
@@ -62,6 +63,16 @@ def test_supernet_options_have_its_sizes_the_corpus_and_the_training(options):
     corpus = {**_CORPUS, "corpus": "mine.txt,out/task_texts.txt,out/task_texts.txt"}
     expected["output_dir"] = "out/supernet"
     _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
+
+
+@pytest.mark.parametrize(
+    ("packing", "pair_task", "expected"),
+    [("auto", False, "sentences"), ("auto", True, "pairs"), ("pairs", False, "pairs")]
+    + [("sentences", True, "sentences")],
+)
+def test_the_supernet_s_text_is_packed_for_tasks_on_pairs(options, packing, pair_task, expected):
+    options = dataclasses.replace(options, packing=packing)
+    assert options.supernet(pair_task).packing == expected
 
 
 def test_search_options_have_stages_teachers_supernet_task_and_text(options):
@@ -171,7 +182,28 @@ def test_the_task_s_own_text_is_a_line_for_each_training_sentence(tmp_path, kind
     options = PipelineOptions(task="custom", output_dir=str(tmp_path / "new" / "out"), **files)
     options.write_own_text()
     lines = options.own_text.read_text("utf-8").splitlines()
-    assert lines == [*examples.texts, *(examples.second_texts or ())]
+    assert lines == [text for row in zip(*examples.columns, strict=True) for text in row]
+
+
+@pytest.mark.parametrize("corpus", ["speeches", "speeches,snippets"])
+def test_unlabelled_texts_join_the_text_of_warm_up_and_search_once(tmp_path, corpus):
+    options = PipelineOptions(
+        output_dir=str(tmp_path), corpus=corpus, unlabelled_file="snippets", unlabelled_share=0.25
+    )
+    options.write_own_text()
+    for job in (options.supernet(), options.search()):
+        names = job.corpus.split(",")
+        assert names[-2:] == [str(options.own_text)] * 2 or corpus == "speeches"
+        assert names.count(str(tmp_path / "unlabelled_texts.txt")) == (corpus == "speeches")
+    if corpus == "speeches":
+        lines = (tmp_path / "unlabelled_texts.txt").read_text("utf-8").splitlines()
+        assert len(lines) == 800 and set(lines) <= set(snippets.unlabelled())
+
+
+def test_search_and_students_learn_from_unlabelled_texts(options):
+    options = dataclasses.replace(options, unlabelled_file="more.csv", unlabelled_share=0.4)
+    for job in (options.search(), options.student("plain")):
+        _assert_has(job, {"unlabelled_file": "more.csv", "unlabelled_share": 0.4})
 
 
 def test_line_breaks_in_a_text_become_spaces_in_the_own_text(tmp_path):

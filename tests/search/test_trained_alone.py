@@ -16,6 +16,7 @@ from tests.search.tiny_search import (
     tiny_stage,
     with_learners,
 )
+from tests.training.tiny_training import tiny_examples
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone
@@ -142,6 +143,26 @@ def test_training_on_text_does_not_depend_on_the_task_teacher(context, tmp_path)
     )
     assert losses[:TEXT_STEPS] == expected[:TEXT_STEPS]
     assert losses[TEXT_STEPS] != expected[TEXT_STEPS]
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_candidates_learn_from_unlabelled_examples_too(kind, tmp_path):
+    context = tiny_context(kind)
+    more = tiny_examples(20)
+    if kind == "regression":
+        more = dataclasses.replace(more, labels=np.linspace(-1, 1, 20, dtype=np.float32))
+    examples = dataclasses.replace(context.examples, unlabelled=more)
+    labelled, both = context.examples.on_task(0.25, 1.0), examples.on_task(0.25, 1.0)
+    assert (len(labelled), len(both)) == (12, 12 + 15)  # 12 of 16, and 15 of 20
+    assert len(examples.on_task(0.25, 0.5)) == 6 + 8
+    np.testing.assert_array_equal(
+        examples.held_out(0.25).token_ids, context.examples.held_out(0.25).token_ids
+    )
+    with_more = dataclasses.replace(context, examples=examples)
+    evaluator = TrainedAlone(with_more, tiny_stage(text_share=0.0, task_epochs=1.0), tmp_path)
+    outcome = evaluator.evaluate({5: _FOUR[5]})[5]
+    assert len(outcome.losses) == 7 and np.isfinite(outcome.losses).all()
+    assert outcome.score is not None
 
 
 class _Idles(Learner):

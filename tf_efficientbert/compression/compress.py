@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import zlib
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -299,7 +300,7 @@ class _Compression:
             return
         _log.info("measuring the sizes of the student: %s", name)
         with self._deployed_weights():
-            sizes = _sizes(self._student)
+            sizes = _sizes(self._student, self.rows)
         dev = {key: value for key, value in figures.items() if key.startswith("dev_")}
         seconds = self._run.seconds - sum(row["seconds"] for row in self.rows)
         self.rows.append({"step": name, **dev, **sizes, "seconds": seconds})
@@ -307,19 +308,28 @@ class _Compression:
         write_json(self._path, self.rows)
 
 
-def _sizes(student: TextModel) -> dict[str, int]:
+def _sizes(student: TextModel, rows: Sequence[Mapping]) -> dict[str, int]:
     """Returns {"parameters", "nonzero_parameters", "macs", "zipped_bytes", "int8_bytes"}.
 
     "macs" is at 128 tokens, "zipped_bytes" is the size of the deflated float32 weights and
     "int8_bytes" that of the int8 LiteRT file.
+
+    Args:
+        rows: the sizes before, oldest first. The size of a LiteRT file depends on the shapes of the
+            weights alone, so without a dropped layer it is the one before.
     """
     weights = [weight.numpy() for weight in student.model.weights]
     content = b"".join(weight.astype(np.float32).tobytes() for weight in weights)
-    ((_, int8),) = converted(student.model, (student.max_tokens,), ("int8",))
+    parameters = sum(weight.size for weight in weights)
+    if rows and rows[-1]["parameters"] == parameters:
+        int8_bytes = rows[-1]["int8_bytes"]
+    else:
+        ((_, int8),) = converted(student.model, (student.max_tokens,), ("int8",))
+        int8_bytes = len(int8)
     return {
-        "parameters": sum(weight.size for weight in weights),
+        "parameters": parameters,
         "nonzero_parameters": sum(int(np.count_nonzero(weight)) for weight in weights),
         "macs": student.backbone.architecture.count_macs(),
         "zipped_bytes": len(zlib.compress(content)),
-        "int8_bytes": len(int8),
+        "int8_bytes": int8_bytes,
     }

@@ -74,6 +74,26 @@ class EncodedExamples:
         return batch
 
 
+def joined(first: EncodedExamples, second: EncodedExamples) -> EncodedExamples:
+    """Returns the examples of both, in order.
+
+    Raises:
+        ValueError: only one has labels, or the longest examples may differ in length.
+    """
+    has_labels = first.labels is not None
+    if has_labels != (second.labels is not None):
+        raise ValueError("only one of the sets has labels")
+    if first.max_tokens != second.max_tokens:
+        raise ValueError(f"max_tokens differ: {first.max_tokens} and {second.max_tokens}")
+    return EncodedExamples(
+        np.concatenate([first.token_ids, second.token_ids]),
+        np.concatenate([first.segment_ids, second.segment_ids]),
+        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        np.concatenate([first.labels, second.labels]) if has_labels else None,
+        first.max_tokens,
+    )
+
+
 def encode(tokenizer, texts, second_texts=None, labels=None, max_tokens: int = 128):
     """Tokenizes all texts into `EncodedExamples`."""
     token_ids, segment_ids = tokenizer.encode(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tf_efficientbert.data import snippets, speeches
 from tf_efficientbert.data.batching import EncodedExamples, encode
+from tf_efficientbert.data.packing import packed
 from tf_efficientbert.data.text_file import read_lines
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
@@ -18,14 +19,15 @@ _FETCHED = {"speeches": speeches.paragraphs, "snippets": snippets.unlabelled}
 
 
 def encoded_corpus(
-    corpus: str, sentences: int, max_tokens: int, tokenizer: Tokenizer
+    corpus: str, sentences: int, max_tokens: int, tokenizer: Tokenizer, pairs: bool
 ) -> EncodedExamples:
-    """The corpus as token ids, one sentence per example.
+    """The corpus as token ids, one sentence or one packed pair per example.
 
     Args:
         corpus: file names, separated by commas, see `read_sentences`.
         sentences: how many to take, at even distances; 0 for all.
-        max_tokens: a longer sentence is cut to so many tokens.
+        max_tokens: of an example; a longer sentence is cut.
+        pairs: pack consecutive sentences, see `packing.packed`.
 
     Raises:
         UserError: a file cannot be read, or an argument is invalid; it names the flag of
@@ -38,7 +40,8 @@ def encoded_corpus(
     names = [name.strip() for name in corpus.split(",") if name.strip()]
     if not names:
         raise UserError("--corpus names no file")
-    return encode(tokenizer, read_sentences(names, sentences), max_tokens=max_tokens)
+    encoded = encode(tokenizer, read_sentences(names, sentences), max_tokens=max_tokens)
+    return packed(encoded, max_tokens) if pairs else encoded
 
 
 def read_sentences(paths: Sequence[str | Path], limit: int | None = None) -> list[str]:

@@ -2,7 +2,10 @@
 
 import dataclasses
 
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import input_option, option
+
+_PACKINGS = ("auto", "sentences", "pairs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,4 +18,20 @@ class CorpusOptions:
         "film-review snippets without labels",
     )
     corpus_sentences: int = option(0, "use this many sentences, evenly spaced; 0: all")
-    corpus_max_tokens: int = option(128, "most tokens per sentence of the corpus")
+    corpus_max_tokens: int = option(128, "most tokens per example of the corpus")
+    packing: str = option(
+        "auto",
+        "what an example of the corpus is: sentences (one each), or pairs (consecutive sentences "
+        "packed into two segments, as in the paper); auto: pairs if the task's examples are pairs "
+        "of texts",
+    )
+
+    def packs_pairs(self, pair_task: bool = False) -> bool:
+        """Returns whether examples are packed pairs; raises UserError if `packing` is unknown.
+
+        Args:
+            pair_task: whether the task's examples are pairs of texts.
+        """
+        if self.packing not in _PACKINGS:
+            raise UserError(f"--packing={self.packing}: expected one of {', '.join(_PACKINGS)}")
+        return self.packing == "pairs" or (self.packing == "auto" and pair_task)

@@ -5,7 +5,7 @@ import functools
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -73,6 +73,19 @@ class TaskData:
                 raise UserError(f"there is no {split} split; give --{split}_file ({why})")
             raise UserError(f"{self.task.name} has no split {split!r}: {', '.join(self.splits)}")
         return self._read.load(split)
+
+    def whole_scored_sets(self) -> Iterator[Examples]:
+        """Yields all sets but the training set, whatever --limit draws of them."""
+        sets = self._read.sets
+        for split, read in sets.readers.items():
+            if split == "train":
+                continue
+            try:
+                yield read()
+            except UserError:
+                # A test set without labels scores nothing, and its file may be missing.
+                if split != "test" or sets.has_own_test:
+                    raise
 
     @property
     def score_split(self) -> str:

@@ -4,14 +4,19 @@ import dataclasses
 import logging
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.unlabelled import (
+    UnlabelledOptions,
+    read_unlabelled,
+    with_unlabelled,
+)
+from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.recipes import RecipeOptions
@@ -19,6 +24,7 @@ from tf_efficientbert.distillation.student_architecture import resolve_architect
 from tf_efficientbert.distillation.task_teacher import (
     TaskTeacherOptions,
     check_width,
+    labelled_by,
     load_task_teacher,
 )
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
@@ -40,7 +46,12 @@ _GENERAL = ("epochs", "learning_rate", "batch_size")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DistillOptions(
-    TaskOptions, CorpusOptions, TrainingOptions, TaskTeacherOptions, RecipeOptions
+    TaskOptions,
+    CorpusOptions,
+    UnlabelledOptions,
+    TrainingOptions,
+    TaskTeacherOptions,
+    RecipeOptions,
 ):
     """Options of `distill`; the defaults are the paper's, with batches for one device."""
 
@@ -62,6 +73,8 @@ class DistillOptions(
         TrainingOptions.__post_init__(self)
         TaskTeacherOptions.__post_init__(self)
         RecipeOptions.__post_init__(self)
+        UnlabelledOptions.__post_init__(self)
+        self.require_no_predictions(self.teacher_predictions)
         if not self.supernet:
             raise UserError("--supernet is missing: name the folder of a saved model")
         for name in ("general_learning_rate", "general_batch_size"):
@@ -69,6 +82,7 @@ class DistillOptions(
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
         if not self.general_epochs >= 0:
             raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
+        self.packs_pairs()  # checks --packing
         if self.general_epochs:
             self.resolved_recipe.require_text_losses("--general_epochs=0, or --recipe")
         if self.teacher_predictions and not self.resolved_recipe.prediction_ratio:
@@ -105,6 +119,11 @@ def distill(options: DistillOptions) -> dict:
         predictions = None
         if options.teacher_predictions:
             predictions = read_predictions(options.teacher_predictions, train, data.task)
+        unlabelled = None
+        if options.unlabelled_file:
+            unlabelled = read_unlabelled(
+                options.unlabelled_file, options.unlabelled_share, options, data
+            )
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
@@ -133,6 +152,11 @@ def distill(options: DistillOptions) -> dict:
             teacher.backbone.architecture if teacher else None, architecture, data.task
         )
         data.show_card(student.tokenizer)
+        examples = student.encode(train)
+        if predictions is not None:
+            examples = with_predictions(predictions, examples, data.task)
+        if unlabelled is not None:
+            examples = with_unlabelled(examples, labelled_by(teacher, student.encode(unlabelled)))
         histories = {}
         if options.general_epochs:
             widths_must_agree = recipe.projects_hidden_states
@@ -141,7 +165,7 @@ def distill(options: DistillOptions) -> dict:
             )
             histories["general"] = _distill_on_text(student, options, strategy, run)
         histories["task"] = _distill_on_task(
-            student, teacher, predictions, objective, train, dev, options, strategy, run
+            student, teacher, objective, examples, dev, options, strategy, run
         )
         finished = student.with_network(student.model.rebuilt(fit_size=None))
         finished.task = student.task.fitted(finished.logits(finished.encode(dev)), dev.labels)
@@ -169,7 +193,11 @@ def _distill_on_text(
         teacher.architecture, backbone.architecture, task=None
     )
     text = encoded_corpus(
-        options.corpus, options.corpus_sentences, options.corpus_max_tokens, student.tokenizer
+        options.corpus,
+        options.corpus_sentences,
+        options.corpus_max_tokens,
+        student.tokenizer,
+        options.packs_pairs(student.task.pair),
     )
     training = options.general
     return fit(
@@ -186,16 +214,14 @@ def _distill_on_text(
 def _distill_on_task(
     student: TextModel,
     teacher: TextModel | None,
-    predictions: np.ndarray | None,
     objective: Objective,
-    train: Examples,
+    examples: EncodedExamples | CachedTeacherOutputs,
     dev: Examples,
     options: DistillOptions,
     strategy: tf.distribute.Strategy,
     run: RunDirectory,
 ) -> list[dict]:
-    """Trains on the task; without a `teacher`, from the `predictions` alone."""
-    examples = student.encode(train)
+    """Trains on the task; without a `teacher`, the examples have its predictions."""
     if teacher:
         with strategy.scope():
             frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
@@ -205,7 +231,6 @@ def _distill_on_task(
         )
     else:
         teacher_pass = PredictionsAlone(student.task)
-        examples = with_predictions(predictions, examples, student.task)
     encoded_dev = student.encode(dev)
 
     def losses(batch, dropout_seed):

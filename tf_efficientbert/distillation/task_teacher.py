@@ -2,13 +2,14 @@
 
 import dataclasses
 
+from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.options import input_option
 from tf_efficientbert.tasks import Task
 
-__all__ = ["TaskTeacherOptions", "check_width", "load_task_teacher"]
+__all__ = ["TaskTeacherOptions", "check_width", "labelled_by", "load_task_teacher"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,16 @@ def load_task_teacher(
             f"{teacher.backbone.max_positions} positions"
         )
     return teacher
+
+
+def labelled_by(teacher: TextModel, unlabelled: EncodedExamples) -> EncodedExamples:
+    """Returns the examples with the labels that the distillation loss reads.
+
+    A regression's loss reads labels, so they are the teacher's predictions; other tasks need none.
+    """
+    if teacher.task.distilled_outputs:
+        return unlabelled
+    return dataclasses.replace(unlabelled, labels=teacher.logits(unlabelled))
 
 
 def check_width(teacher: TextModel, folder: str, supernet: TextModel, origin: str) -> None:

@@ -44,6 +44,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
         TextRecipeOptions.__post_init__(self)
+        self.packs_pairs()  # checks --packing
         self.resolved_recipe.require_text_losses("--recipe")
 
     def architecture(self) -> Architecture:
@@ -81,7 +82,11 @@ def warm_up(options: WarmUpOptions) -> dict:
         folder = find_teacher(options.teacher_dir)
         tokenizer = Tokenizer.from_folder(folder)
         examples = encoded_corpus(
-            options.corpus, options.corpus_sentences, options.corpus_max_tokens, tokenizer
+            options.corpus,
+            options.corpus_sentences,
+            options.corpus_max_tokens,
+            tokenizer,
+            options.packs_pairs(),
         )
         make_deterministic()
         keras.utils.set_random_seed(options.seed)

@@ -61,9 +61,19 @@ class Estimates:
         return steps * self.training(examples, epochs, student) + teachers
 
     def stage(
-        self, stage: Stage, text: EncodedExamples, task: EncodedExamples, largest: Architecture
+        self,
+        stage: Stage,
+        text: EncodedExamples,
+        task: EncodedExamples,
+        taught: EncodedExamples,
+        largest: Architecture,
     ) -> float:
-        """Returns the time of a search stage if all candidates have the largest size."""
+        """Returns the time of a search stage if all candidates have the largest size.
+
+        Args:
+            task: the training set, a part of which scores candidates.
+            taught: the training set and unlabelled texts, from which they learn.
+        """
         training = stage.training
         trained_share = (1 - stage.held_out) * training.task_share
         if stage.shares_weights:
@@ -75,7 +85,7 @@ class Estimates:
             scorings = math.ceil(training.task_epochs)
         for examples, share, epochs in (
             (text, training.text_share, training.text_epochs),
-            (task, trained_share, training.task_epochs),
+            (taught, trained_share, training.task_epochs),
         ):
             steps = self._steps(examples, share * epochs, largest, training.batch_size)
             seconds += trained * steps

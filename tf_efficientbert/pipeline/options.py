@@ -8,7 +8,9 @@ from pathlib import Path
 from tf_efficientbert.compression.compress import CompressOptions
 from tf_efficientbert.compression.steps import check_drops, parse_steps
 from tf_efficientbert.data.corpus_options import CorpusOptions
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.unlabelled import UnlabelledOptions, read_unlabelled
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
@@ -30,7 +32,7 @@ COMPRESSED = "compressed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
+class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOptions):
     """Options of `run_pipeline`; the quick start changes only bfloat16 and checkpoint_seconds."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -66,11 +68,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         600, "compare exported forms on a fixed draw of this many test examples; 0: all"
     )
     latency_runs: int = option(100, "runs per latency measurement (the median is reported)")
-    corpus_max_tokens: int = option(64, "most tokens per sentence of the corpus")
+    corpus_max_tokens: int = option(64, "most tokens per example of the corpus")
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TeachingOptions.__post_init__(self)
+        UnlabelledOptions.__post_init__(self)
+        self.require_no_predictions(self.teacher_predictions)
         if "," in self.output_dir:
             raise UserError(f"--output_dir={self.output_dir}: leave the comma out")
         for phase in ("teacher", "warm_up", "student", "compress"):
@@ -141,19 +145,35 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
         return self.root / "task_texts.txt"
 
     def write_own_text(self) -> None:
-        train = TaskData(self).load("train")
-        texts = itertools.chain(*train.columns)
-        text = "".join(" ".join(each.split()) + "\n" for each in texts)
-        write_file(self.own_text, text.encode("utf-8"))
+        data = TaskData(self)
+        _write_texts(self.own_text, data.load("train"))
+        if self._unlabelled_text:
+            share = self.unlabelled_share
+            texts = read_unlabelled(self.unlabelled_file, share, self, data)
+            _write_texts(self._unlabelled_text, texts)
 
     @property
     def _warm_up_corpus(self) -> str:
-        # The task's texts are included twice, as they are few compared to the corpus.
-        return f"{self.corpus},{self.own_text},{self.own_text}"
+        # The training texts are included twice, as they are few compared to the corpus.
+        paths = [self.corpus, self.own_text, self.own_text, self._unlabelled_text]
+        return ",".join(str(path) for path in paths if path)
 
-    def supernet(self) -> WarmUpOptions:
+    @property
+    def _unlabelled_text(self) -> Path | None:
+        """The unlabelled texts; None if there are none, or the corpus has them already."""
+        if not self.unlabelled_file or self.unlabelled_file in self.corpus.split(","):
+            return None
+        return self.root / "unlabelled_texts.txt"
+
+    def supernet(self, pair_task: bool = False) -> WarmUpOptions:
+        """The options of the warm-up.
+
+        Args:
+            pair_task: whether the task's examples are pairs of texts, see `packing`.
+        """
+        packing = "pairs" if self.packs_pairs(pair_task) else "sentences"
         return WarmUpOptions(
-            **self._shared(CorpusOptions),
+            **{**self._shared(CorpusOptions), "packing": packing},
             **self._training(),
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "supernet"),
@@ -173,6 +193,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
             **self._shared(TeachingOptions),
+            **self._shared(UnlabelledOptions),
             **{name: getattr(self, name) for name in names},
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "search"),
@@ -188,6 +209,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
             **self._shared(TeachingOptions),
+            **self._shared(UnlabelledOptions),
             **self._training(),
             corpus=self.corpus,
             output_dir=str(self.root / name),
@@ -244,3 +266,9 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions):
     def _training(self) -> dict:
         names = ("batch_size", "seed", "bfloat16", "checkpoint_seconds")
         return {name: getattr(self, name) for name in names}
+
+
+def _write_texts(path: Path, examples: Examples) -> None:
+    """Writes a line per text; the texts of a pair follow each other."""
+    texts = itertools.chain.from_iterable(zip(*examples.columns, strict=True))
+    write_file(path, "".join(" ".join(text.split()) + "\n" for text in texts).encode("utf-8"))

@@ -8,6 +8,7 @@ from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
+from tf_efficientbert.data.unlabelled import read_unlabelled, with_unlabelled
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.pipeline.estimates import Estimates
@@ -61,12 +62,21 @@ def _estimates(
     """Returns the seconds of each phase and export, and the description of each phase."""
     folder = find_teacher(options.teacher_dir)
     tokenizer = Tokenizer.from_folder(folder)
-    warm_up = options.supernet()
+    warm_up = options.supernet(data.task.pair)
     text = encoded_corpus(
-        warm_up.corpus, warm_up.corpus_sentences, warm_up.corpus_max_tokens, tokenizer
+        warm_up.corpus,
+        warm_up.corpus_sentences,
+        warm_up.corpus_max_tokens,
+        tokenizer,
+        warm_up.packs_pairs(),
     )
     train = data.load("train")
     task = encode(tokenizer, train.texts, train.second_texts, max_tokens=options.max_tokens)
+    taught = task
+    if options.unlabelled_file:
+        texts = read_unlabelled(options.unlabelled_file, options.unlabelled_share, options, data)
+        more = encode(tokenizer, *texts.columns, max_tokens=options.max_tokens)
+        taught = with_unlabelled(task, more)
     supernet = warm_up.architecture()
     plain = resolve_architecture("plain", supernet)
     estimates = Estimates(options, rates, read_config(folder), data.task)
@@ -87,14 +97,14 @@ def _estimates(
     )
     phase(
         "supernet",
-        f"warm up on {len(text)} sentences of raw text",
+        f"warm up on {len(text)} {'pairs' if warm_up.packs_pairs() else 'sentences'} of raw text",
         estimates.training(text, options.warm_up_epochs, supernet)
         + estimates.forward(text, options.warm_up_epochs, estimates.teacher),
     )
     phase(
         "search",
         f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",
-        rates.training + sum(estimates.stage(stage, text, task, plain) for stage in stages),
+        rates.training + sum(estimates.stage(stage, text, task, taught, plain) for stage in stages),
     )
     for name in STUDENTS:
         # The searched student may be as large as the plain one.
@@ -102,7 +112,7 @@ def _estimates(
         phase(
             name,
             f"distil {'at most ' if name == 'searched' else ''}{millions(student)} on the task",
-            estimates.distillation(task, options.student_epochs, student),
+            estimates.distillation(taught, options.student_epochs, student),
         )
     if options.compress:
         phase(

@@ -66,7 +66,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         options.write_own_text()
         phases = {
             "teacher": lambda: fine_tune(options.teacher()),
-            "supernet": lambda: warm_up(options.supernet()),
+            "supernet": lambda: warm_up(options.supernet(data.task.pair)),
             "search": lambda: search(options.search()),
             **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
             **({COMPRESSED: lambda: compress(options.compressed())} if options.compress else {}),

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.data.unlabelled import with_unlabelled
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.tasks import LabelledTask
 
@@ -23,6 +24,8 @@ class SearchExamples:
         for_distillation: the training set that candidates learn from: `train`, or `train` with
             predictions from a file.
         task: the task of the labels.
+        unlabelled: texts of the task's kind, in random order, that candidates also learn from, or
+            None.
     """
 
     text: EncodedExamples
@@ -30,6 +33,7 @@ class SearchExamples:
     for_distillation: EncodedExamples | CachedTeacherOutputs
     task: LabelledTask
     seed: int
+    unlabelled: EncodedExamples | None = None
 
     def held_out(self, share: float) -> EncodedExamples:
         """Returns the examples of the training set that score candidates."""
@@ -40,12 +44,19 @@ class SearchExamples:
         return len(self._split(share)[0])
 
     def on_task(self, held_out: float, share: float) -> EncodedExamples | CachedTeacherOutputs:
-        """Returns a share, at least one, of the training examples that are not held out."""
+        """Returns a share, at least one, of the training examples that are not held out.
+
+        The same part of the unlabelled ones joins them.
+        """
         rest = self._split(held_out)[1]
-        return self.for_distillation.take(rest[: max(1, round(share * len(rest)))])
+        labelled = self.for_distillation.take(rest[: max(1, round(share * len(rest)))])
+        if self.unlabelled is None:
+            return labelled
+        count = round(len(labelled) / len(self.train) * len(self.unlabelled))
+        return with_unlabelled(labelled, self.unlabelled.take(np.arange(count)))
 
     def on_text(self, share: float) -> EncodedExamples:
-        """Returns a random share, at least one sentence, of the corpus."""
+        """Returns a random share, at least one example, of the corpus."""
         text, count = self.text, max(1, round(share * len(self.text)))
         if count < len(text):
             text = text.take(np.random.default_rng(self.seed).permutation(len(text))[:count])

@@ -8,7 +8,12 @@ from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.task_teacher import check_width, load_task_teacher
+from tf_efficientbert.data.unlabelled import read_unlabelled
+from tf_efficientbert.distillation.task_teacher import (
+    check_width,
+    labelled_by,
+    load_task_teacher,
+)
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
@@ -54,6 +59,9 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     predictions = None
     if options.teacher_predictions:
         predictions = read_predictions(options.teacher_predictions, train, task)
+    texts = None
+    if options.unlabelled_file:
+        texts = read_unlabelled(options.unlabelled_file, options.unlabelled_share, options, data)
     make_deterministic()
     supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
     teacher = load_task_teacher(options.teacher, task, options.max_tokens, supernet, origin)
@@ -75,8 +83,16 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     for_distillation = encoded
     if predictions is not None:
         for_distillation = with_predictions(predictions, encoded, task)
+    unlabelled = None
+    if texts is not None:
+        unlabelled = encode(supernet.tokenizer, *texts.columns, max_tokens=options.max_tokens)
+        unlabelled = labelled_by(teacher, unlabelled)
     text = encoded_corpus(
-        options.corpus, options.corpus_sentences, options.corpus_max_tokens, supernet.tokenizer
+        options.corpus,
+        options.corpus_sentences,
+        options.corpus_max_tokens,
+        supernet.tokenizer,
+        options.packs_pairs(task.pair),
     )
     shared_supernet = supernet.backbone
     if options.shared_supernet:
@@ -99,6 +115,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
             for_distillation=for_distillation,
             task=task,
             seed=options.seed,
+            unlabelled=unlabelled,
         ),
         supernet=supernet.backbone,
         text_teacher=text_teacher,

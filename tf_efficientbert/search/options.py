@@ -4,6 +4,7 @@ import dataclasses
 
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.task_data import TaskOptions
+from tf_efficientbert.data.unlabelled import UnlabelledOptions
 from tf_efficientbert.distillation.recipes import RecipeOptions
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions
 from tf_efficientbert.errors import UserError
@@ -17,7 +18,9 @@ SAMPLERS = ("action-space", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions, RecipeOptions):
+class SearchOptions(
+    TaskOptions, CorpusOptions, UnlabelledOptions, TaskTeacherOptions, RecipeOptions
+):
     """Options of `search`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -46,6 +49,8 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions, RecipeOption
         TaskOptions.__post_init__(self)
         TaskTeacherOptions.__post_init__(self)
         RecipeOptions.__post_init__(self)
+        UnlabelledOptions.__post_init__(self)
+        self.require_no_predictions(self.teacher_predictions)
         if not self.resolved_recipe.prediction_ratio:
             raise UserError("--prediction_ratio=0: a search compares predictions; expected above 0")
         if not self.supernet:
@@ -63,6 +68,7 @@ class SearchOptions(TaskOptions, CorpusOptions, TaskTeacherOptions, RecipeOption
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
+        self.packs_pairs()  # checks --packing
         read_stages(self.stages)
 
     @property
