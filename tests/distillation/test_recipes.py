@@ -156,7 +156,7 @@ def test_two_terms_of_one_name_are_refused():
         Objective((term, term))
 
 
-@pytest.mark.parametrize("scales", [None, (1.0, 1.0, 1.0), (1.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
+@pytest.mark.parametrize("scales", [None, (1.0, 1.0, 0.0)])
 def test_the_paper_s_loss_and_its_gradients_are_those_of_the_written_out_sum(models, scales):
     """To the bit: recorded runs must not change."""
     teacher, student = models[0], small_task_model("classification", fit_size=20)

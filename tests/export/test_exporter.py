@@ -97,6 +97,7 @@ def test_an_export_writes_compares_and_times_every_form(options, tmp_path, capsy
     assert (Path(result["saved_model"]) / "assets.extra").exists()
 
 
+@pytest.mark.slow
 def test_forms_over_a_limit_are_not_delivered(options, tmp_path):
     served = tmp_path / "models" / "stars"
     (served / "6").mkdir(parents=True)

@@ -322,6 +322,7 @@ def _command(whole):
 # === Random sampler ===
 
 
+@pytest.mark.slow
 def test_a_random_search_of_one_stage_fits_nothing(options, tmp_path):
     stages = _stages()
     stages[0] |= {"candidates": 2, "random_candidates": 2}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -84,7 +85,7 @@ def read_unlabelled(path: str, share: float, options: FileOptions, data: TaskDat
     )
     if not kept:
         raise UserError(f"--unlabelled_file={path}: of {len(keys)} texts none is left; {left_out}")
-    most = int(share / (1 - share) * len(train))
+    most = math.floor(share / (1 - share) * len(train) + 1e-6)  # despite rounding of the quotient
     if not most:
         raise UserError(
             f"--unlabelled_share={share} of {len(train)} training examples and unlabelled texts is "
