@@ -167,6 +167,11 @@ def test_an_invalid_share_is_an_error(share):
         UnlabelledOptions(unlabelled_share=share)
 
 
+def test_a_share_without_a_file_is_an_error():
+    with pytest.raises(UserError, match="--unlabelled_share has no effect without --unlabelled_f"):
+        UnlabelledOptions(unlabelled_share=0.5)
+
+
 def test_unlabelled_texts_need_a_teacher_that_is_a_model():
     options = UnlabelledOptions(unlabelled_file="more.csv")
     options.require_no_predictions("")

@@ -21,6 +21,7 @@ __all__ = ["UnlabelledOptions", "read_unlabelled", "with_unlabelled"]
 
 _log = logging.getLogger(__name__)
 
+_SHARE = 0.75
 _DRAW_SEED = 0
 
 
@@ -34,7 +35,7 @@ class UnlabelledOptions:
         "the teacher's predictions on them; snippets: those of the default task",
     )
     unlabelled_share: float = option(
-        0.75, "largest share of unlabelled texts among the examples that students learn from"
+        _SHARE, "largest share of unlabelled texts among the examples that students learn from"
     )
 
     def __post_init__(self) -> None:
@@ -42,6 +43,8 @@ class UnlabelledOptions:
             raise UserError(
                 f"--unlabelled_share={self.unlabelled_share}: expected a number between 0 and 1"
             )
+        if self.unlabelled_share != _SHARE and not self.unlabelled_file:
+            raise UserError("--unlabelled_share has no effect without --unlabelled_file")
 
     def require_no_predictions(self, teacher_predictions: str) -> None:
         """Raises UserError if a file of predictions replaces the teacher that labels the texts."""
