@@ -3,12 +3,16 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
+from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.data.unlabelled import read_unlabelled
+from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.task_teacher import (
     check_width,
     labelled_by,
@@ -24,6 +28,7 @@ from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.examples import SearchExamples
 from tf_efficientbert.search.options import SearchOptions
+from tf_efficientbert.tasks import LabelledTask
 from tf_efficientbert.training.options import make_deterministic
 
 __all__ = ["SearchInputs", "read_inputs"]
@@ -77,46 +82,14 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
             f"--max_tokens={options.max_tokens}: {origin} has only "
             f"{supernet.backbone.max_positions} positions"
         )
-    encoded = encode(
-        supernet.tokenizer, train.texts, train.second_texts, train.labels, options.max_tokens
-    )
-    for_distillation = encoded
-    if predictions is not None:
-        for_distillation = with_predictions(predictions, encoded, task)
-    unlabelled = None
-    if texts is not None:
-        unlabelled = encode(supernet.tokenizer, *texts.columns, max_tokens=options.max_tokens)
-        unlabelled = labelled_by(teacher, unlabelled)
-    text = encoded_corpus(
-        options.corpus,
-        options.corpus_sentences,
-        options.corpus_max_tokens,
-        supernet.tokenizer,
-        options.packs_pairs(task.pair),
-    )
+    examples = _examples(options, data, predictions, texts, teacher, supernet.tokenizer)
     shared_supernet = supernet.backbone
     if options.shared_supernet:
         shared_supernet = _load_shared(options.shared_supernet, supernet, origin)
-    folder, dtype = find_teacher(options.teacher_dir), options.training.frozen_dtype
-    text_model = load_teacher(folder, dtype=dtype).backbone
-    objective = recipe.objective(text_model.architecture, supernet.backbone.architecture, task)
-    if teacher and objective.encoder_reads:
-        _check_alike(text_model.architecture, folder, teacher, options.teacher)
-    text_teacher = TeacherPass(text_model, objective.encoder_reads)
-    if teacher:
-        task_teacher = TeacherPass(teacher.model.rebuilt(dtype=dtype), objective.teacher_reads)
-    else:
-        task_teacher = PredictionsAlone(task)
+    objective, text_teacher, task_teacher = _teachers(options, task, teacher, supernet)
     context = SearchContext(
         task=task,
-        examples=SearchExamples(
-            text=text,
-            train=encoded,
-            for_distillation=for_distillation,
-            task=task,
-            seed=options.seed,
-            unlabelled=unlabelled,
-        ),
+        examples=examples,
         supernet=supernet.backbone,
         text_teacher=text_teacher,
         task_teacher=task_teacher,
@@ -129,6 +102,59 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         group_size=options.group_size,
     )
     return SearchInputs(context, shared_supernet, supernet.tokenizer)
+
+
+def _examples(
+    options: SearchOptions,
+    data: TaskData,
+    predictions: np.ndarray | None,
+    unlabelled_texts: Examples | None,
+    teacher: TextModel | None,
+    tokenizer: Tokenizer,
+) -> SearchExamples:
+    """Returns the corpus, the training set and unlabelled texts as token ids."""
+    train = data.load("train")
+    encoded = encode(tokenizer, train.texts, train.second_texts, train.labels, options.max_tokens)
+    for_distillation = encoded
+    if predictions is not None:
+        for_distillation = with_predictions(predictions, encoded, data.task)
+    unlabelled = None
+    if unlabelled_texts is not None:
+        unlabelled = encode(tokenizer, *unlabelled_texts.columns, max_tokens=options.max_tokens)
+        unlabelled = labelled_by(teacher, unlabelled)
+    text = encoded_corpus(
+        options.corpus,
+        options.corpus_sentences,
+        options.corpus_max_tokens,
+        tokenizer,
+        options.packs_pairs(data.task.pair),
+    )
+    return SearchExamples(
+        text=text,
+        train=encoded,
+        for_distillation=for_distillation,
+        task=data.task,
+        seed=options.seed,
+        unlabelled=unlabelled,
+    )
+
+
+def _teachers(
+    options: SearchOptions, task: LabelledTask, teacher: TextModel | None, supernet: TextModel
+) -> tuple[Objective, TeacherPass, TeacherPass | PredictionsAlone]:
+    """Returns what candidates learn, from which teacher on text, and from which on the task."""
+    folder, dtype = find_teacher(options.teacher_dir), options.training.frozen_dtype
+    on_text = load_teacher(folder, dtype=dtype).backbone
+    objective = options.resolved_recipe.objective(
+        on_text.architecture, supernet.backbone.architecture, task
+    )
+    text_teacher = TeacherPass(on_text, objective.encoder_reads)
+    if not teacher:
+        return objective, text_teacher, PredictionsAlone(task)
+    if objective.encoder_reads:
+        _check_alike(on_text.architecture, folder, teacher, options.teacher)
+    on_task = teacher.model.rebuilt(dtype=dtype)
+    return objective, text_teacher, TeacherPass(on_task, objective.teacher_reads)
 
 
 def _load_shared(folder: str, supernet: TextModel, origin: str) -> EfficientBert:
