@@ -21,12 +21,8 @@ from tf_efficientbert.distillation.losses import (
 )
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.outputs import named_outputs
-from tf_efficientbert.distillation.recipes import (
-    RECIPES,
-    Recipe,
-    RecipeOptions,
-    TextRecipeOptions,
-)
+from tf_efficientbert.distillation.recipe_options import RecipeOptions, TextRecipeOptions
+from tf_efficientbert.distillation.recipes import RECIPES, Recipe
 from tf_efficientbert.distillation.terms import hidden_term
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError

@@ -19,7 +19,7 @@ from tf_efficientbert.data.unlabelled import (
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
-from tf_efficientbert.distillation.recipes import RecipeOptions
+from tf_efficientbert.distillation.recipe_options import RecipeOptions
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.distillation.task_teacher import (
     TaskTeacherOptions,

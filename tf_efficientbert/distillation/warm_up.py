@@ -12,7 +12,7 @@ from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.recipes import TextRecipeOptions
+from tf_efficientbert.distillation.recipe_options import TextRecipeOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.teacher import find_teacher, load_teacher

@@ -5,7 +5,7 @@ import dataclasses
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.task_data import TaskOptions
 from tf_efficientbert.data.unlabelled import UnlabelledOptions
-from tf_efficientbert.distillation.recipes import RecipeOptions
+from tf_efficientbert.distillation.recipe_options import RecipeOptions
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import input_option, option
