@@ -97,8 +97,8 @@ def task_model_for(golden: Golden, **changes) -> TaskModel:
 
 
 def task_model(name: str) -> TaskModel:
-    """The stored model."""
+    """The stored model, with the reference's row of [PAD]."""
     golden = read(name)
     model = task_model_for(golden)
-    load_reference_weights(model, golden.weights)
+    load_reference_weights(model, golden.weights, keep_padding_row=True)
     return model

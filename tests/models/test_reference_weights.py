@@ -45,7 +45,7 @@ def test_all_weights_but_the_ffns_are_copied_unsliced():
     backbone, given = _backbone(), _SUPERNET.weights
     load_reference_weights(backbone, given)
     np.testing.assert_array_equal(
-        backbone.embedding.token_table, given["embeddings.token_embeddings.weight"]
+        backbone.embedding.token_table[1:], given["embeddings.token_embeddings.weight"][1:]
     )
     np.testing.assert_array_equal(
         backbone.embedding.layer_norm.beta, given["embeddings.layernorm.bias"]
@@ -61,15 +61,31 @@ def test_every_weight_of_a_task_model_is_set():
     before = weight_values(model)
     load_reference_weights(model, {n: v + 7.0 for n, v in _CANDIDATE.weights.items()})
     after = weight_values(model)
+    table = next(path for path in before if path.endswith("token_table"))
+    before[table], after[table] = before[table][1:], after[table][1:]  # [PAD] stays zero
     assert all(np.all(after[path] != before[path]) for path in before)
 
 
-def test_imported_weights_keep_their_padding_row():
-    backbone = _backbone()
-    load_reference_weights(backbone, _SUPERNET.weights)
-    row = _SUPERNET.weights["embeddings.token_embeddings.weight"][0]
-    assert np.any(row)
-    np.testing.assert_array_equal(backbone.embedding.token_table[0], row)
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_padding_row_is_zero_unless_it_is_kept(keep):
+    backbone, row = _backbone(), _SUPERNET.weights["embeddings.token_embeddings.weight"][0]
+    load_reference_weights(backbone, _SUPERNET.weights, keep_padding_row=keep)
+    assert np.any(row) and np.any(_SUPERNET.weights["embeddings.token_embeddings.weight"][0])
+    np.testing.assert_array_equal(backbone.embedding.token_table[0], row if keep else 0 * row)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_padding_changes_answers_only_with_the_reference_s_padding_row(keep):
+    model = golden.task_model_for(_CANDIDATE)
+    load_reference_weights(model, _CANDIDATE.weights, keep_padding_row=keep)
+    shortest = int(_CANDIDATE.inputs["padding_mask"].sum(axis=1).min())
+    row = int(_CANDIDATE.inputs["padding_mask"].sum(axis=1).argmin())
+    padded = {name: array[row : row + 1] for name, array in _CANDIDATE.inputs.items()}
+    alone = {name: array[:, :shortest] for name, array in padded.items()}
+    assert shortest < padded["token_ids"].shape[1]
+    difference = np.abs(model(padded)["logits"] - model(alone)["logits"]).max()
+    assert (difference > 1e-4) == keep
+    assert keep or difference < 1e-5
 
 
 def test_a_leading_module_is_dropped():

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tf_efficientbert.layers.trigram_embedding import PADDING_ID, TrigramEmbedding
 from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.torch_weights import assign_weights, reference_slots
 
@@ -13,16 +14,24 @@ _INNER_AXIS = {"dense1.weight": 0, "dense1.bias": 0, "dense2.weight": 1}
 _HEADS = ("cls_pooler.", "classifier.", "lm_head.")
 
 
-def load_reference_weights(model, state_dict: Mapping[str, np.ndarray]) -> None:
+def load_reference_weights(
+    model, state_dict: Mapping[str, np.ndarray], keep_padding_row: bool = False
+) -> None:
     """Sets a model's weights from a state dict of the reference.
 
     A supernet's dict fits any of its candidates: networks beyond a layer's stack are ignored and
     wider feed-forward weights are sliced. A leading `module.` is dropped. A bare backbone ignores
     heads, any model ignores `lm_head`, and one without `fit_size` ignores `fit_dense`.
 
+    In the reference, the neighbour after the last token is [PAD] if the text is padded, with an
+    embedding that is not zero, and zero otherwise: its trigram models answer differently by
+    padding. Here the row of [PAD] becomes zero, so that they do not.
+
     Args:
         model: EfficientBert or TaskModel.
         state_dict: {name: array}, matrices as in PyTorch, [out, in].
+        keep_padding_row: bool, keep the trigram embedding's row of [PAD]: the outputs are then the
+            reference's at the padding that the reference uses.
 
     Raises:
         ValueError: other entries are unknown, missing or have a wrong shape; the message names all
@@ -36,6 +45,11 @@ def load_reference_weights(model, state_dict: Mapping[str, np.ndarray]) -> None:
         elif not _may_be_ignored(name, model):
             given[name] = array
     assign_weights(slots, given)
+    backbone = model.backbone if isinstance(model, TaskModel) else model
+    if isinstance(backbone.embedding, TrigramEmbedding) and not keep_padding_row:
+        table = np.array(backbone.embedding.token_table)
+        table[PADDING_ID] = 0
+        backbone.embedding.token_table.assign(table)
 
 
 def _our_spelling(name: str) -> str:
