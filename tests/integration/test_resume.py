@@ -17,6 +17,7 @@ from tf_efficientbert.training.fine_tune import fine_tune
 _OFTEN = {"checkpoint_seconds": 0.001}
 _WARM_UP, _TASK = "checkpoints/warm_up_supernet", "checkpoints/distil_on_task"
 _WARM_UP_STEPS, _TASK_STEPS = 20, 12
+_UNLABELLED = {"unlabelled_file": "snippets", "unlabelled_share": 0.5}  # twice as many steps
 
 
 def _weights(folder):
@@ -59,7 +60,7 @@ def trained(bert, tmp_path_factory):
     options.write_own_text()
     fine_tune(options.teacher())
     warm_up(options.supernet())
-    distill(options.student("published"))
+    distill(dataclasses.replace(options.student("published"), **_UNLABELLED))
     return folder
 
 
@@ -81,10 +82,11 @@ def test_a_killed_distillation_ends_with_the_same_student(bert, trained, tmp_pat
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).student("published"),
         output_dir=str(tmp_path),
+        **_UNLABELLED,
     )
     kill_job_after(tmp_path / _TASK, 5, "trainers.distill", options)
     done = finish_job("trainers.distill", options)
-    assert f"resumes after step 5 of {_TASK_STEPS}" in done.stderr
+    assert f"resumes after step 5 of {2 * _TASK_STEPS}" in done.stderr
     _assert_same_training(tmp_path, trained / "published")
 
 
