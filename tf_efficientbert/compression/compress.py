@@ -116,10 +116,13 @@ def compress(options: CompressOptions) -> dict:
             )
         states = student.backbone.architecture.num_layers + 1 if options.hidden_ratio else 0
         reads = [layer_output("hidden_states", state) for state in range(states)]
-        teacher_pass = TeacherPass(teachers, [*reads, *student.task.distilled_outputs])
+        reads += student.task.distilled_outputs
+        teacher_pass = TeacherPass(teachers, reads, teachers.networks)
         if teacher:
             epochs = options.epochs * len(options.steps)  # all steps train on the same examples
-            taught = teacher_pass.cached(examples, epochs, True, options.teacher_memory_gb)
+            taught = teacher_pass.cached(
+                examples, epochs, True, options.teacher_memory_gb, options.output_store
+            )
         else:
             taught = with_predictions(predictions, examples, student.task)
         with strategy.scope():
@@ -154,6 +157,7 @@ class _Teachers:
 
     def __init__(self, teacher: TaskModel | None, original: TaskModel | None):
         self._teacher, self._original = teacher, original
+        self.networks = [network for network in (teacher, original) if network]
 
     def __call__(self, inputs: dict, training: bool = False) -> dict:
         outputs = self._teacher(inputs, training=training) if self._teacher else {}

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
 
-__all__ = ["CachedTeacherOutputs", "cached_bytes", "cached_outputs"]
+__all__ = ["CachedTeacherOutputs", "cached_bytes", "cached_outputs", "is_per_token"]
 
 _BATCH = 32
 _PREFIX = "teacher/"  # of outputs in a batch
@@ -22,6 +22,11 @@ def cached_bytes(tokens: float, widths: Iterable[tuple[int, int]]) -> int:
         widths: (width, bytes per value) of each output of a token.
     """
     return int(tokens * sum(width * size for width, size in widths))
+
+
+def is_per_token(spec: tf.TensorSpec) -> bool:
+    """Whether an output is [batch, tokens, ...], not [batch, ...]."""
+    return spec.shape.rank > 1 and spec.shape[1] is None
 
 
 class CachedTeacherOutputs:
@@ -58,19 +63,38 @@ class CachedTeacherOutputs:
             specs: of the outputs: [batch, ...], or [batch, tokens, ...] with an unknown number of
                 tokens, of which real ones are kept.
         """
-        cached = cls(examples)
+        empty = {}
         for name, spec in specs.items():
-            per_token = spec.shape.rank > 1 and spec.shape[1] is None
-            kept = cached._per_token if per_token else cached._per_example
+            per_token = is_per_token(spec)
             count = examples.offsets[-1] if per_token else len(examples)
             rest = spec.shape[2 if per_token else 1 :]
-            kept[name] = np.empty((count, *rest), spec.dtype.as_numpy_dtype)
+            empty[name] = np.empty((count, *rest), spec.dtype.as_numpy_dtype)
+        cached = cls.of_arrays(examples, empty, specs)
         with tqdm(total=len(examples), desc="teacher outputs", unit="example") as bar:
             for indices, batch in evaluation_batches(examples, _BATCH):
                 computed = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
                 cached._keep(indices, {name: computed[name].numpy() for name in specs})
                 bar.update(len(indices))
         return cached
+
+    @classmethod
+    def of_arrays(
+        cls,
+        examples: EncodedExamples,
+        arrays: Mapping[str, np.ndarray],
+        specs: Mapping[str, tf.TensorSpec],
+    ) -> "CachedTeacherOutputs":
+        """Returns the examples with the `arrays` of an earlier computation."""
+        cached = cls(examples)
+        for name, spec in specs.items():
+            kept = cached._per_token if is_per_token(spec) else cached._per_example
+            kept[name] = arrays[name]
+        return cached
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All outputs by name: [examples, ...], or [real tokens of all examples, ...]."""
+        return {**self._per_example, **self._per_token}
 
     def __len__(self) -> int:
         return len(self._examples)

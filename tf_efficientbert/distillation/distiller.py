@@ -227,7 +227,11 @@ def _distill_on_task(
             frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
         teacher_pass = TeacherPass(frozen, objective.teacher_reads)
         examples = teacher_pass.cached(
-            examples, options.epochs, objective.ignores_padding, options.teacher_memory_gb
+            examples,
+            options.epochs,
+            objective.ignores_padding,
+            options.teacher_memory_gb,
+            options.output_store,
         )
     else:
         teacher_pass = PredictionsAlone(student.task)

@@ -13,7 +13,9 @@ from tf_efficientbert.distillation.cached_outputs import (
     CachedTeacherOutputs,
     cached_bytes,
     cached_outputs,
+    is_per_token,
 )
+from tf_efficientbert.distillation.output_store import OutputStore, output_key
 from tf_efficientbert.distillation.outputs import named_outputs
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.options import option
@@ -36,7 +38,23 @@ class TeachingOptions:
         "leave padding out and attention scores are not compared; 0: recompute them in each epoch",
     )
 
+    teacher_cache: str = option(
+        "",
+        "folder that keeps teacher outputs for later runs, checked by fingerprints; empty: memory "
+        "alone",
+    )
+    teacher_cache_gb: float = option(10.0, "most GB in that folder; the oldest are deleted")
+
+    @property
+    def output_store(self) -> OutputStore | None:
+        """Where teacher outputs are kept on disk."""
+        return (
+            OutputStore(self.teacher_cache, self.teacher_cache_gb) if self.teacher_cache else None
+        )
+
     def __post_init__(self) -> None:
+        if not (self.teacher_cache_gb > 0 and math.isfinite(self.teacher_cache_gb)):
+            raise UserError(f"--teacher_cache_gb={self.teacher_cache_gb}: expected above 0")
         if not (self.teacher_memory_gb >= 0 and math.isfinite(self.teacher_memory_gb)):
             raise UserError(f"--teacher_memory_gb={self.teacher_memory_gb}: expected 0 or more")
 
@@ -47,10 +65,12 @@ class TeacherPass:
     Args:
         model: EfficientBert (the teacher before fine-tuning), TaskModel or a compatible callable.
         reads: names of the outputs, see `outputs`.
+        networks: those that the outputs depend on, if `model` is not a network itself.
     """
 
-    def __init__(self, model, reads: Sequence[str]):
+    def __init__(self, model, reads: Sequence[str], networks: Sequence | None = None):
         self._model, self.reads = model, tuple(reads)
+        self._networks = (model,) if networks is None else networks
         self._computed = tf.function(
             lambda inputs: self._compute(inputs, self.reads),
             input_signature=[dict.fromkeys(MODEL_INPUTS, _TOKENS)],
@@ -77,7 +97,12 @@ class TeacherPass:
         return {name: tf.TensorSpec(t.shape, t.dtype) for name, t in outputs.items()}
 
     def cached(
-        self, examples: EncodedExamples, epochs: float, ignores_padding: bool, memory_gb: float
+        self,
+        examples: EncodedExamples,
+        epochs: float,
+        ignores_padding: bool,
+        memory_gb: float,
+        store: OutputStore | None = None,
     ) -> EncodedExamples | CachedTeacherOutputs:
         """Returns the examples, with cached teacher outputs if caching them is useful and possible.
 
@@ -89,6 +114,7 @@ class TeacherPass:
             epochs: number of passes over the examples.
             ignores_padding: whether the losses leave padding out, see `Objective`.
             memory_gb: the most memory, in 10^9 bytes.
+            store: keeps the outputs on disk.
 
         Raises:
             UserError: the outputs do not fit into memory.
@@ -107,12 +133,24 @@ class TeacherPass:
             )
             return examples
         try:
-            return CachedTeacherOutputs.compute(examples, self._computed, self.specs)
+            return self._stored(examples, store) if store else self._cache(examples)
         except (tf.errors.ResourceExhaustedError, MemoryError) as error:
             raise UserError(
                 f"out of memory: the teacher outputs of {len(examples):,} examples take "
                 f"{needed / 1e9:.1f} GB; use a lower --teacher_memory_gb in another --output_dir"
             ) from error
+
+    def _cache(self, examples: EncodedExamples) -> CachedTeacherOutputs:
+        return CachedTeacherOutputs.compute(examples, self._computed, self.specs)
+
+    def _stored(self, examples: EncodedExamples, store: OutputStore) -> CachedTeacherOutputs:
+        key = output_key(self._networks, self.reads, examples)
+        arrays = store.load(key)
+        if arrays:
+            return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs)
+        cached = self._cache(examples)
+        store.save(key, cached.arrays)
+        return cached
 
     def _compute(self, inputs: Mapping, names: Sequence[str]) -> dict:
         return named_outputs(self._model(inputs, training=False), names) if names else {}
@@ -121,7 +159,7 @@ class TeacherPass:
         sizes = (
             (math.prod(spec.shape[2:]), spec.dtype.size)
             for spec in self.specs.values()
-            if spec.shape.rank > 1 and spec.shape[1] is None
+            if is_per_token(spec)
         )
         return cached_bytes(np.sum(examples.lengths), sizes)
 

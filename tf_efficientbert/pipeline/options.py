@@ -192,7 +192,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         return SearchOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
-            **self._shared(TeachingOptions),
+            **self._teaching,
             **self._shared(UnlabelledOptions),
             **{name: getattr(self, name) for name in names},
             corpus=self._warm_up_corpus,
@@ -208,7 +208,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         return DistillOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
-            **self._shared(TeachingOptions),
+            **self._teaching,
             **self._shared(UnlabelledOptions),
             **self._training(),
             corpus=self.corpus,
@@ -226,7 +226,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     def compressed(self) -> CompressOptions:
         return CompressOptions(
             **self._shared(TaskOptions),
-            **self._shared(TeachingOptions),
+            **self._teaching,
             **self._training(),
             output_dir=str(self.root / COMPRESSED),
             model=self._model("searched"),
@@ -247,6 +247,15 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             mediapipe="none",
             max_int8_loss=100.0,  # the report shows the loss; it should not end a run of hours
         )
+
+    @property
+    def teacher_outputs(self) -> Path:
+        """The folder of teacher outputs, which the phases share."""
+        return Path(self.teacher_cache or self.root / "teacher_outputs")
+
+    @property
+    def _teaching(self) -> dict:
+        return {**self._shared(TeachingOptions), "teacher_cache": str(self.teacher_outputs)}
 
     @property
     def _task_teacher(self) -> dict[str, str]:

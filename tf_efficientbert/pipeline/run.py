@@ -1,6 +1,7 @@
 """The pipeline in one call: teacher, warm-up, search, students, export, report."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -103,6 +104,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         seconds = {name: result["seconds"] for name, result in results.items()}
         seconds["report"] = time.monotonic() - started
         report["seconds"] = seconds
+        if not options.teacher_cache:
+            shutil.rmtree(options.teacher_outputs, ignore_errors=True)
         write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
         return run.finish(report)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.inheritance import new_student
 from tf_efficientbert.distillation.objective import Objective
+from tf_efficientbert.distillation.output_store import OutputStore
 from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, TeacherPass
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.search.examples import SearchExamples
@@ -29,6 +30,7 @@ class SearchContext:
         seed: random seed of the search.
         checkpoint_seconds: seconds between checkpoints of a training.
         teacher_memory_gb: see `TeachingOptions`.
+        output_store: keeps teacher outputs on disk.
         group_size: number of candidates that share a teacher pass.
     """
 
@@ -44,6 +46,7 @@ class SearchContext:
     checkpoint_seconds: float
     teacher_memory_gb: float
     group_size: int
+    output_store: OutputStore | None = None
 
     def learner(self, architecture: Architecture, seed: int, chooses: bool = False) -> Learner:
         """Returns a new network that inherits the supernet's weights.

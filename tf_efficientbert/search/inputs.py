@@ -100,6 +100,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
         checkpoint_seconds=options.checkpoint_seconds,
         teacher_memory_gb=options.teacher_memory_gb,
         group_size=options.group_size,
+        output_store=options.output_store,
     )
     return SearchInputs(context, shared_supernet, supernet.tokenizer)
 

@@ -68,6 +68,7 @@ def training_phases(
             epochs * trainings,
             objective.ignores_padding,
             context.teacher_memory_gb,
+            context.output_store,
         )
         return batches_of(with_outputs, training.batch_size, seed_of(context.seed, "batches", name))
 

@@ -17,6 +17,8 @@ from tf_efficientbert.training.fingerprint import fingerprint
 _MAY_DIFFER = (
     "output_dir",
     "checkpoint_seconds",
+    "teacher_cache",
+    "teacher_cache_gb",
     "from_stage",
     "to_stage",
     "max_float_difference",
