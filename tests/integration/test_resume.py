@@ -82,11 +82,17 @@ def test_a_killed_distillation_ends_with_the_same_student(bert, trained, tmp_pat
     options = dataclasses.replace(
         pipeline_options(bert, trained, **_OFTEN).student("published"),
         output_dir=str(tmp_path),
+        teacher_cache="",  # a resumed process computes the teacher outputs again
         **_UNLABELLED,
     )
     kill_job_after(tmp_path / _TASK, 5, "trainers.distill", options)
-    done = finish_job("trainers.distill", options)
-    assert f"resumes after step 5 of {2 * _TASK_STEPS}" in done.stderr
+    kept = tmp_path / "outputs"
+    with_cache = dataclasses.replace(options, teacher_cache=str(kept))
+    kill_job_after(tmp_path / _TASK, 9, "trainers.distill", with_cache)
+    (entry,) = kept.glob("*/manifest.json")
+    done = finish_job("trainers.distill", with_cache)
+    assert entry.exists()
+    assert f"resumes after step 9 of {2 * _TASK_STEPS}" in done.stderr
     _assert_same_training(tmp_path, trained / "published")
 
 

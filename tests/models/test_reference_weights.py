@@ -70,7 +70,7 @@ def test_every_weight_of_a_task_model_is_set():
 def test_the_padding_row_is_zero_unless_it_is_kept(keep):
     backbone, row = _backbone(), _SUPERNET.weights["embeddings.token_embeddings.weight"][0]
     load_reference_weights(backbone, _SUPERNET.weights, keep_padding_row=keep)
-    assert np.any(row) and np.any(_SUPERNET.weights["embeddings.token_embeddings.weight"][0])
+    assert np.any(row)  # the given weights are not changed
     np.testing.assert_array_equal(backbone.embedding.token_table[0], row if keep else 0 * row)
 
 

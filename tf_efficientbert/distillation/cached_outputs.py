@@ -8,9 +8,16 @@ from tqdm import tqdm
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, evaluation_batches
 
-__all__ = ["CachedTeacherOutputs", "cached_bytes", "cached_outputs", "is_per_token"]
+__all__ = [
+    "CACHING_BATCH",
+    "CachedTeacherOutputs",
+    "cached_bytes",
+    "cached_forms",
+    "cached_outputs",
+    "is_per_token",
+]
 
-_BATCH = 32
+CACHING_BATCH = 32  # the bits of cached outputs depend on it
 _PREFIX = "teacher/"  # of outputs in a batch
 
 
@@ -27,6 +34,19 @@ def cached_bytes(tokens: float, widths: Iterable[tuple[int, int]]) -> int:
 def is_per_token(spec: tf.TensorSpec) -> bool:
     """Whether an output is [batch, tokens, ...], not [batch, ...]."""
     return spec.shape.rank > 1 and spec.shape[1] is None
+
+
+def cached_forms(
+    examples: EncodedExamples, specs: Mapping[str, tf.TensorSpec]
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Returns shape and dtype of each array in which outputs of these specs are cached."""
+    forms = {}
+    for name, spec in specs.items():
+        per_token = is_per_token(spec)
+        count = int(examples.offsets[-1]) if per_token else len(examples)
+        shape = (count, *spec.shape[2 if per_token else 1 :])
+        forms[name] = shape, np.dtype(spec.dtype.as_numpy_dtype)
+    return forms
 
 
 class CachedTeacherOutputs:
@@ -63,15 +83,11 @@ class CachedTeacherOutputs:
             specs: of the outputs: [batch, ...], or [batch, tokens, ...] with an unknown number of
                 tokens, of which real ones are kept.
         """
-        empty = {}
-        for name, spec in specs.items():
-            per_token = is_per_token(spec)
-            count = examples.offsets[-1] if per_token else len(examples)
-            rest = spec.shape[2 if per_token else 1 :]
-            empty[name] = np.empty((count, *rest), spec.dtype.as_numpy_dtype)
+        forms = cached_forms(examples, specs)
+        empty = {name: np.empty(shape, dtype) for name, (shape, dtype) in forms.items()}
         cached = cls.of_arrays(examples, empty, specs)
         with tqdm(total=len(examples), desc="teacher outputs", unit="example") as bar:
-            for indices, batch in evaluation_batches(examples, _BATCH):
+            for indices, batch in evaluation_batches(examples, CACHING_BATCH):
                 computed = outputs({name: tf.constant(batch[name]) for name in MODEL_INPUTS})
                 cached._keep(indices, {name: computed[name].numpy() for name in specs})
                 bar.update(len(indices))

@@ -10,8 +10,10 @@ import tensorflow as tf
 
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples
 from tf_efficientbert.distillation.cached_outputs import (
+    CACHING_BATCH,
     CachedTeacherOutputs,
     cached_bytes,
+    cached_forms,
     cached_outputs,
     is_per_token,
 )
@@ -40,8 +42,7 @@ class TeachingOptions:
 
     teacher_cache: str = option(
         "",
-        "folder that keeps teacher outputs for later runs, checked by fingerprints; empty: memory "
-        "alone",
+        "folder that keeps cached teacher outputs for other jobs and later runs; empty: none",
     )
     teacher_cache_gb: float = option(10.0, "most GB in that folder; the oldest are deleted")
 
@@ -144,8 +145,8 @@ class TeacherPass:
         return CachedTeacherOutputs.compute(examples, self._computed, self.specs)
 
     def _stored(self, examples: EncodedExamples, store: OutputStore) -> CachedTeacherOutputs:
-        key = output_key(self._networks, self.reads, examples)
-        arrays = store.load(key)
+        key = output_key(self._networks, self.reads, examples, CACHING_BATCH)
+        arrays = store.load(key, cached_forms(examples, self.specs))
         if arrays:
             return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs)
         cached = self._cache(examples)

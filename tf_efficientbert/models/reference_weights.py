@@ -30,8 +30,9 @@ def load_reference_weights(
     Args:
         model: EfficientBert or TaskModel.
         state_dict: {name: array}, matrices as in PyTorch, [out, in].
-        keep_padding_row: bool, keep the trigram embedding's row of [PAD]: the outputs are then the
-            reference's at the padding that the reference uses.
+        keep_padding_row: bool, keep the trigram embedding's row of [PAD]. The outputs then equal
+            the reference's for equally padded inputs, and depend on the padding. Weights trained by
+            the reference have seen this row after most texts.
 
     Raises:
         ValueError: other entries are unknown, missing or have a wrong shape; the message names all

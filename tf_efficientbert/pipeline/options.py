@@ -68,6 +68,11 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         600, "compare exported forms on a fixed draw of this many test examples; 0: all"
     )
     latency_runs: int = option(100, "runs per latency measurement (the median is reported)")
+    teacher_cache: str = option(
+        "",
+        "folder that keeps cached teacher outputs for later runs; empty: one in --output_dir "
+        "until the students are trained",
+    )
     corpus_max_tokens: int = option(64, "most tokens per example of the corpus")
 
     def __post_init__(self) -> None:
@@ -250,12 +255,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
 
     @property
     def teacher_outputs(self) -> Path:
-        """The folder of teacher outputs, which the phases share."""
-        return Path(self.teacher_cache or self.root / "teacher_outputs")
+        """The folder of teacher outputs that the phases share, unless --teacher_cache names one."""
+        return self.root / "teacher_outputs"
 
     @property
     def _teaching(self) -> dict:
-        return {**self._shared(TeachingOptions), "teacher_cache": str(self.teacher_outputs)}
+        folder = self.teacher_cache or str(self.teacher_outputs)
+        return {**self._shared(TeachingOptions), "teacher_cache": folder}
 
     @property
     def _task_teacher(self) -> dict[str, str]:

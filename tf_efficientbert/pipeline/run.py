@@ -83,6 +83,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             done = ": already finished" if name in finished else ""
             say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}{done}")
             results[name] = phase()
+            if name == options.models[-1]:  # no later phase learns from the teacher
+                shutil.rmtree(options.teacher_outputs, ignore_errors=True)
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in options.models}
         models = {name: load(options.root / name / "model") for name in options.models}
@@ -104,8 +106,6 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         seconds = {name: result["seconds"] for name, result in results.items()}
         seconds["report"] = time.monotonic() - started
         report["seconds"] = seconds
-        if not options.teacher_cache:
-            shutil.rmtree(options.teacher_outputs, ignore_errors=True)
         write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
         return run.finish(report)
 
