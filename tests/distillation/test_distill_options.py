@@ -237,7 +237,7 @@ def losses(saved, tmp_path):
         training["learning_rate"] = 3e-3
         teacher = {} if "teacher_predictions" in options else {"teacher": saved["teacher"]}
         where = {"supernet": saved["supernet"], "output_dir": str(tmp_path / name), **teacher}
-        recipe = {"recipe": "hidden", "sum_over_classes": False}
+        recipe = {"recipe": "hidden"}
         distill(DistillOptions(**{**files, **training, **where, **recipe, **options}))
         history = json.loads((tmp_path / name / "history.json").read_text())["task"]
         return [record["loss"] for record in history]
