@@ -96,7 +96,7 @@ def test_a_job_resumes_after_a_full_disk(bert, tmp_path):
         options = WarmUpOptions(output_dir=str(disk / "run"), **arguments)
         line = error_line(run_job(job, options))
         assert line.startswith(f"the disk is full: {disk}/run/checkpoints/warm_up_supernet/step-")
-        assert "make room and start the same command again" in line
+        assert "free some space and run the same command again" in line
         step = newest_step(disk / "run" / "checkpoints" / "warm_up_supernet")
         assert 1 <= step < 10
         resize(disk, "64m")
