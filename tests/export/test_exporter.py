@@ -182,6 +182,7 @@ def test_flags_that_do_not_match_the_model_are_refused(options, changes, message
     assert not (tmp_path / "export" / "saved_model").exists()
 
 
+@pytest.mark.slow
 def test_the_metric_flag_sets_the_metric_that_limits_int8(options, tmp_path):
     examples = small_examples(TASKS["multilabel"], count=20)
     test = write_examples(tmp_path / "test.tsv", TASKS["multilabel"], examples)

@@ -64,6 +64,7 @@ def _asked(result, questions, contexts):
     return {name: value.numpy() for name, value in outputs.items()}
 
 
+@pytest.mark.slow
 def test_the_version_s_scores_are_those_of_its_answers(exported, questions):
     folder, result = exported
     rows = [

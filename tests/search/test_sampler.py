@@ -82,6 +82,7 @@ def all_courses() -> str:
     )
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same_candidates():
     code = "from tests.search.test_sampler import all_courses; print(all_courses())"
     output = subprocess.run(
@@ -252,6 +253,7 @@ def test_a_fit_uses_the_candidates_with_the_lowest_indices():
     assert [fit.candidates for fit in out_of_order.fits] == [6, 6]
 
 
+@pytest.mark.slow
 def test_learned_sampling_finds_better_formulas_than_random_sampling():
     def mean_of_the_last(sampler: Sampler) -> float:
         candidates = []

@@ -128,6 +128,7 @@ def test_teacher_predictions_give_the_same_result_as_the_teacher_s(tmp_path, kin
     np.testing.assert_allclose(outcome.losses, expected.losses, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_on_text_does_not_depend_on_the_task_teacher(context, tmp_path):
     with_file = dataclasses.replace(
         context,

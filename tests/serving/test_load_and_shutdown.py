@@ -221,6 +221,7 @@ def test_warm_up_requests_larger_than_the_queue_do_not_keep_a_version_from_loadi
         client.close()
 
 
+@pytest.mark.slow
 def test_a_drain_that_was_too_short_sets_the_exit_status(base, tmp_path):
     flags = ["--model_name=words", f"--model_base_path={base}", "--drain_seconds=0.1"]
     idle = ServerProcess(tmp_path / "idle", *flags)
