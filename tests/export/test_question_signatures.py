@@ -13,6 +13,8 @@ from tf_efficientbert.export.warm_up_requests import FILE
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.tasks import Span
 
+pytestmark = pytest.mark.slow
+
 _MAX_TOKENS = 80
 _ODD = {
     "empty": ("word1", ""),

@@ -24,6 +24,7 @@ def _size(folder):
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0, 0.5, 0.97])
 @pytest.mark.parametrize("write", [TextModel.save, export_huggingface], ids=["own", "huggingface"])
 def test_the_earlier_model_is_kept(tmp_path, write, share):

@@ -131,6 +131,7 @@ def test_the_supernet_has_each_formula_at_the_largest_stack_and_ratio_that_fit(s
     assert [(cell.stack, cell.ratio.denominator) for cell in cells] == [(4, 1), (4, 3)]
 
 
+@pytest.mark.slow
 def test_a_killed_supernet_training_resumes_with_the_same_losses_and_weights(
     context, shared, tmp_path
 ):
