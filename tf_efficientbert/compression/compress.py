@@ -258,9 +258,10 @@ class _Compression:
         return self._student
 
     def _loss_fn(self, model: TaskModel, quantizer: Quantizer | None):
-        terms = [prediction_term(1.0, self._student.task, sum_over_classes=True)]
+        terms = []
         if self._hidden_ratio:
-            terms.insert(0, hidden_term(self._hidden_ratio, self._layers, real_tokens_only=True))
+            terms.append(hidden_term(self._hidden_ratio, self._layers, real_tokens_only=True))
+        terms.append(prediction_term(1.0, self._student.task, sum_over_classes=True))
         objective = Objective(tuple(terms))
 
         def loss_fn(batch, dropout_seed):

@@ -26,12 +26,14 @@ class CorpusOptions:
         "of texts",
     )
 
+    def __post_init__(self) -> None:
+        if self.packing not in _PACKINGS:
+            raise UserError(f"--packing={self.packing}: expected one of {', '.join(_PACKINGS)}")
+
     def packs_pairs(self, pair_task: bool = False) -> bool:
-        """Returns whether examples are packed pairs; raises UserError if `packing` is unknown.
+        """Returns whether examples are packed pairs.
 
         Args:
             pair_task: whether the task's examples are pairs of texts.
         """
-        if self.packing not in _PACKINGS:
-            raise UserError(f"--packing={self.packing}: expected one of {', '.join(_PACKINGS)}")
         return self.packing == "pairs" or (self.packing == "auto" and pair_task)

@@ -82,7 +82,7 @@ class DistillOptions(
                 raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
         if not self.general_epochs >= 0:
             raise UserError(f"--general_epochs={self.general_epochs}: expected 0 or more")
-        self.packs_pairs()  # checks --packing
+        CorpusOptions.__post_init__(self)
         if self.general_epochs:
             self.resolved_recipe.require_text_losses("--general_epochs=0, or --recipe")
         if self.teacher_predictions and not self.resolved_recipe.prediction_ratio:

@@ -12,6 +12,19 @@ from tf_efficientbert.tasks import Task
 
 __all__ = ["RecipeOptions", "TextRecipeOptions"]
 
+# Flags that matter only if a weight is above 0.
+_WEIGHT_OF = {
+    "attention_ratio": "hidden_ratio",
+    "layer_map": "hidden_ratio",
+    "real_tokens_only": "hidden_ratio",
+    "relation_layer": "relation_ratio",
+    "relation_heads": "relation_ratio",
+    "pooled_loss": "pooled_ratio",
+    "temperature": "prediction_ratio",
+    "sum_over_classes": "prediction_ratio",
+}
+_ATTENTION = "attention_ratio"  # a factor of hidden_ratio
+_RATIOS = ("hidden_ratio", _ATTENTION, "relation_ratio", "pooled_ratio", "prediction_ratio")
 _OF_THE_RECIPE = "; not set: the recipe's"
 
 
@@ -78,21 +91,6 @@ class TextRecipeOptions:
         given = {f.name: getattr(self, f.name, None) for f in dataclasses.fields(Recipe)}
         overrides = {name: value for name, value in given.items() if value not in (None, "")}
         return dataclasses.replace(RECIPES[self.recipe], **overrides)
-
-
-# Flags that matter only if a weight is above 0.
-_WEIGHT_OF = {
-    "attention_ratio": "hidden_ratio",
-    "layer_map": "hidden_ratio",
-    "real_tokens_only": "hidden_ratio",
-    "relation_layer": "relation_ratio",
-    "relation_heads": "relation_ratio",
-    "pooled_loss": "pooled_ratio",
-    "temperature": "prediction_ratio",
-    "sum_over_classes": "prediction_ratio",
-}
-_ATTENTION = "attention_ratio"  # a factor of hidden_ratio
-_RATIOS = ("hidden_ratio", _ATTENTION, "relation_ratio", "pooled_ratio", "prediction_ratio")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,6 @@ class TeachingOptions:
         "most GB for cached teacher outputs of a training set; they are cached only if losses "
         "leave padding out and attention scores are not compared; 0: recompute them in each epoch",
     )
-
     teacher_cache: str = option(
         "",
         "folder that keeps cached teacher outputs for other jobs and later runs; empty: none",

@@ -44,7 +44,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     def __post_init__(self) -> None:
         TrainingOptions.__post_init__(self)
         TextRecipeOptions.__post_init__(self)
-        self.packs_pairs()  # checks --packing
+        CorpusOptions.__post_init__(self)
         self.resolved_recipe.require_text_losses("--recipe")
 
     def architecture(self) -> Architecture:

@@ -77,6 +77,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
+        CorpusOptions.__post_init__(self)
         TeachingOptions.__post_init__(self)
         UnlabelledOptions.__post_init__(self)
         self.require_no_predictions(self.teacher_predictions)

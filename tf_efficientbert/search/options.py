@@ -68,7 +68,7 @@ class SearchOptions(
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{name}={getattr(self, name)}: expected 0 or more")
         self.training  # noqa: B018  checks seed, dropout and checkpoint_seconds
-        self.packs_pairs()  # checks --packing
+        CorpusOptions.__post_init__(self)
         read_stages(self.stages)
 
     @property
