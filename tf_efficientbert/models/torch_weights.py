@@ -8,6 +8,23 @@ import numpy as np
 
 from tf_efficientbert.models.task_model import TaskModel
 
+# Replacements, in order: the reference's names -> transformers' BertForSequenceClassification.
+_BERT_NAMES = {
+    "embeddings.token_embeddings": "embeddings.word_embeddings",
+    "embeddings.segment_embeddings": "embeddings.token_type_embeddings",
+    "layernorm": "LayerNorm",
+    "encoder.": "encoder.layer.",
+    ".attention.query": ".attention.self.query",
+    ".attention.key": ".attention.self.key",
+    ".attention.value": ".attention.self.value",
+    ".attention.dense": ".attention.output.dense",
+    ".attention.LayerNorm": ".attention.output.LayerNorm",
+    ".all_ffn.0.dense1": ".intermediate.dense",
+    ".all_ffn.0.dense2": ".output.dense",
+    ".all_ffn.0.LayerNorm": ".output.LayerNorm",
+    "cls_pooler": "pooler",
+}
+
 
 class Slot(NamedTuple):
     """The variable for a named array; PyTorch stores the matrix of a linear map as [out, in]."""
@@ -96,3 +113,14 @@ def reference_slots(model) -> dict[str, Slot]:
             dense("cls_pooler.dense", model.head.pooler)
         dense("classifier", model.head.classifier)
     return slots
+
+
+def bert_slots(model) -> dict[str, Slot]:
+    """Returns every weight of an ordinary BERT by transformers' names: "bert.…", "classifier.…"."""
+    return {_bert_name(name): slot for name, slot in reference_slots(model).items()}
+
+
+def _bert_name(name: str) -> str:
+    for ours, theirs in _BERT_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name if name.startswith("classifier.") else f"bert.{name}"
