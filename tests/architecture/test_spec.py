@@ -22,6 +22,7 @@ from tf_efficientbert.architecture.presets import PRESETS
 
 from .strategies import valid_formulas
 
+_STORED = Path(__file__).parent.parent / "fixtures" / "architectures"
 ORDINARY = "linear4_2(gelu(linear4_2(x,wb1)),wb2)"
 
 
@@ -94,6 +95,12 @@ def test_cells_that_differ_only_in_argument_order_have_one_canonical_cell():
 def test_a_cell_against_the_rules_is_a_formula_error(make, problem):
     with pytest.raises(FormulaError, match=problem):
         make()
+
+
+@pytest.mark.parametrize("path", sorted(_STORED.glob("*.json")), ids=lambda path: path.stem)
+def test_files_of_earlier_versions_are_read(path):
+    preset = Architecture.from_preset(path.stem.rpartition("_")[0])
+    assert Architecture.from_json(path.read_text("utf-8")) == preset
 
 
 @given(architectures())

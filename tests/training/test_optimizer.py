@@ -76,7 +76,9 @@ def test_the_fused_update_equals_that_of_keras(compiled):
         return [v.numpy() for v in (*variables, *optimizer.variables)]
 
     def keras_own(variables):
-        optimizer = keras.optimizers.AdamW(LinearWarmupDecay(_RATE, 5), weight_decay=_DECAY)
+        optimizer = keras.optimizers.AdamW(
+            LinearWarmupDecay(_RATE, 5), weight_decay=_DECAY, epsilon=1e-8
+        )
         optimizer.exclude_from_weight_decay(var_list=[variables[1]])
         optimizer.build(variables)
         return optimizer

@@ -5,7 +5,7 @@ All code that builds, counts, slices, searches or exports a network reads an `Ar
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 
 from tf_efficientbert.architecture import cost
 from tf_efficientbert.architecture.cell import CellSpec
@@ -140,7 +140,7 @@ class Architecture:
 
     @classmethod
     def from_json(cls, text: str) -> "Architecture":
-        """Reads the text of `to_json`.
+        """Reads the text of `to_json`, also of an earlier version.
 
         Raises:
             ArchitectureError: the text is not a JSON object, a key is missing or unknown, or a
@@ -154,10 +154,12 @@ class Architecture:
             raise ArchitectureError(
                 f"an architecture's JSON must be an object, got {type(given).__name__}"
             )
-        expected = {field.name for field in fields(cls)} - {"cells"} | {"formulas"}
+        known = {field.name for field in fields(cls)} - {"cells"} | {"formulas"}
+        # A field that is newer than a file has a default: what networks were before.
+        optional = {field.name for field in fields(cls) if field.default is not MISSING}
         for kind, keys in (
-            ("misses", expected - set(given)),
-            ("has unknown", set(given) - expected),
+            ("misses", known - optional - set(given)),
+            ("has unknown", set(given) - known),
         ):
             if keys:
                 raise ArchitectureError(f"an architecture's JSON {kind} {', '.join(sorted(keys))}")

@@ -1,14 +1,14 @@
 """The difference of two models' scores on the same examples, with its standard error."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from tf_efficientbert.tasks.labelled_task import LabelledTask
 from tf_efficientbert.tasks.scores import METRICS
 
-__all__ = ["paired_difference"]
+__all__ = ["mean_paired_difference", "paired_difference"]
 
 _RESAMPLES = 1000
 _SEED = 0
@@ -53,6 +53,47 @@ def paired_difference(
         "difference": difference,
         "standard_error": error,
         "p_value": p_value,
+    }
+
+
+def mean_paired_difference(
+    task: LabelledTask,
+    ours: Sequence[np.ndarray],
+    theirs: Sequence[np.ndarray],
+    labels: np.ndarray,
+) -> dict:
+    """Compares two ways of training over several seeds, by the task's first metric.
+
+    The models of seed i are compared on the same examples. The standard error is that of a
+    bootstrap over the examples, with the same resamples for all models. It says what other
+    examples would change; the range shows what other seeds do.
+
+    Args:
+        ours, theirs: the logits of each seed's model, [examples, ...].
+        labels: the targets, see `LabelledTask.targets`.
+
+    Returns: {"metric", "difference" (ours less theirs, the mean over the seeds), "standard_error",
+        "range" (the lowest and the highest difference of a seed)}.
+    """
+    score = METRICS[task.metrics[0]]
+    pairs = [
+        (task.answers(our), task.answers(their)) for our, their in zip(ours, theirs, strict=True)
+    ]
+
+    def differences(rows: np.ndarray | slice) -> list[float]:
+        return [
+            score(our[rows], labels[rows]) - score(their[rows], labels[rows])
+            for our, their in pairs
+        ]
+
+    draws, count = np.random.default_rng(_SEED), len(labels)
+    observed = differences(slice(None))
+    resampled = [np.mean(differences(draws.integers(count, size=count))) for _ in range(_RESAMPLES)]
+    return {
+        "metric": task.metrics[0],
+        "difference": float(np.mean(observed)),
+        "standard_error": float(np.std(resampled, ddof=1)),
+        "range": [min(observed), max(observed)],
     }
 
 

@@ -7,6 +7,7 @@ from tf_efficientbert.training.schedule import LinearWarmupDecay
 
 __all__ = ["FusedAdamW", "apply_gradients", "build_optimizer", "is_decayed"]
 
+_EPSILON = 1e-8  # the reference's, and PyTorch's default; Keras' is 1e-7
 _NOT_DECAYED = ("bias", "bias_1", "bias_2", "gamma", "beta")
 
 
@@ -51,7 +52,7 @@ def build_optimizer(
         total_steps: None for a constant rate, for callers that set it before each step.
     """
     rate = LinearWarmupDecay(learning_rate, total_steps) if total_steps else learning_rate
-    optimizer = FusedAdamW(rate, weight_decay=weight_decay)
+    optimizer = FusedAdamW(rate, weight_decay=weight_decay, epsilon=_EPSILON)
     optimizer.exclude_from_weight_decay(var_list=[v for v in variables if not is_decayed(v)])
     optimizer.build(variables)
     return optimizer
