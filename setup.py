@@ -10,6 +10,7 @@ CORE = [
     "absl-py==1.4.0",  # tensorflow-model-optimization asks for ~=1.2
     "ai-edge-litert==2.3.0",
     "deap==1.4.4",
+    "flatbuffers==25.12.19",  # tensorflow needs it, too
     "importlib-resources==6.5.2",  # tensorflow-datasets needs it, and does not declare it
     "keras==3.15.1",
     "keras-hub==0.32.0",
@@ -61,6 +62,7 @@ EXTRAS = {
         "pytest-xdist==3.8.0",
         "ruff==0.17.5",
         "setuptools>=65.5",  # with wheel: the packaging test builds a wheel without the network
+        "tokenizers==0.23.3",  # whose BERT tokenizer ours must equal
         "wheel==0.48.0",
     ],
 }

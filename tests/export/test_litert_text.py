@@ -41,7 +41,8 @@ def test_logits_in_other_precisions_are_close_to_keras(tmp_path, precision, tole
 
 def test_logits_of_odd_and_long_text_equal_keras(exported):
     model, litert = exported
-    texts = ("", "\U0001f600 東京 \x01", "word1 " * 500, "Word2 WÖRD3", "word1 " * 7)
+    odd = "Ｗord1 word2™ word3½ wor\u200bd4 ςword5 " + "к" * 60
+    texts = ("", "\U0001f600 東京 \x01", "word1 " * 500, "Word2 WÖRD3", "word1 " * 7, odd)
     second = texts[::-1] if model.task.pair else None
     examples = Examples(texts, second, None)
     expected = model.logits(model.encode(examples))

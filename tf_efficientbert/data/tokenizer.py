@@ -7,10 +7,22 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text
 
+from tf_efficientbert.data.bert_normalizer import normalizer_model
 from tf_efficientbert.data.vocabulary import PAD, arranged, read_tokenizer_files
 from tf_efficientbert.errors import UserError
 
 _SPECIAL = (PAD, "[UNK]", "[CLS]", "[SEP]")
+# Shown with a model: where tokens are not those of Hugging Face's BERT tokenizer.
+DIFFERENCES = (
+    "Special tokens such as [SEP] are ordinary text.",
+    "A word of more than 100 characters is one [UNK] only if it has more than 400 bytes.",
+    "Combining marks, format characters and punctuation that Unicode 9 (2016) or later added are "
+    "treated as such; Hugging Face's tables are older.",
+    "Private-use characters beyond U+FFFF stay, as part of a word without pieces; each ideograph "
+    "from U+2B820 to U+2B91F is a word.",
+)
+# A longer word is one [UNK]. BERT's limit is 100 characters, TensorFlow Text's one of bytes.
+_MOST_BYTES = 400
 
 
 class Tokenizer:
@@ -18,13 +30,19 @@ class Tokenizer:
 
     Args:
         vocabulary: the word pieces in the order of their ids; [PAD] must be the first.
-        lower_case: bool, lower-case and strip accents, as for uncased BERTs.
+        lower_case: bool, lower-case text, as for uncased BERTs.
+        strip_accents: bool, remove accents; None: as `lower_case`.
 
     Raises:
         UserError: a special token is missing, [PAD] is not the first or an entry is repeated.
     """
 
-    def __init__(self, vocabulary: Sequence[str], lower_case: bool = True):
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        lower_case: bool = True,
+        strip_accents: bool | None = None,
+    ):
         missing = [token for token in _SPECIAL if token not in set(vocabulary)]
         if missing:
             raise UserError(f"the vocabulary has no {', '.join(missing)}")
@@ -35,13 +53,23 @@ class Tokenizer:
             raise UserError(f"the vocabulary has {repeated} repeated entries")
         self.vocabulary = tuple(vocabulary)
         self.lower_case = lower_case
+        self.strip_accents = lower_case if strip_accents is None else strip_accents
         self.cls_id = self.vocabulary.index("[CLS]")
         self.sep_id = self.vocabulary.index("[SEP]")
         self._word_pieces = tensorflow_text.FastBertTokenizer(
             list(vocabulary),
-            lower_case_nfd_strip_accents=lower_case,
+            max_bytes_per_word=_MOST_BYTES,
             token_out_type=tf.int32,
+            fast_bert_normalizer_model_buffer=tf.constant(
+                normalizer_model(self.lower_case, self.strip_accents)
+            ),
         )
+
+    @property
+    def casing(self) -> str:
+        """What happens to case and accents, in words."""
+        case = "lower-cased" if self.lower_case else "case kept"
+        return f"{case}, accents {'removed' if self.strip_accents else 'kept'}"
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> "Tokenizer":
@@ -52,7 +80,8 @@ class Tokenizer:
         """
         files = read_tokenizer_files(folder)
         try:
-            return cls(arranged(files.pieces, files.path), files.lower_case)
+            pieces = arranged(files.pieces, files.path)
+            return cls(pieces, files.lower_case, files.strip_accents)
         except UserError as error:
             raise UserError(f"{files.path}: {error}") from error
 
@@ -64,7 +93,10 @@ class Tokenizer:
         """
         text = "".join(f"{token}\n" for token in self.vocabulary)
         (Path(folder) / "vocab.txt").write_text(text, "utf-8")
-        config = {"do_lower_case": self.lower_case, **config}
+        own = {"do_lower_case": self.lower_case}
+        if self.strip_accents != self.lower_case:
+            own["strip_accents"] = self.strip_accents
+        config = {**own, **config}
         (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
 
     def encode(self, texts, second_texts=None, max_tokens: int = 128):

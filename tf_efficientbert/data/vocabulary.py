@@ -22,12 +22,14 @@ class TokenizerFiles(NamedTuple):
     Attributes:
         path: the vocabulary's file.
         pieces: in the order of their ids.
-        lower_case: lower-case and strip accents.
+        lower_case: lower-case text.
+        strip_accents: remove accents; None: as `lower_case`.
     """
 
     path: Path
     pieces: list[str]
     lower_case: bool
+    strip_accents: bool | None
 
 
 def read_tokenizer_files(folder: str | Path) -> TokenizerFiles:
@@ -53,7 +55,11 @@ def read_tokenizer_files(folder: str | Path) -> TokenizerFiles:
             pieces = _lines(path)
         settings = {**_normalizer(whole), **_object(folder / "tokenizer_config.json")}
     lower_case = settings.get("do_lower_case", True)
-    _require_supported(folder, settings, lower_case)
+    if settings.get("tokenize_chinese_chars", True) is not True:
+        raise UserError(
+            f"{folder}: the tokenizer has tokenize_chinese_chars "
+            f"{settings['tokenize_chinese_chars']}; only true is supported"
+        )
     capitals = sum(piece != piece.lower() and piece[0] != "[" for piece in pieces if piece)
     if lower_case and capitals > _MANY_CAPITALS * len(pieces):
         _log.warning(
@@ -61,7 +67,7 @@ def read_tokenizer_files(folder: str | Path) -> TokenizerFiles:
             path,
             capitals,
         )
-    return TokenizerFiles(path, pieces, lower_case)
+    return TokenizerFiles(path, pieces, lower_case, settings.get("strip_accents"))
 
 
 def arranged(pieces: Sequence[str], path: Path) -> list[str]:
@@ -118,17 +124,3 @@ def _normalizer(whole: dict) -> dict:
         "handle_chinese_chars": "tokenize_chinese_chars",
     }
     return {ours: normalizer[theirs] for theirs, ours in names.items() if theirs in normalizer}
-
-
-def _require_supported(folder: Path, settings: dict, lower_case: bool) -> None:
-    strip_accents = settings.get("strip_accents")
-    if strip_accents not in (None, lower_case):
-        raise UserError(
-            f"{folder}: the tokenizer has do_lower_case {lower_case} and strip_accents "
-            f"{strip_accents}; only equal values are supported"
-        )
-    if settings.get("tokenize_chinese_chars", True) is not True:
-        raise UserError(
-            f"{folder}: the tokenizer has tokenize_chinese_chars "
-            f"{settings['tokenize_chinese_chars']}; only true is supported"
-        )

@@ -1,5 +1,6 @@
 """The model card (README.md) of a Hugging Face folder."""
 
+from tf_efficientbert.data.tokenizer import DIFFERENCES
 from tf_efficientbert.models.huggingface_config import is_plain_bert
 from tf_efficientbert.models.text_model import TextModel
 
@@ -40,9 +41,10 @@ _OPENS = """With transformers, the same logits:
     model = AutoModelForSequenceClassification.from_pretrained("FOLDER")
     model(**tokenizer({arguments}, truncation=True, return_tensors="pt")).logits
 
-transformers tokenizes text differently in two cases. It reads [SEP] and other special tokens in a
-text as the tokens themselves. If both texts of a pair are cut, it may keep one more token of the
-longer one."""
+transformers tokenizes text differently in some cases. If both texts of a pair are cut, it may keep
+one more token of the longer one. And as for tf_efficientbert's tokens:
+
+{differences}"""
 
 _DOES_NOT_OPEN = """transformers does not support this network (model_type "efficientbert"), whose
 feed-forward networks come from an architecture search. Load it with tf_efficientbert.
@@ -67,9 +69,12 @@ def huggingface_card(model: TextModel) -> str:
         parameters=model.model.rebuilt(fit_size=None).count_params(),
         macs=architecture.count_macs(model.max_tokens),
         tokens=model.max_tokens,
-        case="lower-cased, accents stripped" if model.tokenizer.lower_case else "cased",
+        case=model.tokenizer.casing,
         pieces=len(model.tokenizer.vocabulary),
         metrics=", ".join(task.metrics),
         arguments=", ".join(f"[{text}]" for text in texts),
-        transformers=(_OPENS if plain else _DOES_NOT_OPEN).format(arguments=", ".join(texts)),
+        transformers=(_OPENS if plain else _DOES_NOT_OPEN).format(
+            arguments=", ".join(texts),
+            differences="\n".join(f"- {difference}" for difference in DIFFERENCES),
+        ),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tf_efficientbert.data.tokenizer import DIFFERENCES
 from tf_efficientbert.export.buckets import buckets_for
 from tf_efficientbert.export.signature import SERVED_TOKENS
 from tf_efficientbert.models.text_model import TextModel
@@ -22,7 +23,14 @@ def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = N
         name: the title.
         scores: scores by description.
     """
-    sections = [f"# {name}", _facts(model), _asking(model), _architecture(model)]
+    differences = "\n".join(f"- {difference}" for difference in DIFFERENCES)
+    sections = [
+        f"# {name}",
+        _facts(model),
+        _asking(model),
+        f"## Tokens\n\nThose of Hugging Face's BERT tokenizer, except:\n\n{differences}",
+        _architecture(model),
+    ]
     if scores:
         lines = "\n".join(f"- {what}: {value}" for what, value in scores.items())
         sections.append(f"## Scores\n\n{lines}")
@@ -32,12 +40,11 @@ def model_card(model: TextModel, name: str, scores: Mapping[str, str] | None = N
 def _facts(model: TextModel) -> str:
     tokens = model.max_tokens
     macs = model.backbone.architecture.count_macs(tokens)
-    casing = "lower-cased, accents stripped" if model.tokenizer.lower_case else "case kept"
     return f"""\
 {_task(model)}
 - Parameters: {model.model.count_params():,}, head included
 - Multiply-accumulates for {tokens} tokens: {macs:,}
-- Vocabulary: {len(model.tokenizer.vocabulary):,} word pieces, text {casing}
+- Vocabulary: {len(model.tokenizer.vocabulary):,} word pieces, text {model.tokenizer.casing}
 - Longest text: {tokens} tokens, `[CLS]` and `[SEP]` included; {_cut(model)}
 - Lengths text is padded to: {", ".join(map(str, buckets_for(tokens)))}"""
 
