@@ -27,6 +27,7 @@ from tf_efficientbert.data.batching import TrainingBatches
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.recipes import Recipe
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
+from tf_efficientbert.models.pretrained_supernet import load_supernet
 from tf_efficientbert.models.text_model import load
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
@@ -64,7 +65,7 @@ def main(_) -> None:
 def _context(run: Path) -> SearchContext:
     flags = json.loads((run / "search" / "config.json").read_text("utf-8"))["flags"]
     precision = TrainingOptions(bfloat16=flags["bfloat16"])
-    teacher, supernet = load(run / "teacher" / "model"), load(run / "supernet" / "model")
+    teacher, supernet = load(run / "teacher" / "model"), load_supernet(flags["supernet"])
     task = teacher.task
     train = TaskData(TaskOptions(task=task.name, max_tokens=teacher.max_tokens)).load("train")
     encoded = teacher.encode(train)

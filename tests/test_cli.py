@@ -74,7 +74,7 @@ def completed(command, tmp_path_factory):
 def test_bash_completes_jobs_and_their_flags(completed):
     assert {"search", "search_report", "serve"} <= set(completed("tf-efficientbert", "se"))
     flags = set(completed("tf-efficientbert", "distill", "--teacher"))
-    names = ("", "_cache", "_cache_gb", "_dir", "_memory_gb", "_predictions")
+    names = ("", "_cache", "_cache_gb", "_dir", "_memory_gb", "_predictions", "_shares")
     assert flags == {f"--teacher{name}" for name in names}
     assert completed("tf-efficientbert", "distill", "--nobfl") == ["--nobfloat16"]
     assert completed("tf-efficientbert", "ask", "--mod") == ["--model"]

@@ -20,6 +20,7 @@ COMMANDS = {
         job: f"trainers.{job}"
         for job in (
             *("run_pipeline", "describe_data", "fetch_data", "train_teacher", "pretrain_supernet"),
+            "package_supernet",
             *("search", "search_report", "distill", "compress", "export_model", "evaluate"),
             "predict",
         )

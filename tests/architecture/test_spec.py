@@ -103,6 +103,13 @@ def test_files_of_earlier_versions_are_read(path):
     assert Architecture.from_json(path.read_text("utf-8")) == preset
 
 
+def test_fields_that_a_file_lacks_have_their_defaults():
+    given = json.loads(Architecture.from_formulas([ORDINARY]).to_json())
+    del given["embedding"], given["channel_mismatch"]
+    read = Architecture.from_json(json.dumps(given))
+    assert (read.embedding, read.channel_mismatch) == ("trigram", "slice")
+
+
 @given(architectures())
 def test_an_architecture_survives_json_and_pickling(architecture):
     again = Architecture.from_json(architecture.to_json())

@@ -226,10 +226,41 @@ def test_chinese_characters_that_stay_together_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"do_lower_case": []}, r"do_lower_case is \[\], expected true or false"),
+        ({"do_lower_case": "false"}, "do_lower_case is 'false'"),
+        ({"strip_accents": 0}, "strip_accents is 0, expected true, false or null"),
+    ],
+)
+def test_settings_of_another_type_are_refused(tmp_path, settings, message):
+    Tokenizer(_PIECES).save(tmp_path, **settings)
+    with pytest.raises(UserError, match=message):
+        Tokenizer.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("normalizer", [None, {"type": "Sequence", "normalizers": []}])
+def test_another_normalizer_is_refused_unless_the_settings_are_given(tmp_path, normalizer):
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**_whole(), "normalizer": normalizer}))
+    with pytest.raises(UserError, match="the normalizer is .*, expected BertNormalizer"):
+        Tokenizer.from_folder(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    assert Tokenizer.from_folder(tmp_path).lower_case is False
+
+
+def test_tokenizers_give_the_same_tokens_only_with_the_same_settings():
+    ours = Tokenizer(_PIECES)
+    assert ours.same_tokens(Tokenizer(_PIECES, True, True))
+    for other in ((_PIECES, False), (_PIECES, True, False), ((*_PIECES, "y"), True)):
+        assert not ours.same_tokens(Tokenizer(*other))
+
+
+@pytest.mark.parametrize(
     "whole",
     [
         {"model": {"type": "BPE", "vocab": {}}},
         {"model": {"vocab": {"[PAD]": 1}}},
+        {"model": {"vocab": {"a": None, "b": 1}}},
         {"model": []},
         {},
     ],

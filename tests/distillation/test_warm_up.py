@@ -1,16 +1,22 @@
+import dataclasses
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from tests.models.huggingface_folder import CONFIG, random_weights, write_folder
 from tests.models.small_models import small_architecture, small_backbone
+from tests.models.small_text_models import VOCABULARY, small_supernet, write_lines
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.distillation.warm_up import (
     WarmUpOptions,
     inherit_token_table,
+    warm_up,
 )
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.text_model import load
 
 _WIDE, _NARROW = 24, 8
 
@@ -121,3 +127,55 @@ def test_the_default_supernet_is_the_paper_s():
 def test_invalid_sizes_are_rejected(options, message):
     with pytest.raises(UserError, match=message):
         WarmUpOptions(**options).architecture()
+
+
+@pytest.fixture
+def continued(tmp_path):
+    """Options of a warm-up that continues with a small supernet."""
+    supernet = small_supernet(2, fit_size=CONFIG["hidden_size"])
+    supernet.save(tmp_path / "supernet")
+    config = {**CONFIG, "vocab_size": len(VOCABULARY)}
+    bert = write_folder(tmp_path / "bert", config, random_weights(config))
+    write_lines(bert / "vocab.txt", VOCABULARY)
+    architecture = supernet.backbone.architecture
+    sizes = ("hidden_size", "ffn_width", "num_heads", "num_layers", "embedding_size")
+    return WarmUpOptions(
+        **{name: getattr(architecture, name) for name in sizes},
+        output_dir=str(tmp_path / "run"),
+        supernet=str(tmp_path / "supernet"),
+        teacher_dir=str(bert),
+        corpus=write_lines(tmp_path / "text.txt", ["word1 word2 word3 word4 word5"] * 8),
+        corpus_max_tokens=8,
+        recipe="hidden",
+        batch_size=4,
+        epochs=2.0,
+        learning_rate=1e-3,
+    )
+
+
+def test_a_warm_up_continues_with_a_supernet(continued):
+    first = json.loads(json.dumps(warm_up(dataclasses.replace(continued, learning_rate=1e-12))))
+    start, end = (
+        load(folder).backbone for folder in (continued.supernet, f"{continued.output_dir}/model")
+    )
+    for before, after in zip(start.weights, end.weights, strict=True):
+        np.testing.assert_allclose(before, after, rtol=0, atol=1e-8)
+    again = dataclasses.replace(
+        continued, supernet=f"{continued.output_dir}/model", output_dir=f"{continued.output_dir}2"
+    )
+    assert warm_up(again)["loss"] < first["loss"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 16}, "^--hidden_size=16, but --supernet=.*supernet has 24$"),
+        ({"num_layers": 3}, "^--num_layers=3, but --supernet=.*supernet has 2$"),
+        ({"num_heads": 6, "hidden_size": 540}, "^--num_heads=6, but --supernet=.* has 4$"),
+        ({"corpus_max_tokens": 90}, "^--corpus_max_tokens=90: the supernet has only"),
+        ({"teacher_dir": ""}, "vocabulary differs|hidden size"),
+    ],
+)
+def test_a_supernet_that_does_not_fit_the_flags_is_refused(continued, changes, message):
+    with pytest.raises(UserError, match=message):
+        warm_up(dataclasses.replace(continued, **changes))

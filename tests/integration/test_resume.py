@@ -59,7 +59,7 @@ def trained(bert, tmp_path_factory):
     options = pipeline_options(bert, folder)
     options.write_own_text()
     fine_tune(options.teacher())
-    warm_up(options.supernet())
+    warm_up(options.warm_up())
     distill(dataclasses.replace(options.student("published"), **_UNLABELLED))
     return folder
 
@@ -67,7 +67,7 @@ def trained(bert, tmp_path_factory):
 @pytest.mark.slow
 def test_a_killed_warm_up_ends_with_the_same_supernet(bert, trained, tmp_path):
     options = dataclasses.replace(
-        pipeline_options(bert, trained, **_OFTEN).supernet(), output_dir=str(tmp_path)
+        pipeline_options(bert, trained, **_OFTEN).warm_up(), output_dir=str(tmp_path)
     )
     job = "trainers.pretrain_supernet"
     kill_job_after(tmp_path / _WARM_UP, 7, job, options)

@@ -50,6 +50,7 @@ def pipeline_options(bert: Path, output_dir: Path, **changes) -> PipelineOptions
     return PipelineOptions(
         output_dir=str(output_dir),
         teacher_dir=str(bert),
+        supernet="fresh",
         **{**sizes, **amounts, **search, **epochs, **changes},
     )
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from tf_efficientbert.metrics.paired import paired_difference
+from tf_efficientbert.metrics.paired import mean_paired_difference, paired_difference
 from tf_efficientbert.tasks import METRICS, Classification, MultiLabel, Regression
 
 _MOOD = Classification("mood", ("sad", "so so", "glad"), pair=False)
@@ -122,3 +122,28 @@ def test_each_model_answers_by_thresholds_of_its_own():
     logits, labels = np.array([[1.0, -1], [1, -1], [-1, -1]]), np.array([[1, 0], [1, 0], [0, 0]])
     found = paired_difference(task, logits, logits, labels, their_task=strict)
     assert found["difference"] == pytest.approx(2 / 3)
+
+
+def test_the_mean_difference_of_one_seed_is_the_paired_difference():
+    ours, theirs, labels = _answers_with(both=80, ours=9, theirs=3, neither=8)
+    alone = paired_difference(_MOOD, ours, theirs, labels)
+    found = mean_paired_difference(_MOOD, [ours], [theirs], labels)
+    assert found["difference"] == pytest.approx(alone["difference"])
+    assert found["range"] == [found["difference"]] * 2
+    # A bootstrap of 1,000 resamples knows a deviation to about 2%.
+    assert found["standard_error"] == pytest.approx(alone["standard_error"], rel=0.1)
+
+
+def test_the_mean_difference_is_that_of_the_seeds():
+    first, theirs, labels = _answers_with(both=80, ours=9, theirs=3, neither=8)
+    second, other, _ = _answers_with(both=70, ours=4, theirs=16, neither=10)
+    found = mean_paired_difference(_MOOD, [first, second], [theirs, other], labels)
+    assert found["metric"] == "accuracy"
+    assert found["difference"] == pytest.approx((0.06 - 0.12) / 2)
+    assert found["range"] == pytest.approx([-0.12, 0.06])
+
+
+def test_equal_models_have_no_difference_over_any_seeds():
+    ours, _, labels = _answers_with(5, 4, 1, 2)
+    found = mean_paired_difference(_MOOD, [ours, ours], [ours, ours], labels)
+    assert (found["difference"], found["standard_error"], found["range"]) == (0, 0, [0, 0])

@@ -9,6 +9,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from tests.models.huggingface_folder import CONFIG, evaluate, random_weights, write_folder
 from tests.models.onnx_bert import INPUTS, OUTPUT, write_onnx
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.onnx_weights import find_onnx
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 
 
@@ -78,8 +79,51 @@ def test_a_quantized_file_gives_the_weights_to_half_a_step(
     step = np.abs(given).max(axis=0 if per_channel else None) / 127
     assert np.abs(kernel - given).max() > 0
     assert (np.abs(kernel - given) <= 0.51 * step * (1 if per_channel else 2)).all()
+    pooler = weights["pooler.dense.weight"].T
+    difference = np.abs(teacher.pooler_kernel - pooler).max()
+    assert 0 < difference < np.abs(pooler).max() / 100
     ours = teacher.backbone(inputs)["sequence_output"]
     assert _cosines(ours, _by_onnxruntime(path, inputs), inputs["padding_mask"]).min() > 0.99
+
+
+def test_a_matrix_behind_dequantize_linear_is_read_along_its_axis(folder, weights):
+    model = onnx.load(folder / "model.onnx")
+    graph, name = model.graph, "pooler.dense.weight"
+    matrix = weights[name]  # of a Gemm with transB: [out, in], a scale for each output
+    scale = np.abs(matrix).max(axis=1) / 127 * np.linspace(1, 40, len(matrix)).astype("float32")
+    parts = {
+        f"{name}_integers": np.round(matrix / scale[:, None]).astype(np.int8),
+        f"{name}_scales": scale.astype(np.float32),
+        f"{name}_zeros": np.zeros(len(matrix), np.int8),
+    }
+    _without(graph, name)
+    graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in parts.items())
+    node = onnx.helper.make_node("DequantizeLinear", list(parts), ["dequantized"], axis=0)
+    graph.node.insert(0, node)
+    for each in graph.node:
+        each.input[:] = ["dequantized" if i == name else i for i in each.input]
+    onnx.save(model, folder / "model.onnx")
+    kernel = load_teacher(folder).pooler_kernel
+    assert (np.abs(kernel.T - matrix) <= 0.51 * scale[:, None]).all()
+
+
+def test_a_tensor_that_the_exporter_merged_with_an_equal_one_is_read(folder, weights):
+    model = onnx.load(folder / "model.onnx")
+    first, second = (f"encoder.layer.{i}.attention.self.key.bias" for i in (0, 1))
+    _without(model.graph, second)
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", [first], [second]))
+    onnx.save(model, folder / "model.onnx")
+    biases = [attention.key.bias for attention in load_teacher(folder).backbone.attentions[:2]]
+    np.testing.assert_array_equal(*biases)
+    np.testing.assert_array_equal(biases[0], weights[first])
+
+
+def test_the_most_exact_file_is_taken(folder):
+    assert find_onnx(folder).name == "model.onnx"
+    (folder / "onnx").mkdir()
+    (folder / "model.onnx").rename(folder / "onnx" / "model.onnx")
+    (folder / "model_int8.onnx").write_bytes(b"")
+    assert find_onnx(folder) == folder / "onnx" / "model.onnx"
 
 
 @pytest.mark.slow  # `make test-slow` installs the teacher

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+import tokenizers
 from safetensors.numpy import save_file
 
 from tests.models.huggingface_folder import CONFIG, evaluate, random_weights, write_folder
@@ -211,15 +212,17 @@ def test_pad_may_stand_anywhere(tmp_path, weights):
     _assert_computes(folder, weights)
 
 
-def test_a_repeated_piece_keeps_its_first_id(tmp_path, weights, caplog):
+def test_of_a_repeated_piece_the_last_one_counts(tmp_path, weights, caplog):
     folder = write_folder(tmp_path, CONFIG, weights)
     pieces = (folder / "vocab.txt").read_text().splitlines()
     pieces[9] = pieces[20] = "piece5"
     (folder / "vocab.txt").write_text("\n".join(pieces) + "\n")
     tokenizer = Tokenizer.from_folder(folder)
-    assert tokenizer.encode(["piece5"])[0].to_list() == [[2, 9, 3]]
+    assert tokenizer.encode(["piece5"])[0].to_list() == [[2, 20, 3]]
+    theirs = tokenizers.models.WordPiece.read_file(str(folder / "vocab.txt"))
+    assert theirs["piece5"] == 20
     assert len(tokenizer.vocabulary) == 31
-    assert "1 repeated pieces keep their first id" in caplog.text
+    assert "of 1 repeated pieces the last one counts" in caplog.text
     _assert_computes(folder, weights)
 
 
@@ -256,7 +259,7 @@ def test_damaged_shards_are_named(tmp_path, weights, damage):
     _write_shards(folder, weights)
     content = (folder / damage).read_bytes()
     (folder / damage).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=f"{damage} cannot be read"):
+    with pytest.raises(UserError, match=f"{damage}.*(cannot be read|not valid JSON)"):
         load_teacher(folder)
 
 
@@ -297,13 +300,24 @@ def test_a_keras_hub_preset_computes_as_keras_hub_does(tmp_path):
     np.testing.assert_allclose(pooled, expected["pooled_output"], rtol=0, atol=1e-5)
     read = Tokenizer.from_folder(tmp_path)
     assert (read.vocabulary, read.lower_case) == (tuple(pieces), True)
+    assert read.strip_accents is False  # keras_hub's default
 
 
-def test_a_preset_of_another_network_is_refused(tmp_path):
-    described = {"class_name": "GPT2Backbone", "config": {}, "registered_name": "keras_hub>GPT2"}
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        (
+            {"class_name": "GPT2Backbone", "config": {}},
+            "the preset is a GPT2Backbone, expected",
+        ),
+        ({"class_name": "BertBackbone", "config": []}, r"config is \[\], expected an object"),
+        ([], "the preset is a None"),
+    ],
+)
+def test_a_preset_of_another_network_is_refused(tmp_path, described, message):
     (tmp_path / "config.json").write_text(json.dumps(described))
     (tmp_path / "model.weights.h5").write_bytes(b"")
-    with pytest.raises(UserError, match="the preset is a GPT2Backbone, expected a BertBackbone"):
+    with pytest.raises(UserError, match=message):
         load_teacher(tmp_path)
 
 
@@ -328,3 +342,63 @@ def test_a_packaged_teacher_that_is_not_installed_is_named(monkeypatch, name, me
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(UserError, match="bert-large does not exist.* or one of minilm, bge-small"):
         find_teacher("bert-large")
+
+
+def _classified(weights, **config):
+    draws = np.random.default_rng(5)
+    head = {"weight": draws.normal(size=(3, 20)), "bias": draws.normal(size=3)}
+    head = {f"classifier.{name}": value.astype("float32") for name, value in head.items()}
+    return {**CONFIG, **config}, {**_renamed(weights, prefix="bert."), **head}
+
+
+_NAMES = {"0": "sad", "1": "glad", "2": "so so"}
+
+
+def test_the_classifier_of_a_fine_tuned_bert_is_read_with_its_labels(tmp_path, weights):
+    config, given = _classified(weights, id2label=_NAMES)
+    classifier = load_teacher(write_folder(tmp_path, config, given)).classifier
+    assert classifier.labels == ("sad", "glad", "so so")
+    kernel, bias = classifier.for_labels(["glad", "sad", "so so"])
+    np.testing.assert_array_equal(kernel, given["classifier.weight"].T[:, [1, 0, 2]])
+    np.testing.assert_array_equal(bias, given["classifier.bias"][[1, 0, 2]])
+    for others in (["glad", "sad"], ["glad", "sad", "angry"], ["glad", "sad", "sad"]):
+        assert classifier.for_labels(others) is None
+
+
+@pytest.mark.parametrize("names", [None, ["sad", "glad", "so so"], {"a": "sad"}])
+def test_a_classifier_without_names_is_left_out(tmp_path, weights, names):
+    config, given = _classified(weights, id2label=names)
+    assert load_teacher(write_folder(tmp_path, config, given)).classifier is None
+
+
+@pytest.mark.parametrize("name", ["classifier.weight", "classifier.bias", "pooler.dense.weight"])
+def test_a_pooler_or_classifier_of_another_size_is_named(tmp_path, weights, name):
+    config, given = _classified(weights, id2label=_NAMES)
+    key = f"bert.{name}" if "pooler" in name else name
+    given[key] = given[key][1:]
+    with pytest.raises(UserError, match=f"{name} has shape"):
+        load_teacher(write_folder(tmp_path, config, given))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "has no weight_map"),
+        ('{"weight_map": {"a": 3}}', "has no weight_map"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_malformed_index_of_shards_is_named(tmp_path, content, message):
+    folder = write_folder(tmp_path, CONFIG, None)
+    (folder / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(UserError, match=rf"index\.json.*{message}"):
+        load_teacher(folder)
+
+
+def test_a_folder_named_like_a_teacher_is_not_the_default_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "minilm", CONFIG, None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert find_teacher("minilm").resolve() == tmp_path / "minilm"
+    with pytest.raises(UserError, match="the default teacher is not installed"):
+        find_teacher()

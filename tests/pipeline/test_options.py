@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tests.models.huggingface_folder import CONFIG, write_folder
-from tests.models.small_text_models import TASKS, small_examples, write_examples
+from tests.models.small_text_models import TASKS, small_examples, small_supernet, write_examples
 from tf_efficientbert.data import snippets
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.pipeline import PipelineOptions
@@ -39,6 +39,7 @@ def options():
         teacher_learning_rate=1e-3,
         warm_up_epochs=2.5,
         warm_up_learning_rate=2e-3,
+        supernet="fresh",
         stages="paper",
         sampler="random",
         group_size=3,
@@ -62,7 +63,7 @@ def test_supernet_options_have_its_sizes_the_corpus_and_the_training(options):
     expected = {"epochs": 2.5, "learning_rate": 2e-3, "teacher_dir": "bert"}
     corpus = {**_CORPUS, "corpus": "mine.txt,out/task_texts.txt,out/task_texts.txt"}
     expected["output_dir"] = "out/supernet"
-    _assert_has(options.supernet(), {**_TRAINING, **_SIZES, **corpus, **expected})
+    _assert_has(options.warm_up(), {**_TRAINING, **_SIZES, **corpus, **expected})
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_supernet_options_have_its_sizes_the_corpus_and_the_training(options):
 )
 def test_the_supernet_s_text_is_packed_for_tasks_on_pairs(options, packing, pair_task, expected):
     options = dataclasses.replace(options, packing=packing)
-    assert options.supernet(pair_task).packing == expected
+    assert options.warm_up(pair_task).packing == expected
 
 
 def test_search_options_have_stages_teachers_supernet_task_and_text(options):
@@ -140,6 +141,7 @@ def test_export_options_have_the_model_and_the_task(options, name):
         ({"compress": "drop(6)"}, r"--compress: drop\(6\) is not possible with 6 layers"),
         ({"compress_epochs": 0.0}, "^--compress_epochs=0.0: expected a number above 0"),
         ({"task": "custom"}, "--task=custom needs --train_file"),
+        ({"warm_up_epochs": 5.0}, "^--warm_up_epochs has no effect without --supernet=fresh"),
     ],
 )
 def test_invalid_options_of_later_phases_are_refused_at_once(given, message):
@@ -152,7 +154,9 @@ def _with_teacher(tmp_path, **given):
     write_folder(tmp_path / "bert", CONFIG, None)
     sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8}
     lengths = {"max_tokens": 11, "corpus_max_tokens": 11}
-    return PipelineOptions(**{**sizes, **lengths, "teacher_dir": str(tmp_path / "bert"), **given})
+    return PipelineOptions(
+        **{**sizes, **lengths, "teacher_dir": str(tmp_path / "bert"), "supernet": "fresh", **given}
+    )
 
 
 def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
@@ -161,6 +165,40 @@ def test_sizes_that_the_teacher_lacks_are_refused_before_any_phase(tmp_path):
     message = f"--embedding_size={too_wide} is above the hidden_size of .*bert, {too_wide - 1}"
     with pytest.raises(UserError, match=message):
         _with_teacher(tmp_path, embedding_size=too_wide).check_sizes()
+
+
+def test_by_default_the_supernet_is_the_packaged_one():
+    options = PipelineOptions(output_dir="out")
+    for job in (options.search(), options.student("plain")):
+        assert job.supernet == "pretrained"
+    options.check_sizes()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"hidden_size": 24, "num_heads": 4},
+            "--hidden_size=24, but --supernet=pretrained has 192",
+        ),
+        ({"num_heads": 6}, "--num_heads=6, but --supernet=pretrained has 12"),
+        ({"embedding_size": 64}, "--embedding_size=64, but --supernet=pretrained has 128"),
+    ],
+)
+def test_sizes_that_the_supernet_lacks_are_refused_before_any_phase(given, message):
+    with pytest.raises(UserError, match=f"^{message}; --supernet=fresh trains one that fits$"):
+        PipelineOptions(output_dir="out", **given).check_sizes()
+
+
+def test_a_teacher_that_the_supernet_does_not_fit_is_refused_before_any_phase(tmp_path):
+    small_supernet(6, fit_size=20).save(tmp_path / "supernet")
+    with pytest.raises(UserError, match="vocabulary differs.*; --supernet=fresh trains one"):
+        architecture = small_supernet(6).backbone.architecture
+        sizes = {
+            name: getattr(architecture, name)
+            for name in ("hidden_size", "num_heads", "embedding_size")
+        }
+        _with_teacher(tmp_path, supernet=str(tmp_path / "supernet"), **sizes).check_sizes()
 
 
 def test_stage_bounds_without_candidates_are_refused_before_any_phase(tmp_path):
@@ -194,7 +232,7 @@ def test_unlabelled_texts_join_the_text_of_warm_up_and_search_once(tmp_path, cor
     expected = [*corpus.split(","), *[str(options.own_text)] * 2]
     if corpus == "speeches":
         expected.append(str(tmp_path / "unlabelled_texts.txt"))
-    for job in (options.supernet(), options.search()):
+    for job in (options.warm_up(), options.search()):
         assert job.corpus.split(",") == expected
     if corpus == "speeches":
         lines = (tmp_path / "unlabelled_texts.txt").read_text("utf-8").splitlines()

@@ -24,7 +24,8 @@ def planned(tmp_path):
     def planned(finished=None, rates=_RATES, **options) -> str:
         sizes = {"hidden_size": 24, "num_heads": 4, "embedding_size": 8, "limit": 40}
         folders = {"teacher_dir": str(tmp_path / "small-bert"), "output_dir": str(tmp_path / "out")}
-        given = PipelineOptions(**{**sizes, **folders, "corpus": str(corpus), **options})
+        text = {"supernet": "fresh", "corpus": str(corpus)}
+        given = PipelineOptions(**{**sizes, **folders, **text, **options})
         given.write_own_text()
         return plan(given, TaskData(given), rates, finished)
 
@@ -44,6 +45,14 @@ def test_a_plan_names_the_phases_in_order_and_their_data(planned):
     assert "10, 10, 40 candidates in three stages" in text
     # The 40 texts count twice, and one of them has two sentences.
     assert "warm up on 112 sentences of raw text" in text
+
+
+def test_without_a_fresh_supernet_there_is_no_warm_up(planned):
+    text = planned(supernet="pretrained")
+    assert list(_minutes(text)) == [
+        *("teacher", "search", "plain", "published", "searched", "export")
+    ]
+    assert "warm up" not in text
 
 
 def test_more_epochs_and_smaller_batches_take_longer(planned):

@@ -25,7 +25,7 @@ class ArchitectureError(ValueError):
     """A network description that cannot be built."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A BERT-like encoder: an embedding, then layers of self-attention and a feed-forward cell.
 
@@ -48,8 +48,8 @@ class Architecture:
     ffn_width: int
     num_heads: int
     embedding_size: int
-    embedding: str
-    channel_mismatch: str
+    embedding: str = "trigram"
+    channel_mismatch: str = "slice"
     cells: tuple[CellSpec, ...]
 
     def __post_init__(self) -> None:
@@ -155,7 +155,7 @@ class Architecture:
                 f"an architecture's JSON must be an object, got {type(given).__name__}"
             )
         known = {field.name for field in fields(cls)} - {"cells"} | {"formulas"}
-        # A field that is newer than a file has a default: what networks were before.
+        # So has a field that is newer than a file: what networks were before.
         optional = {field.name for field in fields(cls) if field.default is not MISSING}
         for kind, keys in (
             ("misses", known - optional - set(given)),

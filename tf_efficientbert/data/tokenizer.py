@@ -17,7 +17,7 @@ DIFFERENCES = (
     "Special tokens such as [SEP] are ordinary text.",
     "A word of more than 100 characters is one [UNK] only if it has more than 400 bytes.",
     "Combining marks, format characters and punctuation that Unicode 9 (2016) or later added are "
-    "treated as such; Hugging Face's tables are older.",
+    "treated as such; Hugging Face's tables are older. U+1734 and U+166D differ, too.",
     "Private-use characters beyond U+FFFF stay, as part of a word without pieces; each ideograph "
     "from U+2B820 to U+2B91F is a word.",
 )
@@ -65,6 +65,14 @@ class Tokenizer:
             ),
         )
 
+    def same_tokens(self, other: "Tokenizer") -> bool:
+        """Whether both give the same ids for any text."""
+        return (self.vocabulary, self.lower_case, self.strip_accents) == (
+            other.vocabulary,
+            other.lower_case,
+            other.strip_accents,
+        )
+
     @property
     def casing(self) -> str:
         """What happens to case and accents, in words."""
@@ -80,8 +88,7 @@ class Tokenizer:
         """
         files = read_tokenizer_files(folder)
         try:
-            pieces = arranged(files.pieces, files.path)
-            return cls(pieces, files.lower_case, files.strip_accents)
+            return cls(arranged(files), files.lower_case, files.strip_accents)
         except UserError as error:
             raise UserError(f"{files.path}: {error}") from error
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tf_efficientbert.data.text_file import read_json, read_lines
+from tf_efficientbert.data.text_file import read_json, read_lines, shown
 from tf_efficientbert.errors import UserError
 
-__all__ = ["PAD", "TokenizerFiles", "arranged", "read_tokenizer_files"]
+__all__ = ["PAD", "TokenizerFiles", "arranged", "read_tokenizer_files", "row_order"]
 
 _log = logging.getLogger(__name__)
 
@@ -43,50 +43,61 @@ def read_tokenizer_files(folder: str | Path) -> TokenizerFiles:
     """
     folder = Path(folder)
     whole = _object(folder / "tokenizer.json")
-    if "config" in whole and "normalizer" not in whole:  # a keras_hub preset
+    path = folder / "vocab.txt"
+    if isinstance(whole.get("config"), dict):  # a keras_hub preset
         path = folder / "assets" / "tokenizer" / "vocabulary.txt"
-        pieces, settings = _lines(path), {"do_lower_case": whole["config"].get("lowercase", True)}
+        pieces, settings = _lines(path), _preset_settings(whole["config"])
     else:
-        path = folder / "vocab.txt"
-        if not path.is_file() and whole:
+        own = _object(folder / "tokenizer_config.json")
+        if path.is_file() or not whole:
+            pieces = _lines(path)
+        else:
             path = folder / "tokenizer.json"
             pieces = _pieces(path, whole)
-        else:
-            pieces = _lines(path)
-        settings = {**_normalizer(whole), **_object(folder / "tokenizer_config.json")}
-    lower_case = settings.get("do_lower_case", True)
+        settings = {**_normalizer_settings(folder, whole, own), **own}
+    lower_case, strip_accents = settings.get("do_lower_case", True), settings.get("strip_accents")
+    if not isinstance(lower_case, bool):
+        raise UserError(f"{folder}: do_lower_case is {shown(lower_case)}, expected true or false")
+    if not (strip_accents is None or isinstance(strip_accents, bool)):
+        raise UserError(
+            f"{folder}: strip_accents is {shown(strip_accents)}, expected true, false or null"
+        )
     if settings.get("tokenize_chinese_chars", True) is not True:
         raise UserError(
             f"{folder}: the tokenizer has tokenize_chinese_chars "
             f"{settings['tokenize_chinese_chars']}; only true is supported"
         )
+    return TokenizerFiles(path, pieces, lower_case, strip_accents)
+
+
+def row_order(pieces: Sequence[str]) -> list[int]:
+    """Returns the places of the pieces in our order: [PAD] and the first piece are exchanged."""
+    order = list(range(len(pieces)))
+    if PAD in pieces:
+        pad = pieces.index(PAD)
+        order[0], order[pad] = pad, 0
+    return order
+
+
+def arranged(files: TokenizerFiles) -> list[str]:
+    """Returns the vocabulary in our order, see `row_order`, and warns of what is unusual in it.
+
+    Of a repeated piece the last one counts, as for BERT's own tokenizer; the others get names that
+    no text has.
+    """
+    pieces = [files.pieces[row] for row in row_order(files.pieces)]
+    last = {piece: i for i, piece in enumerate(pieces)}
+    if len(last) < len(pieces):
+        repeated = len(pieces) - len(last)
+        _log.warning("%s: of %d repeated pieces the last one counts", files.path, repeated)
+        pieces = [p if last[p] == i else f"[repeated {i}]" for i, p in enumerate(pieces)]
     capitals = sum(piece != piece.lower() and piece[0] != "[" for piece in pieces if piece)
-    if lower_case and capitals > _MANY_CAPITALS * len(pieces):
+    if files.lower_case and capitals > _MANY_CAPITALS * len(pieces):
         _log.warning(
             "%s: %d pieces have capitals, but the tokenizer lower-cases text (do_lower_case)",
-            path,
+            files.path,
             capitals,
         )
-    return TokenizerFiles(path, pieces, lower_case, settings.get("strip_accents"))
-
-
-def arranged(pieces: Sequence[str], path: Path) -> list[str]:
-    """Returns the vocabulary in our order: [PAD] is the first, and no piece stands twice.
-
-    [PAD] changes places with the first piece, see `pad_row`. A repeated piece keeps its first id.
-    """
-    pieces = list(pieces)
-    if PAD in pieces:
-        row = pieces.index(PAD)
-        pieces[0], pieces[row] = pieces[row], pieces[0]
-    seen, repeated = set(), 0
-    for i, piece in enumerate(pieces):
-        if piece in seen:
-            repeated += 1
-            pieces[i] = f"[repeated {i}]"
-        seen.add(piece)
-    if repeated:
-        _log.warning("%s: %d repeated pieces keep their first id", path, repeated)
     return pieces
 
 
@@ -107,20 +118,37 @@ def _pieces(path: Path, whole: dict) -> list[str]:
     ids = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(ids, dict) or model.get("type", "WordPiece") != "WordPiece":
         raise UserError(f"{path} has no WordPiece vocabulary, and there is no vocab.txt beside it")
-    pieces = sorted(ids, key=ids.get)
-    if [ids[piece] for piece in pieces] != list(range(len(pieces))):
+    if set(map(str, ids.values())) != set(map(str, range(len(ids)))):
         raise UserError(f"{path}: the ids of the vocabulary are not 0, 1, 2, ...")
-    return pieces
+    return sorted(ids, key=lambda piece: int(ids[piece]))
 
 
-def _normalizer(whole: dict) -> dict:
-    """Returns the settings of tokenizer.json by tokenizer_config.json's names."""
-    normalizer = whole.get("normalizer")
-    if not isinstance(normalizer, dict):
-        return {}
-    names = {
-        "lowercase": "do_lower_case",
-        "strip_accents": "strip_accents",
-        "handle_chinese_chars": "tokenize_chinese_chars",
+def _preset_settings(config: dict) -> dict:
+    """Returns a preset's settings by tokenizer_config.json's names; both are False by default."""
+    return {
+        "do_lower_case": config.get("lowercase", False),
+        "strip_accents": config.get("strip_accents", False),
     }
-    return {ours: normalizer[theirs] for theirs, ours in names.items() if theirs in normalizer}
+
+
+def _normalizer_settings(folder: Path, whole: dict, config: dict) -> dict:
+    """Returns the settings in tokenizer.json by tokenizer_config.json's names.
+
+    Raises:
+        UserError: its normalizer is not BERT's, and tokenizer_config.json has no settings either.
+    """
+    normalizer = whole.get("normalizer")
+    if isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
+        names = {
+            "lowercase": "do_lower_case",
+            "strip_accents": "strip_accents",
+            "handle_chinese_chars": "tokenize_chinese_chars",
+        }
+        return {ours: normalizer[theirs] for theirs, ours in names.items() if theirs in normalizer}
+    if whole and "do_lower_case" not in config:
+        kind = normalizer.get("type") if isinstance(normalizer, dict) else normalizer
+        raise UserError(
+            f"{folder / 'tokenizer.json'}: the normalizer is {kind}, expected BertNormalizer; or "
+            "set do_lower_case in tokenizer_config.json"
+        )
+    return {}

@@ -31,8 +31,9 @@ from tf_efficientbert.distillation.teacher_pass import PredictionsAlone, Teacher
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.pretrained_supernet import load_supernet, supernet_option
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
-from tf_efficientbert.models.text_model import TextModel, load
+from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
@@ -56,7 +57,9 @@ class DistillOptions(
     """Options of `distill`; the defaults are the paper's, with batches for one device."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
-    supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
+    supernet: str = supernet_option(
+        "", "folder that pretrain_supernet made: …/model; or pretrained, see docs/distillation.md"
+    )
     architecture: str = input_option(
         "published",
         "published or plain (the paper's six cells, or ordinary ones of the same size, at the "
@@ -128,12 +131,12 @@ def distill(options: DistillOptions) -> dict:
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
         with strategy.scope():
-            supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
+            supernet, origin = load_supernet(options.supernet), f"--supernet={options.supernet}"
             architecture = resolve_architecture(
                 options.architecture, supernet.backbone.architecture
             )
             teacher = load_task_teacher(
-                options.teacher, data.task, options.max_tokens, supernet, origin
+                options.teacher, options.shares, data.task, options.max_tokens, supernet, origin
             )
             if teacher and recipe.projects_hidden_states:
                 check_width(teacher, options.teacher, supernet, origin)

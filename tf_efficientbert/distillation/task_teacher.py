@@ -1,12 +1,15 @@
 """A job's teacher on the task: a fine-tuned model or a file of predictions."""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 
 from tf_efficientbert.data.batching import EncodedExamples
+from tf_efficientbert.distillation.teacher_ensemble import TeacherEnsemble
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.text_model import TextModel, load
-from tf_efficientbert.options import input_option
+from tf_efficientbert.options import input_option, option
 from tf_efficientbert.tasks import Task
 
 __all__ = ["TaskTeacherOptions", "check_width", "labelled_by", "load_task_teacher"]
@@ -16,7 +19,14 @@ __all__ = ["TaskTeacherOptions", "check_width", "labelled_by", "load_task_teache
 class TaskTeacherOptions(TeachingOptions):
     """Options for the teacher on the task."""
 
-    teacher: str = input_option("", "folder that train_teacher made: …/model")
+    teacher: str = input_option(
+        "",
+        "folder that train_teacher made: …/model; of several, a,b, students learn the mean of the "
+        "predictions, and the hidden states of the first",
+    )
+    teacher_shares: str = option(
+        "", "weights of several teachers in that mean, such as 2,1; empty: equal"
+    )
     teacher_predictions: str = input_option(
         "",
         "instead of --teacher: a .jsonl file with text or id and a probability for each label; "
@@ -29,14 +39,44 @@ class TaskTeacherOptions(TeachingOptions):
             raise UserError(
                 "set either --teacher, the folder of a saved model, or --teacher_predictions"
             )
+        if self.teacher_shares:
+            self.shares  # noqa: B018  checks --teacher_shares
+
+    @property
+    def shares(self) -> list[float]:
+        """The share of each teacher in the mean of predictions; they sum to 1.
+
+        Raises:
+            UserError: --teacher_shares is invalid.
+        """
+        count = len(self.teacher.split(","))
+        if not self.teacher_shares:
+            return [1 / count] * count
+        try:
+            weights = [float(weight) for weight in self.teacher_shares.split(",")]
+        except ValueError:
+            weights = []
+        if count < 2 or len(weights) != count or not all(0 < w < math.inf for w in weights):
+            raise UserError(
+                f"--teacher_shares={self.teacher_shares}: expected a number above 0 for each of "
+                "several teachers in --teacher"
+            )
+        return [weight / sum(weights) for weight in weights]
 
 
 def load_task_teacher(
-    folder: str, task: Task, max_tokens: int, start: TextModel, origin: str
+    folders: str,
+    shares: Sequence[float],
+    task: Task,
+    max_tokens: int,
+    start: TextModel,
+    origin: str,
 ) -> TextModel | None:
-    """Loads the fine-tuned model in `folder`; None if `folder` is "".
+    """Loads the fine-tuned model; several become a `TeacherEnsemble`. None for "".
 
     Args:
+        folders: of saved models, separated by commas.
+        shares: of each in the mean of predictions.
         max_tokens: of the longest text.
         start: the model from which the student inherits its vocabulary.
         origin: the flag of `start`, for messages.
@@ -45,13 +85,23 @@ def load_task_teacher(
         UserError: the teacher was trained for another task, has another vocabulary or too few
             positions.
     """
-    if not folder:
+    if not folders:
         return None
+    teachers = [_load_one(folder, task, max_tokens, start, origin) for folder in folders.split(",")]
+    first, *others = teachers
+    if not others:
+        return first
+    ensemble = TeacherEnsemble([teacher.model for teacher in teachers], shares)
+    return first.with_network(ensemble)
+
+
+def _load_one(folder: str, task: Task, max_tokens: int, start: TextModel, origin: str) -> TextModel:
     teacher = load(folder)
     teacher.require_task(task, f"--teacher={folder}")
-    if teacher.tokenizer.vocabulary != start.tokenizer.vocabulary:
+    if not teacher.tokenizer.same_tokens(start.tokenizer):
         raise UserError(
-            f"the vocabularies of --teacher={folder} and {origin} differ; use one BERT for both"
+            f"the vocabularies of --teacher={folder} and {origin} differ, or what they do with "
+            "case and accents; use one BERT for both"
         )
     if max_tokens > teacher.backbone.max_positions:
         raise UserError(

@@ -29,8 +29,11 @@ def check_text_teacher(
             f"--teacher_dir={folder} has hidden size {width}, but the supernet was distilled from "
             f"a teacher with {fit_size}"
         )
-    if Tokenizer.from_folder(folder).vocabulary != supernet.tokenizer.vocabulary:
-        raise UserError(f"--teacher_dir={folder}: the vocabulary differs from that of --supernet")
+    if not supernet.tokenizer.same_tokens(Tokenizer.from_folder(folder)):
+        raise UserError(
+            f"--teacher_dir={folder}: the vocabulary differs from that of --supernet, or what it "
+            "does with case and accents"
+        )
     for name, positions in (
         ("the supernet", supernet.backbone.max_positions),
         (f"--teacher_dir={folder}", config["max_position_embeddings"]),

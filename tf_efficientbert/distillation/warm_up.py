@@ -13,8 +13,14 @@ from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.recipe_options import TextRecipeOptions
+from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.pretrained_supernet import (
+    load_supernet,
+    require_supernet,
+    supernet_option,
+)
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.options import input_option, option
@@ -25,6 +31,8 @@ from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
 
+_SIZES = ("hidden_size", "ffn_width", "num_layers", "num_heads", "embedding_size")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
@@ -32,6 +40,9 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    supernet: str = supernet_option(
+        "", "continue with this supernet, of its sizes: a folder, or pretrained; empty: a new one"
+    )
     hidden_size: int = option(540, "hidden size of the supernet")
     ffn_width: int = option(0, "inner width of the feed-forward networks; 0: hidden_size")
     num_layers: int = option(6, "layers")
@@ -78,7 +89,6 @@ def warm_up(options: WarmUpOptions) -> dict:
     with open_run_directory(options) as run:
         if run.result:
             return run.result
-        architecture = options.architecture()
         folder = find_teacher(options.teacher_dir)
         tokenizer = Tokenizer.from_folder(folder)
         examples = encoded_corpus(
@@ -93,18 +103,24 @@ def warm_up(options: WarmUpOptions) -> dict:
         strategy = make_strategy(options.strategy)
         with strategy.scope():
             teacher = load_teacher(folder).backbone
-            supernet = EfficientBert(
-                architecture,
-                vocabulary_size=teacher.vocabulary_size,
-                max_positions=teacher.max_positions,
-                fit_size=teacher.architecture.hidden_size,
-                dropout=options.dropout,
-                dtype=options.dtype,
-            )
-            inherit_token_table(supernet, teacher)
+            if options.supernet:
+                supernet = _continued(options)
+                supernet = supernet.rebuilt(dropout=options.dropout, dtype=options.dtype)
+            else:
+                supernet = EfficientBert(
+                    options.architecture(),
+                    vocabulary_size=teacher.vocabulary_size,
+                    max_positions=teacher.max_positions,
+                    fit_size=teacher.architecture.hidden_size,
+                    dropout=options.dropout,
+                    dtype=options.dtype,
+                )
+                inherit_token_table(supernet, teacher)
             teacher = teacher.rebuilt(dtype=options.frozen_dtype)
         finished = TextModel(supernet, tokenizer, None, options.corpus_max_tokens)
-        objective = options.resolved_recipe.objective(teacher.architecture, architecture, task=None)
+        objective = options.resolved_recipe.objective(
+            teacher.architecture, supernet.architecture, task=None
+        )
         history = fit(
             model=supernet,
             loss_fn=lambda batch, seed: objective.losses(teacher, supernet, batch, seed),
@@ -118,6 +134,20 @@ def warm_up(options: WarmUpOptions) -> dict:
         _log.info("supernet saved in %s", run.path / "model")
         result = {"loss": history[-1]["loss"], "parameters": supernet.count_params()}
         return run.finish(result, {"warm-up": history})
+
+
+def _continued(options: WarmUpOptions) -> EfficientBert:
+    """Returns the supernet of --supernet, checked against the teacher and the flags."""
+    supernet, origin = load_supernet(options.supernet), f"--supernet={options.supernet}"
+    require_supernet(supernet, origin)
+    check_text_teacher(options.teacher_dir, options.corpus_max_tokens, supernet, True)
+    found = supernet.backbone.architecture
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    for name in _SIZES:
+        given, has = getattr(options, name), getattr(found, name)
+        if given not in (fields[name], has):
+            raise UserError(f"--{name}={given}, but {origin} has {has}")
+    return supernet.backbone
 
 
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:

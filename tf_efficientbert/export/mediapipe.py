@@ -66,6 +66,8 @@ def mediapipe_refusal(model: TextModel) -> str | None:
         return "MediaPipe's TextClassifier supports only classification of single texts"
     if not model.tokenizer.lower_case:
         return "MediaPipe lower-cases all text, but this model is cased"
+    if not model.tokenizer.strip_accents:
+        return "text for MediaPipe has its accents removed, but this model keeps them"
     return None
 
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow_text
 
+from tf_efficientbert.data.bert_normalizer import normalized_character
 from tf_efficientbert.errors import UserError
 
 _CLASSIFY = """
@@ -41,8 +41,10 @@ def mediapipe_probabilities(
         UserError: the interpreter cannot be run, or MediaPipe fails (the message has its output),
             takes more than a minute plus a second per text, or returns other labels.
     """
-    normalizer = tensorflow_text.FastBertNormalizer(lower_case_nfd_strip_accents=True)
-    normal = [text.decode("utf-8") for text in normalizer.normalize(list(texts)).numpy()]
+    normal = [
+        "".join(normalized_character(c, lower_case=True, strip_accents=True) for c in text)
+        for text in texts
+    ]
     output = _run(python, [_CLASSIFY, str(path)], json.dumps(normal), 60 + len(texts))
     scores = json.loads(output.splitlines()[-1])
     if set(scores[0]) != set(labels):

@@ -1,6 +1,5 @@
 """The weights in a BERT's folder, by Hugging Face's names, whatever program wrote them."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from tf_efficientbert.data.text_file import read_json
 from tf_efficientbert.errors import UserError, first_line
 from tf_efficientbert.models import keras_hub_preset
 from tf_efficientbert.models.onnx_weights import find_onnx, read_onnx_weights
@@ -66,11 +66,11 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_shards(index: Path) -> dict[str, np.ndarray]:
-    try:
-        places = json.loads(index.read_text("utf-8"))["weight_map"]
-        names = sorted({index.parent / name for name in places.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index} cannot be read: {first_line(error)}") from error
+    described = read_json(index)
+    places = described.get("weight_map") if isinstance(described, dict) else None
+    if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+        raise UserError(f"{index} has no weight_map from names to files")
+    names = sorted({index.parent / name for name in places.values()})
     arrays = {}
     for path in names:
         arrays |= _read_safetensors(path)

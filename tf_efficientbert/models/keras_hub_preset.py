@@ -1,10 +1,10 @@
 """A BERT in a keras_hub preset's folder, in Hugging Face's terms."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
+from tf_efficientbert.data.text_file import read_json, shown
 from tf_efficientbert.errors import UserError, first_line
 
 __all__ = ["WEIGHTS", "is_preset", "read_config", "read_weights"]
@@ -35,13 +35,13 @@ def read_config(folder: Path) -> dict:
         UserError: the file cannot be read, or the preset is not a BERT encoder.
     """
     path = folder / _CONFIG
-    try:
-        described = json.loads(path.read_text("utf-8"))
-        kind, sizes = described["class_name"], described["config"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as a keras_hub preset's: {error}") from error
+    described = read_json(path)
+    kind = described.get("class_name") if isinstance(described, dict) else None
     if kind != _CLASS:
         raise UserError(f"{path}: the preset is a {kind}, expected a {_CLASS}")
+    sizes = described.get("config")
+    if not isinstance(sizes, dict):
+        raise UserError(f"{path}: config is {shown(sizes)}, expected an object")
     # keras_hub's BERT has both built in.
     fixed = {"hidden_act": "gelu_new", "layer_norm_eps": 1e-12}
     return {**fixed, **{theirs: sizes.get(ours) for ours, theirs in _KEYS.items()}}

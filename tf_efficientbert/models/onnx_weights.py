@@ -21,7 +21,7 @@ _QUANTIZED, _SCALE, _ZERO_POINT = "_quantized", "_scale", "_zero_point"
 
 def find_onnx(folder: Path) -> Path | None:
     """Returns the most exact ONNX file of a folder, or None."""
-    paths = (folder / inner / name for inner in _FOLDERS for name in _FILES)
+    paths = (folder / inner / name for name in _FILES for inner in _FOLDERS)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -70,16 +70,20 @@ class _Graph:
                 self._consumers.setdefault(name, []).append(node)
 
     def weights(self) -> dict[str, np.ndarray]:
-        found = {}
-        for name in self._constants:
+        # An exporter that finds equal tensors keeps one and copies it: Identity.
+        copies = [n.output[0] for n in self._producers.values() if n.op_type == "Identity"]
+        found, matrices = {}, {}
+        for name in (*self._constants, *copies):
             plain = name.removesuffix(_QUANTIZED)
-            if plain.endswith((".weight", ".bias")):
-                found[plain] = self._constant(name)
-            if name.endswith(".bias") and "LayerNorm" not in name:
+            if not plain.endswith((".weight", ".bias")):
+                continue
+            found[plain] = self._constant(name)
+            if plain.endswith(".bias") and "LayerNorm" not in plain:
                 matrix = self._matrix_before(name)
                 if matrix is not None:
-                    found[f"{name.removesuffix('.bias')}.weight"] = matrix
-        return found
+                    matrices[f"{plain.removesuffix('.bias')}.weight"] = matrix
+        # Of a quantized Gemm, the matrix has kept its name, but is [in, out] now.
+        return {**found, **matrices}
 
     def _matrix_before(self, bias: str) -> np.ndarray | None:
         """Returns the [out, in] matrix to whose product the bias is added, or None."""
@@ -114,12 +118,25 @@ class _Graph:
             return self._dequantized(name, plain + _SCALE, plain + _ZERO_POINT)
         node = self._producers[name]
         if node.op_type == "DequantizeLinear":
-            return self._dequantized(*node.input)
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            return self._dequantized(*node.input, axis=axis)
         if node.op_type in ("Transpose", "Cast", "Identity"):
             values = self._constant(node.input[0])
             return values.T if node.op_type == "Transpose" else values
         raise ValueError(f"{name} is the output of {node.op_type}, expected a constant")
 
-    def _dequantized(self, values: str, scale: str, zero_point: str | None = None) -> np.ndarray:
-        zero = self._constants[zero_point].astype(np.float32) if zero_point else 0.0
-        return (self._constants[values].astype(np.float32) - zero) * self._constants[scale]
+    def _dequantized(
+        self, values: str, scale: str, zero_point: str | None = None, axis: int = -1
+    ) -> np.ndarray:
+        """Returns (values - zero point) x scale; these may be vectors along `axis`."""
+        integers = self._constants[values].astype(np.float32)
+
+        def along_axis(name: str) -> np.ndarray:
+            given = self._constants[name].astype(np.float32)
+            if given.ndim:
+                others = [i for i in range(integers.ndim) if i != axis % integers.ndim]
+                given = np.expand_dims(given, others)
+            return given
+
+        zero = along_axis(zero_point) if zero_point else 0.0
+        return (integers - zero) * along_axis(scale)

@@ -3,12 +3,13 @@
 import importlib.util
 import logging
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tf_efficientbert.data.vocabulary import PAD, TokenizerFiles, read_tokenizer_files
+from tf_efficientbert.data.vocabulary import TokenizerFiles, read_tokenizer_files, row_order
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models import keras_hub_preset
 from tf_efficientbert.models.bert_weights import read_bert_weights
@@ -49,12 +50,31 @@ _PACKAGED = {
 }
 
 
+class Classifier(NamedTuple):
+    """The classifier of a fine-tuned BERT: kernel [d, labels], bias [labels]."""
+
+    labels: tuple[str, ...]
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    def for_labels(self, labels: Sequence[str]) -> list[np.ndarray] | None:
+        """Returns kernel and bias with outputs in the order of `labels`; None if labels differ."""
+        if sorted(labels) != sorted(self.labels):
+            return None
+        order = [self.labels.index(label) for label in labels]
+        return [self.kernel[:, order], self.bias[order]]
+
+
 class Teacher(NamedTuple):
-    """A pre-trained encoder and its pooler: kernel [d, d], bias [d]."""
+    """A pre-trained encoder and its pooler: kernel [d, d], bias [d].
+
+    A fine-tuned one has a `classifier`, others None.
+    """
 
     backbone: EfficientBert
     pooler_kernel: np.ndarray
     pooler_bias: np.ndarray
+    classifier: Classifier | None
 
 
 def find_teacher(teacher: str | Path = "") -> Path:
@@ -68,7 +88,7 @@ def find_teacher(teacher: str | Path = "") -> Path:
         UserError: the folder does not exist, or the package is not installed.
     """
     name = str(teacher) or MINILM
-    if name not in _PACKAGED or Path(name).is_dir():
+    if name not in _PACKAGED or (teacher and Path(name).is_dir()):
         return _existing(name)
     packaged = _PACKAGED[name]
     package = importlib.util.find_spec(packaged.package)
@@ -110,7 +130,8 @@ def load_teacher(folder: str | Path, dropout: float = 0.1, dtype: str | None = N
             f"{folder}: the weights are not those of config.json's BERT: "
             f"{textwrap.shorten(str(error), 400)}"
         ) from error
-    return Teacher(backbone, *_pooler(Path(folder), weights, config["hidden_size"]))
+    pooler = _pooler(Path(folder), weights, config["hidden_size"])
+    return Teacher(backbone, *pooler, _classifier(Path(folder), weights, config))
 
 
 def read_config(folder: str | Path) -> dict:
@@ -143,27 +164,43 @@ def _require_rows(folder: Path, files: TokenizerFiles, rows: int, said: str) -> 
 
 
 def _token_table(folder: Path, table: np.ndarray) -> np.ndarray:
-    """Returns the table's rows in the order of our vocabulary, see `vocabulary.arranged`."""
+    """Returns the table's rows in the order of our vocabulary, see `vocabulary.row_order`."""
     files = read_tokenizer_files(folder)
     _require_rows(folder, files, len(table), "the rows of the token table are")
     entries = len(files.pieces)
     if len(table) > entries:
         padding = len(table) - entries
         _log.info("%s: left out %d rows beyond the vocabulary's %d", folder, padding, entries)
-    table = table[:entries].copy()
-    if PAD in files.pieces:
-        row = files.pieces.index(PAD)
-        table[[0, row]] = table[[row, 0]]
-    return table
+    return table[row_order(files.pieces)]
 
 
 def _pooler(folder: Path, weights: dict, width: int) -> tuple[np.ndarray, np.ndarray]:
     if all(name in weights for name in _POOLER):
         kernel, bias = (weights[name] for name in _POOLER)
+        _require_shape(folder, _POOLER[0], kernel, (width, width))
+        _require_shape(folder, _POOLER[1], bias, (width,))
         return kernel.T, bias
     _log.info("%s has no pooler: a new one is drawn", folder)
     kernel = np.random.default_rng(0).normal(0, _POOLER_DEVIATION, (width, width))
     return kernel.astype(np.float32), np.zeros(width, np.float32)
+
+
+def _require_shape(folder: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise UserError(f"{folder}: {name} has shape {array.shape}, expected {shape}")
+
+
+def _classifier(folder: Path, weights: dict, config: dict) -> Classifier | None:
+    """Returns the classifier if config.json names its labels."""
+    kernel, bias = (weights.get(f"classifier.{part}") for part in ("weight", "bias"))
+    names = config.get("id2label")
+    if kernel is None or bias is None or not isinstance(names, dict):
+        return None
+    if set(names) != {str(i) for i in range(len(names))}:
+        return None
+    _require_shape(folder, "classifier.weight", kernel, (len(names), config["hidden_size"]))
+    _require_shape(folder, "classifier.bias", bias, (len(names),))
+    return Classifier(tuple(str(names[str(i)]) for i in range(len(names))), kernel.T, bias)
 
 
 def _existing(folder: str | Path) -> Path:

@@ -74,7 +74,7 @@ class TextModel:
 
     @property
     def backbone(self) -> EfficientBert:
-        return self.model.backbone if isinstance(self.model, TaskModel) else self.model
+        return self.model if isinstance(self.model, EfficientBert) else self.model.backbone
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -13,9 +13,16 @@ from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.unlabelled import UnlabelledOptions, read_unlabelled
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.teacher_pass import TeachingOptions
+from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.export.options import ExportOptions
+from tf_efficientbert.models.pretrained_supernet import (
+    PRETRAINED,
+    load_supernet,
+    require_supernet,
+    supernet_option,
+)
 from tf_efficientbert.models.teacher import find_teacher, read_config
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.options import SearchOptions
@@ -29,6 +36,7 @@ from tf_efficientbert.training.fine_tune import FineTuneOptions
 STUDENTS = ("plain", "published", "searched")
 MODELS = ("teacher", *STUDENTS)
 COMPRESSED = "compressed"
+FRESH = "fresh"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,13 +45,18 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    supernet: str = supernet_option(
+        PRETRAINED,
+        "pretrained (it comes with this package), fresh (trained in this run), or a saved "
+        "supernet's folder",
+    )
     hidden_size: int = option(192, "hidden size of supernet and students")
     num_heads: int = option(12, "attention heads of supernet and students")
     embedding_size: int = option(128, "width of the token embedding")
     teacher_epochs: float = option(4.0, "epochs of the teacher over the task's texts")
     teacher_learning_rate: float = option(5e-5, "peak learning rate of the teacher")
-    warm_up_epochs: float = option(0.65, "epochs of the supernet over the corpus")
-    warm_up_learning_rate: float = option(1e-3, "peak learning rate of the supernet")
+    warm_up_epochs: float = option(0.65, "epochs of a fresh supernet over the corpus")
+    warm_up_learning_rate: float = option(1e-3, "peak learning rate of a fresh supernet")
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
     sampler: str = option("action-space", "the search's: action-space (learned) or random")
     group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
@@ -87,16 +100,20 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             for name in (f"{phase}_epochs", f"{phase}_learning_rate"):
                 if not 0 < getattr(self, name) < math.inf:
                     raise UserError(f"--{name}={getattr(self, name)}: expected a number above 0")
+        for field in dataclasses.fields(self):
+            is_unused = field.name.startswith("warm_up_") and not self.trains_supernet
+            if is_unused and getattr(self, field.name) != field.default:
+                raise UserError(f"--{field.name} has no effect without --supernet={FRESH}")
         # Create all phases' options now, so that an invalid value fails before the first phase.
         self.teacher()
-        self.supernet()
+        self.warm_up()
         self.search()
         self.student(STUDENTS[0])
         self.export(MODELS[0])
         if self.compress:
             self.compressed()
             # The searched student has as many layers as the supernet.
-            check_drops(parse_steps(self.compress), self.supernet().num_layers)
+            check_drops(parse_steps(self.compress), self.warm_up().num_layers)
 
     @property
     def root(self) -> Path:
@@ -124,7 +141,9 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
                 )
 
         # The parameter bounds of the search depend on the teacher's sizes.
-        search, supernet = self.search(), self.supernet().architecture()
+        search, supernet = self.search(), self.warm_up().architecture()
+        if not self.trains_supernet:
+            self._check_supernet()
         sizes = tuple(
             config[name] for name in ("hidden_size", "vocab_size", "max_position_embeddings")
         )
@@ -133,6 +152,27 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             check_budgets(read_stages(self.stages), supernet, budget)
         except SpaceError as error:
             raise UserError(f"--stages={self.stages}: {error}") from error
+
+    def _check_supernet(self) -> None:
+        supernet, origin = load_supernet(self.supernet), f"--supernet={self.supernet}"
+        require_supernet(supernet, origin)
+        found, expected = supernet.backbone.architecture, self.warm_up().architecture()
+        fresh = f"; --supernet={FRESH} trains one that fits"
+        for name in ("hidden_size", "num_heads", "embedding_size"):
+            if getattr(found, name) != getattr(expected, name):
+                has, given = getattr(found, name), getattr(expected, name)
+                raise UserError(f"--{name}={given}, but {origin} has {has}{fresh}")
+        if found != expected:
+            raise UserError(f"{origin} has other layers than a student of the pipeline{fresh}")
+        if self.max_tokens > supernet.backbone.max_positions:
+            raise UserError(
+                f"--max_tokens={self.max_tokens}: {origin} has only "
+                f"{supernet.backbone.max_positions} positions{fresh}"
+            )
+        try:
+            check_text_teacher(self.teacher_dir, self.corpus_max_tokens, supernet, True)
+        except UserError as error:
+            raise UserError(f"{error}{fresh}") from error
 
     def teacher(self) -> FineTuneOptions:
         return FineTuneOptions(
@@ -171,8 +211,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             return None
         return self.root / "unlabelled_texts.txt"
 
-    def supernet(self, pair_task: bool = False) -> WarmUpOptions:
-        """The options of the warm-up.
+    @property
+    def trains_supernet(self) -> bool:
+        """Whether the run has a warm-up."""
+        return self.supernet == FRESH
+
+    def warm_up(self, pair_task: bool = False) -> WarmUpOptions:
+        """The options of the warm-up; without one, its sizes are those of the supernet.
 
         Args:
             pair_task: whether the task's examples are pairs of texts, see `packing`.
@@ -204,7 +249,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "search"),
             **self._task_teacher,
-            supernet=self._model("supernet"),
+            supernet=self._supernet_model,
             teacher_dir=self.teacher_dir,
             recipe="hidden",
         )
@@ -220,7 +265,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             corpus=self.corpus,
             output_dir=str(self.root / name),
             **self._task_teacher,
-            supernet=self._model("supernet"),
+            supernet=self._supernet_model,
             architecture=found if name == "searched" else name,
             teacher_dir=self.teacher_dir,
             general_epochs=0.0,
@@ -270,6 +315,10 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         if self.teacher_predictions:
             return {"teacher_predictions": self.teacher_predictions}
         return {"teacher": self._model("teacher")}
+
+    @property
+    def _supernet_model(self) -> str:
+        return self._model("supernet") if self.trains_supernet else self.supernet
 
     def _model(self, name: str) -> str:
         return str(self.root / name / "model")

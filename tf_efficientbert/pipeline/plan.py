@@ -62,7 +62,7 @@ def _estimates(
     """Returns the seconds of each phase and export, and the description of each phase."""
     folder = find_teacher(options.teacher_dir)
     tokenizer = Tokenizer.from_folder(folder)
-    warm_up = options.supernet(data.task.pair)
+    warm_up = options.warm_up(data.task.pair)
     text = encoded_corpus(
         warm_up.corpus,
         warm_up.corpus_sentences,
@@ -95,12 +95,14 @@ def _estimates(
         f"{data.task.name}",
         estimates.training(task, options.teacher_epochs, estimates.teacher),
     )
-    phase(
-        "supernet",
-        f"warm up on {len(text)} {'pairs' if warm_up.packs_pairs() else 'sentences'} of raw text",
-        estimates.training(text, options.warm_up_epochs, supernet)
-        + estimates.forward(text, options.warm_up_epochs, estimates.teacher),
-    )
+    if options.trains_supernet:
+        phase(
+            "supernet",
+            f"warm up on {len(text)} {'pairs' if warm_up.packs_pairs() else 'sentences'} of raw "
+            "text",
+            estimates.training(text, options.warm_up_epochs, supernet)
+            + estimates.forward(text, options.warm_up_epochs, estimates.teacher),
+        )
     phase(
         "search",
         f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",

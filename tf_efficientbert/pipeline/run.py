@@ -1,4 +1,4 @@
-"""The pipeline in one call: teacher, warm-up, search, students, export, report."""
+"""The pipeline in one call: teacher, supernet, search, students, export, report."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ _QUESTIONS = 2
 
 
 def run_pipeline(options: PipelineOptions, say=print) -> dict:
-    """Trains teacher and supernet, searches, distils students, compresses, exports and reports.
+    """Trains teacher and, if fresh, supernet; searches, distils, compresses, exports and reports.
 
     Every phase keeps its state in its own folder. An interrupted run resumes from there.
 
@@ -67,7 +67,11 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         options.write_own_text()
         phases = {
             "teacher": lambda: fine_tune(options.teacher()),
-            "supernet": lambda: warm_up(options.supernet(data.task.pair)),
+            **(
+                {"supernet": lambda: warm_up(options.warm_up(data.task.pair))}
+                if options.trains_supernet
+                else {}
+            ),
             "search": lambda: search(options.search()),
             **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
             **({COMPRESSED: lambda: compress(options.compressed())} if options.compress else {}),

@@ -23,6 +23,7 @@ from tf_efficientbert.distillation.teacher_predictions import read_predictions, 
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
+from tf_efficientbert.models.pretrained_supernet import load_supernet
 from tf_efficientbert.models.teacher import find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel, load
 from tf_efficientbert.search.context import SearchContext
@@ -68,8 +69,10 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     if options.unlabelled_file:
         texts = read_unlabelled(options.unlabelled_file, options.unlabelled_share, options, data)
     make_deterministic()
-    supernet, origin = load(options.supernet), f"--supernet={options.supernet}"
-    teacher = load_task_teacher(options.teacher, task, options.max_tokens, supernet, origin)
+    supernet, origin = load_supernet(options.supernet), f"--supernet={options.supernet}"
+    teacher = load_task_teacher(
+        options.teacher, options.shares, task, options.max_tokens, supernet, origin
+    )
     recipe = options.resolved_recipe
     if teacher and recipe.projects_hidden_states:
         check_width(teacher, options.teacher, supernet, origin)
@@ -162,7 +165,7 @@ def _load_shared(folder: str, supernet: TextModel, origin: str) -> EfficientBert
     """Loads the supernet in `folder`; raises UserError if its sizes or vocabulary differ."""
     given = load(folder)
     is_same = (
-        given.tokenizer.vocabulary == supernet.tokenizer.vocabulary
+        given.tokenizer.same_tokens(supernet.tokenizer)
         and given.backbone.fit_size == supernet.backbone.fit_size
         and given.backbone.architecture == supernet.backbone.architecture
     )

@@ -8,6 +8,7 @@ from tf_efficientbert.data.unlabelled import UnlabelledOptions
 from tf_efficientbert.distillation.recipe_options import RecipeOptions
 from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.pretrained_supernet import supernet_option
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.search.stages import read_stages
 from tf_efficientbert.training.options import TrainingOptions
@@ -24,7 +25,9 @@ class SearchOptions(
     """Options of `search`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
-    supernet: str = input_option("", "folder that pretrain_supernet made: …/model")
+    supernet: str = supernet_option(
+        "", "folder that pretrain_supernet made: …/model; or pretrained, see docs/distillation.md"
+    )
     shared_supernet: str = input_option(
         "", "another supernet, from which weight-sharing candidates inherit; empty: --supernet"
     )

@@ -2,6 +2,9 @@
 
 import dataclasses
 import logging
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 
@@ -10,7 +13,7 @@ from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.task_model import TaskModel
-from tf_efficientbert.models.teacher import find_teacher, load_teacher
+from tf_efficientbert.models.teacher import Classifier, find_teacher, load_teacher
 from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
@@ -66,6 +69,8 @@ def fine_tune(options: FineTuneOptions) -> dict:
             head = data.task.new_head(width, options.dropout, dtype=options.dtype)
             model = TaskModel(pretrained.backbone, head)
             head.pooler.set_weights([pretrained.pooler_kernel, pretrained.pooler_bias])
+            if pretrained.classifier:
+                _take_over(pretrained.classifier, head, data.task.labels, folder)
         teacher = TextModel(model, tokenizer, data.task, options.max_tokens)
         encoded_dev = teacher.encode(dev)
 
@@ -97,3 +102,14 @@ def fine_tune(options: FineTuneOptions) -> dict:
         dev_scores = {k: v for k, v in history[-1].items() if k.startswith("dev_")}
         result = {**dev_scores, "parameters": model.count_params()}
         return run.finish(result, {"fine-tuning": history})
+
+
+def _take_over(classifier: Classifier, head, labels: Sequence[str], folder: Path) -> None:
+    """Starts from the classifier of a BERT that was fine-tuned for the same labels."""
+    weights = classifier.for_labels(labels)
+    if weights:
+        head.classifier.set_weights(weights)
+        _log.info("%s: starts with its classifier, which has the task's labels", folder)
+        return
+    theirs = textwrap.shorten(", ".join(classifier.labels), 100)
+    _log.warning("%s: left out its classifier, which is for other labels: %s", folder, theirs)

@@ -66,19 +66,16 @@ function classify() {
   }
 }
 
-// Normalizes text as the Python tokenizer does; MediaPipe does so only for ASCII. Replaces
-// compatibility characters, folds case, removes accents and zero-width characters, and turns
-// separators and control characters into spaces.
+// Normalizes text as the Python tokenizer does; MediaPipe does so only for ASCII. Separators become
+// spaces; control, format and private-use characters and accents are removed. Characters are
+// lower-cased one by one: of a whole word, a final sigma would become another letter.
 function normalized(text) {
-  return text
-    .normalize("NFKC")
-    .toLowerCase()
-    .replaceAll("ß", "ss")
-    .replaceAll("ς", "σ")
-    .normalize("NFKC")
+  const letters = text
+    .replace(/[\t\n\r\p{Z}]/gu, " ")
+    .replace(/[\p{Cc}\p{Cf}\p{Co}\uFFFD]/gu, "")
     .normalize("NFD")
-    .replace(/\p{Mn}|\p{Default_Ignorable_Code_Point}/gu, "")
-    .replace(/\p{Cc}|\p{Cf}|\p{Z}/gu, " ");
+    .replace(/\p{Mn}/gu, "");
+  return Array.from(letters, (letter) => letter.toLowerCase()).join("");
 }
 
 function show(categories, milliseconds) {

@@ -1,0 +1,40 @@
+"""Writes a supernet as it comes with this package: weights in float16 and the tokenizer.
+
+Example:
+    tf-efficientbert package_supernet --supernet=runs/supernet/model \
+        --output_dir=tf_efficientbert/models/pretrained
+"""
+
+import dataclasses
+from pathlib import Path
+
+from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.pretrained_supernet import (
+    load_supernet,
+    package_supernet,
+    require_supernet,
+)
+from tf_efficientbert.options import option
+from trainers.job import print_figures, run_job
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PackageSupernetOptions:
+    """Options of the job."""
+
+    supernet: str = option("", "folder that pretrain_supernet made: …/model")
+    output_dir: str = option("", "folder to write")
+
+
+def _package(options: PackageSupernetOptions) -> dict:
+    if not options.supernet or not options.output_dir:
+        raise UserError("set --supernet and --output_dir")
+    supernet = load_supernet(options.supernet)
+    require_supernet(supernet, f"--supernet={options.supernet}")
+    folder = Path(options.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"sha256": package_supernet(supernet, folder)}
+
+
+if __name__ == "__main__":
+    run_job(PackageSupernetOptions, _package, print_figures)
