@@ -41,7 +41,7 @@ FRESH = "fresh"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOptions):
-    """Options of `run_pipeline`; the quick start changes only bfloat16 and checkpoint_seconds."""
+    """Options of `run_pipeline`; the quick start adds texts without labels, and bfloat16."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
     teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
