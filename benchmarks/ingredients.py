@@ -100,13 +100,12 @@ def measure(options: IngredientOptions) -> None:
     dev = data.load("dev")
     fine_tune(options.teacher())
     teacher = load(options.root / "teacher" / "model")
+    if options.trains_supernet or "fresh-supernet" in options.row_names:
+        warm_up(dataclasses.replace(options, supernet=FRESH).warm_up(teacher.task.pair))
     seeds = options.seed_numbers
     logits = {}
     for seed in seeds:
         for name in options.row_names:
-            if ROWS[name].get("supernet") == FRESH:
-                fresh = dataclasses.replace(options, supernet=FRESH)
-                warm_up(fresh.warm_up(teacher.task.pair))
             row = options.row(name, seed, _examples_by_labelled(options, data))
             logits[name, seed] = _dev_logits(row, dev)
             print(f"{name}, seed {seed}: done", file=sys.stderr, flush=True)

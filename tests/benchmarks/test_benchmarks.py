@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from tests.integration.toy import as_flags, pipeline_options, write_bert
 from tests.models.small_text_models import small_examples, small_text_model
+from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.saved_model import export_saved_model
 
 pytestmark = pytest.mark.slow
@@ -49,3 +51,34 @@ def test_serving_measures_overhead_load_and_first_requests(tmp_path):
         assert 0 < one["p50_ms"] <= one["p99_ms"]
     assert len(report["first_request"]) == 2
     assert "relative to the median of later ones" in said
+
+
+def test_ingredients_compares_rows_over_seeds_and_continues(tmp_path):
+    folder = tmp_path / "run"
+    options = pipeline_options(write_bert(tmp_path / "bert"), folder, student_epochs=1.0)
+    flags = [*as_flags(options), "--rows=all,predictions-alone", "--seeds=0,1"]
+    said = _run("benchmarks.ingredients", *flags)
+    rows = json.loads((folder / "ingredients.json").read_text())
+    assert [row["row"] for row in rows] == ["teacher", "all", "predictions-alone"]
+    assert all(0 <= score <= 1 for row in rows for score in row["scores"])
+    low, high = rows[2]["range"]
+    assert low <= rows[2]["difference"] <= high
+    ours, theirs = (sum(row["scores"]) / 2 for row in (rows[2], rows[1]))
+    assert rows[2]["difference"] == pytest.approx(ours - theirs)
+    changed = {path: path.stat().st_mtime_ns for path in folder.rglob("history.json")}
+    assert _run("benchmarks.ingredients", *flags) == said
+    assert changed == {path: path.stat().st_mtime_ns for path in folder.rglob("history.json")}
+    with pytest.raises(AssertionError, match="student_epochs|epochs was"):
+        _run("benchmarks.ingredients", *flags, "--student_epochs=2")
+
+
+def test_supernet_prints_the_hidden_losses_of_held_out_text(tmp_path):
+    folder = tmp_path / "run"
+    options = pipeline_options(write_bert(tmp_path / "bert"), folder)
+    options.root.mkdir()
+    options.write_own_text()
+    warm_up(options.warm_up())
+    flags = (f"--supernets={folder}/supernet/model", f"--teacher_dir={tmp_path}/bert")
+    said = _run("benchmarks.supernet", *flags, "--text=speeches", "--sentences=200")
+    row = said.splitlines()[-1].split("|")[2:-1]
+    assert len(row) == 4 and all(0 < float(figure) < 10 for figure in row)
