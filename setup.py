@@ -19,7 +19,7 @@ CORE = [
     "matplotlib==3.11.2",
     "numpy==2.4.6",
     "optuna==5.0.0",
-    "safetensors==0.8.0",  # keras-hub reads Hugging Face folders with it, and does not declare it
+    "safetensors==0.8.0",  # weights of teachers, and of the packaged supernet
     "shtab==1.13.0",
     "tensorflow==2.21.0",
     "tensorflow-datasets==4.9.10",

@@ -69,7 +69,9 @@ class DistillOptions(
     general_learning_rate: float = option(1e-4, "peak learning rate on the corpus")
     general_batch_size: int = option(64, "examples per step on the corpus, over all replicas")
     epochs: float = option(10.0, "epochs over the training set; may be a fraction")
-    teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
+    teacher_dir: str = input_option(
+        "", "BERT that teaches on raw text, see train_teacher; empty: MiniLM"
+    )
 
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)

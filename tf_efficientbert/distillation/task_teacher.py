@@ -22,10 +22,10 @@ class TaskTeacherOptions(TeachingOptions):
     teacher: str = input_option(
         "",
         "folder that train_teacher made: …/model; of several, a,b, students learn the mean of the "
-        "predictions, and the hidden states of the first",
+        "logits, and the hidden states of the first",
     )
     teacher_shares: str = option(
-        "", "weights of several teachers in that mean, such as 2,1; empty: equal"
+        "", "weights of several teachers in the mean, such as 2,1; empty: equal"
     )
     teacher_predictions: str = input_option(
         "",

@@ -39,7 +39,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     """Options of `warm_up`; the defaults are the paper's, except the supernet's width."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
-    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    teacher_dir: str = input_option("", "a BERT's folder, bge-small, or minilm (also if empty)")
     supernet: str = supernet_option(
         "", "continue with this supernet, of its sizes: a folder, or pretrained; empty: a new one"
     )

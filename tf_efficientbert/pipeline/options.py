@@ -44,7 +44,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     """Options of `run_pipeline`; the quick start adds texts without labels, and bfloat16."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
-    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    teacher_dir: str = input_option("", "a BERT's folder, bge-small, or minilm (also if empty)")
     supernet: str = supernet_option(
         PRETRAINED,
         "pretrained (it comes with this package), fresh (trained in this run), or a saved "

@@ -31,7 +31,9 @@ class SearchOptions(
     shared_supernet: str = input_option(
         "", "another supernet, from which weight-sharing candidates inherit; empty: --supernet"
     )
-    teacher_dir: str = input_option("", "BERT folder that teaches on text; empty for MiniLM")
+    teacher_dir: str = input_option(
+        "", "BERT that teaches on raw text, see train_teacher; empty: MiniLM"
+    )
     stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")
     from_stage: int = option(1, "first stage to run (1 to 3); earlier ones must be finished")
     to_stage: int = option(3, "last stage to run")

@@ -31,7 +31,7 @@ class FineTuneOptions(TaskOptions, TrainingOptions):
     """Options of `fine_tune`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
-    teacher_dir: str = input_option("", "Hugging Face BERT folder; empty for MiniLM")
+    teacher_dir: str = input_option("", "a BERT's folder, bge-small, or minilm (also if empty)")
     class_weights: str = option("", "balanced: give rare classes more weight; empty: equal weights")
 
     def __post_init__(self) -> None:
