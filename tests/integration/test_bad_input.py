@@ -49,13 +49,13 @@ def task_files(tmp_path):
     return write
 
 
-def _short_vocabulary(bert, folder):
-    """Copies the BERT folder without the last line of its vocabulary."""
+def _long_vocabulary(bert, folder):
+    """Copies the BERT folder with one more line in its vocabulary."""
     folder.mkdir()
     for name in ("config.json", "model.safetensors"):
         (folder / name).symlink_to(bert / name)
     lines = (bert / "vocab.txt").read_text("utf-8").splitlines(keepends=True)
-    (folder / "vocab.txt").write_text("".join(lines[:-1]), "utf-8")
+    (folder / "vocab.txt").write_text("".join([*lines, "[more]\n"]), "utf-8")
     return str(folder), len(lines)
 
 
@@ -161,11 +161,11 @@ def test_a_job_prints_a_bad_row_in_one_line_and_fails(output_dir, task_files):
 
 
 def test_a_job_prints_that_a_vocabulary_does_not_belong_to_the_teacher(bert, output_dir, tmp_path):
-    folder, lines = _short_vocabulary(bert, tmp_path / "short")
+    folder, lines = _long_vocabulary(bert, tmp_path / "long")
     options = WarmUpOptions(teacher_dir=folder, output_dir=str(output_dir), corpus_sentences=10)
     line = error_line(run_job("trainers.pretrain_supernet", options))
     assert folder in line
-    assert f"vocab.txt has {lines - 1} entries" in line
+    assert f"vocab.txt has {lines + 1} entries" in line
     assert f"{lines}: the two files are from different models" in line
 
 
