@@ -49,7 +49,7 @@ SENTENCES = (
     "so good 😀👍🏽 so bad",
     "wait… ﬁne， Ｆｉｎｅ ½ ™",
     "good\x00bad\x07good\u200bly\ufeff \u00a0bad\u3000good",
-    "a" * 300,
+    "a" * 100,
     "good bad " * 60,
 )
 ALPHABETS = {
