@@ -102,12 +102,11 @@ def measure(options: IngredientOptions) -> None:
     teacher = load(options.root / "teacher" / "model")
     if options.trains_supernet or "fresh-supernet" in options.row_names:
         warm_up(dataclasses.replace(options, supernet=FRESH).warm_up(teacher.task.pair))
-    seeds = options.seed_numbers
+    seeds, examples_by_labelled = options.seed_numbers, _examples_by_labelled(options, data)
     logits = {}
     for seed in seeds:
         for name in options.row_names:
-            row = options.row(name, seed, _examples_by_labelled(options, data))
-            logits[name, seed] = _dev_logits(row, dev)
+            logits[name, seed] = _dev_logits(options.row(name, seed, examples_by_labelled), dev)
             print(f"{name}, seed {seed}: done", file=sys.stderr, flush=True)
     # Thresholds of a multi-label task are the same for all: those of the teacher.
     task = teacher.task

@@ -16,7 +16,7 @@ from tf_efficientbert.data.double_array import double_array
 
 __all__ = ["normalized_character", "normalizer_model"]
 
-_REMOVED = {0x0000, 0xFFFD}
+_REPLACEMENT = "\ufffd"  # stands for undecodable bytes
 # Categories: control, format and private use; accents.
 _OTHER, _ACCENT = ("Cc", "Cf", "Co"), "Mn"
 # Beyond the third plane there are only tags, unassigned characters and, from the 15th on, private
@@ -37,7 +37,7 @@ def normalized_character(character: str, lower_case: bool, strip_accents: bool) 
     """
     if character in "\t\n\r":
         return " "
-    if ord(character) in _REMOVED or unicodedata.category(character) in _OTHER:
+    if character == _REPLACEMENT or unicodedata.category(character) in _OTHER:
         return ""
     if character.isspace():
         return " "

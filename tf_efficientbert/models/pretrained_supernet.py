@@ -30,8 +30,8 @@ PRETRAINED = "pretrained"
 # Of the packaged weights, as `package_supernet` returns it.
 SHA256 = "22332cf9ad5468438713e9ed7d3a6c023e9154db56dedb103bfecb6535f08800"
 _FOLDER = Path(__file__).parent / PRETRAINED
-# Arguments of EfficientBert.
-_SIZES = (
+# Of EfficientBert, without which the weights would be read as another network's.
+_ARGUMENTS = (
     *("architecture", "vocabulary_size", "max_positions", "fit_size"),
     *("layer_norm_epsilon", "exact_gelu", "dropout"),
 )
@@ -93,7 +93,7 @@ def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     """
     backbone = supernet.backbone
     config = backbone.get_config()
-    described = {name: config[name] for name in _SIZES} | {"max_tokens": supernet.max_tokens}
+    described = {name: config[name] for name in _ARGUMENTS} | {"max_tokens": supernet.max_tokens}
     weights = {
         name: np.asarray(slot.variable, np.float16) for name, slot in _slots(backbone).items()
     }
