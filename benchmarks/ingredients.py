@@ -12,7 +12,6 @@ the same command continues.
 import dataclasses
 import json
 import statistics
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from tf_efficientbert.command import run_command
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.unlabelled import read_unlabelled
-from tf_efficientbert.distillation.distiller import DistillOptions, distill
+from tf_efficientbert.distillation.distiller import DistillOptions, distill_side_by_side
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.metrics.paired import mean_paired_difference
@@ -105,9 +104,12 @@ def measure(options: IngredientOptions) -> None:
     seeds, examples_by_labelled = options.seed_numbers, _examples_by_labelled(options, data)
     logits = {}
     for seed in seeds:
-        for name in options.row_names:
-            logits[name, seed] = _dev_logits(options.row(name, seed, examples_by_labelled), dev)
-            print(f"{name}, seed {seed}: done", file=sys.stderr, flush=True)
+        students = {
+            name: options.row(name, seed, examples_by_labelled) for name in options.row_names
+        }
+        distill_side_by_side(students)  # trains those that are missing, and refuses other flags
+        for name, student in students.items():
+            logits[name, seed] = _dev_logits(Path(student.output_dir), dev)
     # Thresholds of a multi-label task are the same for all: those of the teacher.
     task = teacher.task
     score = task.metrics[0]
@@ -136,12 +138,11 @@ def _examples_by_labelled(options: IngredientOptions, data: TaskData) -> float:
     return 1 + len(texts) / len(data.load("train"))
 
 
-def _dev_logits(options: DistillOptions, dev: Examples) -> np.ndarray:
-    """Returns the student's logits on the dev split; trains it if it has not been."""
-    distill(options)  # returns at once if it has, and refuses other flags
-    path = Path(options.output_dir) / "dev_logits.json"
+def _dev_logits(folder: Path, dev: Examples) -> np.ndarray:
+    """Returns the logits on the dev split of the student in `folder`."""
+    path = folder / "dev_logits.json"
     if not path.is_file():
-        student = load(Path(options.output_dir) / "model")
+        student = load(folder / "model")
         write_json(path, student.logits(student.encode(dev)).tolist())
     return np.array(json.loads(path.read_text("utf-8")), np.float32)
 

@@ -97,6 +97,18 @@ def test_a_killed_distillation_ends_with_the_same_student(bert, trained, tmp_pat
 
 
 @pytest.mark.slow
+def test_students_learn_the_same_alone_and_side_by_side(bert, finished_run, tmp_path):
+    folder, _, _ = finished_run
+    alone = dataclasses.replace(
+        pipeline_options(bert, folder).student("published"),
+        output_dir=str(tmp_path),
+        teacher_cache="",
+    )
+    distill(alone)
+    _assert_same_training(tmp_path, folder / "published")
+
+
+@pytest.mark.slow
 def test_exported_files_do_not_depend_on_earlier_exports_of_the_process(tmp_path):
     for name in ("one", "other"):
         small_text_model(seed=4).save(tmp_path / name)
@@ -112,9 +124,9 @@ def test_a_pipeline_killed_twice_ends_with_the_same_report(bert, finished_run, t
     folder, job = tmp_path / "run", "trainers.run_pipeline"
     options = pipeline_options(bert, folder, **_OFTEN)
     kill_job_after(folder / "supernet" / _WARM_UP, 7, job, options)
-    kill_job_after(folder / "published" / _TASK, 5, job, options)
+    kill_job_after(folder / "published" / _TASK, 5, job, options)  # beside the other students
     printed = finish_job(job, options).stdout.splitlines()
-    assert "[4/10] plain: already finished" in printed and "[5/10] published" in printed
+    assert "[3/8] search: already finished" in printed and "[4/8] students" in printed
     other, report, _ = finished_run
     resumed = json.loads((folder / "report.json").read_text("utf-8"))
     assert _without_times(resumed) == _without_times(report)

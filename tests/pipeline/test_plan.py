@@ -38,9 +38,7 @@ def _minutes(text):
 
 def test_a_plan_names_the_phases_in_order_and_their_data(planned):
     text = planned()
-    assert list(_minutes(text)) == [
-        *("teacher", "supernet", "search", "plain", "published", "searched", "export")
-    ]
+    assert list(_minutes(text)) == [*("teacher", "supernet", "search", "students", "export")]
     assert "fine-tune small-bert (0.01 M parameters) on 40 texts of snippets" in text
     assert "10, 10, 40 candidates in three stages" in text
     # The 40 texts count twice, and one of them has two sentences.
@@ -49,9 +47,7 @@ def test_a_plan_names_the_phases_in_order_and_their_data(planned):
 
 def test_without_a_fresh_supernet_there_is_no_warm_up(planned):
     text = planned(supernet="pretrained")
-    assert list(_minutes(text)) == [
-        *("teacher", "search", "plain", "published", "searched", "export")
-    ]
+    assert list(_minutes(text)) == [*("teacher", "search", "students", "export")]
     assert "warm up" not in text
 
 
@@ -59,9 +55,9 @@ def test_more_epochs_and_smaller_batches_take_longer(planned):
     few = _minutes(planned(student_epochs=1e5, teacher_epochs=1e6))
     many = _minutes(planned(student_epochs=3e5, teacher_epochs=1e6))
     small = _minutes(planned(student_epochs=3e5, teacher_epochs=1e6, batch_size=1))
-    assert many["plain"] == pytest.approx(3 * few["plain"], rel=0.2) and few["plain"] > 0
+    assert many["students"] == pytest.approx(3 * few["students"], rel=0.2) and few["students"] > 0
     assert many["teacher"] == few["teacher"] < small["teacher"]
-    assert many["plain"] < small["plain"]
+    assert many["students"] < small["students"]
 
 
 def test_a_compression_is_planned_step_by_step(planned):
@@ -85,13 +81,13 @@ def test_more_candidates_and_less_sharing_of_the_teacher_take_longer(planned):
         for memory, size in ((2.0, 4), (0.0, 4), (0.0, 1))
     )
     assert recorded["search"] < shared["search"] < alone["search"]
-    assert recorded["plain"] < shared["plain"] == alone["plain"]
+    assert recorded["students"] < shared["students"] == alone["students"]
     assert recorded["supernet"] == shared["supernet"] == alone["supernet"]
 
 
 def test_a_slower_machine_takes_longer(planned):
     fast, slow = (_minutes(planned(rates=Rates(mac=1e-11 * k), student_epochs=1e5)) for k in (1, 9))
-    assert fast["plain"] < slow["plain"]
+    assert fast["students"] < slow["students"]
     assert fast["export"] == slow["export"]
 
 
@@ -113,8 +109,8 @@ def test_finished_phases_take_no_time(planned):
     took = {name: 60 * estimates[name] for name in ("teacher", "supernet")}
     text = planned({**took, "export_teacher": _RATES.export}, student_epochs=1e5)
     left = _minutes(text)
-    assert list(left) == ["search", "plain", "published", "searched", "export"]
-    assert left["plain"] == pytest.approx(estimates["plain"], rel=0.1)
+    assert list(left) == ["search", "students", "export"]
+    assert left["students"] == pytest.approx(estimates["students"], rel=0.1)
     assert re.search("teacher +done", text)
     assert "SavedModel and LiteRT of plain, published, searched" in text
     total = int(re.search(r"About (\d+) minutes more", text)[1])
@@ -127,7 +123,7 @@ def test_finished_phases_take_no_time(planned):
 def test_phases_that_took_longer_than_estimated_correct_the_rest(planned):
     estimates = _minutes(planned(student_epochs=1e5))
     left = _minutes(planned({"export_teacher": 3 * _RATES.export}, student_epochs=1e5))
-    for name in ("plain", "published"):
+    for name in ("search", "students"):
         assert left[name] == pytest.approx(3 * estimates[name], rel=0.01)
 
 

@@ -1,6 +1,7 @@
 """A training of seconds: distils a small teacher into a small student on random tokens."""
 
 import dataclasses
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -55,14 +56,18 @@ def tiny_pair(seed: int = 0, dropout: float = 0.1, dtype: str = "float32"):
     return teacher, student.rebuilt(dropout=dropout)
 
 
-def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
+def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None, progress=None, while_built=None):
     """Trains with `options`; `seed` determines the student's initial weights.
+
+    Args:
+        while_built: context in which the networks are built, such as a lock; None for none.
 
     Returns: (history, the student's weights).
     """
     make_deterministic()
-    keras.utils.set_random_seed(options.seed)
-    teacher, student = tiny_pair(seed, options.dropout, options.dtype)
+    with while_built or nullcontext():
+        keras.utils.set_random_seed(options.seed)
+        teacher, student = tiny_pair(seed, options.dropout, options.dtype)
     objective = tiny_objective(real_tokens_only=True)
     with open_run_directory(options) as run:
         history = fit(
@@ -74,5 +79,6 @@ def tiny_fit(options: TinyOptions, seed: int = 0, evaluate=None):
             run=run,
             phase="tiny",
             evaluate=evaluate,
+            progress=progress,
         )
     return history, [weight.numpy() for weight in student.weights]

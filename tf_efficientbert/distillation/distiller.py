@@ -1,24 +1,22 @@
-"""Distils a student on raw text, then on a task from the fine-tuned teacher."""
+"""Distils students on raw text, then on a task from the fine-tuned teacher."""
 
+import contextlib
 import dataclasses
 import logging
+from collections.abc import Mapping
 
 import keras
-import tensorflow as tf
 
-from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
+from tf_efficientbert.data.batching import MODEL_INPUTS, TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
-from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.data.unlabelled import (
     UnlabelledOptions,
     read_unlabelled,
     with_unlabelled,
 )
-from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.inheritance import new_student
-from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.recipe_options import RecipeOptions
 from tf_efficientbert.distillation.student_architecture import resolve_architecture
 from tf_efficientbert.distillation.task_teacher import (
@@ -37,7 +35,9 @@ from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.options import input_option, option
 from tf_efficientbert.training.fit import fit
 from tf_efficientbert.training.options import TrainingOptions, make_deterministic
+from tf_efficientbert.training.progress import TrainingProgress
 from tf_efficientbert.training.run_directory import RunDirectory, open_run_directory
+from tf_efficientbert.training.side_by_side import train_side_by_side
 from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
@@ -115,12 +115,45 @@ def distill(options: DistillOptions) -> dict:
         UserError: a flag or file is invalid.
     """
     with open_run_directory(options) as run:
-        if run.result:
-            return run.result
+        return run.result or _Distillation(options, run).run()
+
+
+def distill_side_by_side(students: Mapping[str, DistillOptions]) -> dict[str, dict]:
+    """Distils several students at once: their steps alternate, and use cores that one leaves idle.
+
+    Each has the same weights as from `distill`, and its own output folder; what one of both calls
+    began, the other can resume. With a cache of teacher outputs on disk, see `TeachingOptions`,
+    students of one teacher share it.
+
+    Returns: see `distill`, by name.
+
+    Raises:
+        UserError: see `distill`; the other students stop, too.
+    """
+    with contextlib.ExitStack() as stack:
+        runs = {
+            name: stack.enter_context(open_run_directory(options))
+            for name, options in students.items()
+        }
+        # One after the other: new weights come from Keras' global generator, and the first student
+        # caches the teacher's outputs for the others.
+        unfinished = {
+            name: _Distillation(students[name], run) for name, run in runs.items() if not run.result
+        }
+        trainings = {name: student.run for name, student in unfinished.items()}
+        results = train_side_by_side("students", trainings) if trainings else {}
+        return {name: results.get(name) or run.result for name, run in runs.items()}
+
+
+class _Distillation:
+    """A student, its teacher's outputs and its data; ready to train."""
+
+    def __init__(self, options: DistillOptions, run: RunDirectory):
+        self._options, self._run = options, run
         # Read all data first, so that a bad file fails before the slow steps.
         data, recipe = TaskData(options), options.resolved_recipe
         options.require_fit(data.task)
-        train, dev = data.load("train"), data.load("dev")
+        train, self._dev = data.load("train"), data.load("dev")
         predictions = None
         if options.teacher_predictions:
             predictions = read_predictions(options.teacher_predictions, train, data.task)
@@ -131,8 +164,8 @@ def distill(options: DistillOptions) -> dict:
             )
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
-        strategy = make_strategy(options.strategy)
-        with strategy.scope():
+        self._strategy = make_strategy(options.strategy)
+        with self._strategy.scope():
             supernet, origin = load_supernet(options.supernet), f"--supernet={options.supernet}"
             architecture = resolve_architecture(
                 options.architecture, supernet.backbone.architecture
@@ -152,28 +185,53 @@ def distill(options: DistillOptions) -> dict:
                 raise UserError(
                     f"--architecture={options.architecture} cannot inherit from {origin}: {error}"
                 ) from error
-        student = TextModel(network, supernet.tokenizer, data.task, options.max_tokens)
-        objective = recipe.objective(
+        self._student = TextModel(network, supernet.tokenizer, data.task, options.max_tokens)
+        self._objective = recipe.objective(
             teacher.backbone.architecture if teacher else None, architecture, data.task
         )
-        data.show_card(student.tokenizer)
-        examples = student.encode(train)
-        if predictions is not None:
-            examples = with_predictions(predictions, examples, data.task)
-        if unlabelled is not None:
-            examples = with_unlabelled(examples, labelled_by(teacher, student.encode(unlabelled)))
-        histories = {}
+        data.show_card(supernet.tokenizer)
         if options.general_epochs:
             widths_must_agree = recipe.projects_hidden_states
             check_text_teacher(
                 options.teacher_dir, options.corpus_max_tokens, supernet, widths_must_agree
             )
-            histories["general"] = _distill_on_text(student, options, strategy, run)
-        histories["task"] = _distill_on_task(
-            student, teacher, objective, examples, dev, options, strategy, run
-        )
+        examples = self._student.encode(train)
+        if predictions is not None:
+            examples = with_predictions(predictions, examples, data.task)
+        if unlabelled is not None:
+            examples = with_unlabelled(
+                examples, labelled_by(teacher, self._student.encode(unlabelled))
+            )
+        if teacher:
+            with self._strategy.scope():
+                frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
+            self._teacher_pass = TeacherPass(frozen, self._objective.teacher_reads)
+            examples = self._teacher_pass.cached(
+                examples,
+                options.epochs,
+                self._objective.ignores_padding,
+                options.teacher_memory_gb,
+                options.output_store,
+            )
+        else:  # the examples have its predictions
+            self._teacher_pass = PredictionsAlone(data.task)
+        self._examples = examples
+
+    def run(self, progress: TrainingProgress | None = None) -> dict:
+        """Trains and saves the student; returns its result.
+
+        Args:
+            progress: see `loop.train`.
+        """
+        student, run = self._student, self._run
+        histories = {}
+        if self._options.general_epochs:
+            histories["general"] = self._train_on_text(progress)
+        histories["task"] = self._train_on_task(progress)
         finished = student.with_network(student.model.rebuilt(fit_size=None))
-        finished.task = student.task.fitted(finished.logits(finished.encode(dev)), dev.labels)
+        finished.task = student.task.fitted(
+            finished.logits(finished.encode(self._dev)), self._dev.labels
+        )
         finished.save(run.path / "model")
         _log.info("student saved in %s", run.path / "model")
         last = histories["task"][-1]
@@ -184,79 +242,53 @@ def distill(options: DistillOptions) -> dict:
         }
         return run.finish(result, histories)
 
-
-def _distill_on_text(
-    student: TextModel,
-    options: DistillOptions,
-    strategy: tf.distribute.Strategy,
-    run: RunDirectory,
-) -> list[dict]:
-    folder, backbone = find_teacher(options.teacher_dir), student.backbone
-    with strategy.scope():
-        teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
-    objective = options.resolved_recipe.objective(
-        teacher.architecture, backbone.architecture, task=None
-    )
-    text = encoded_corpus(
-        options.corpus,
-        options.corpus_sentences,
-        options.corpus_max_tokens,
-        student.tokenizer,
-        options.packs_pairs(student.task.pair),
-    )
-    training = options.general
-    return fit(
-        model=backbone,
-        loss_fn=lambda batch, seed: objective.losses(teacher, backbone, batch, seed),
-        batches=TrainingBatches(text, training.batch_size, training.seed),
-        options=training,
-        strategy=strategy,
-        run=run,
-        phase="distil on text",
-    )
-
-
-def _distill_on_task(
-    student: TextModel,
-    teacher: TextModel | None,
-    objective: Objective,
-    examples: EncodedExamples | CachedTeacherOutputs,
-    dev: Examples,
-    options: DistillOptions,
-    strategy: tf.distribute.Strategy,
-    run: RunDirectory,
-) -> list[dict]:
-    """Trains on the task; without a `teacher`, the examples have its predictions."""
-    if teacher:
-        with strategy.scope():
-            frozen = teacher.model.rebuilt(dtype=options.frozen_dtype)
-        teacher_pass = TeacherPass(frozen, objective.teacher_reads)
-        examples = teacher_pass.cached(
-            examples,
-            options.epochs,
-            objective.ignores_padding,
-            options.teacher_memory_gb,
-            options.output_store,
+    def _train_on_text(self, progress: TrainingProgress | None) -> list[dict]:
+        options, student = self._options, self._student
+        folder, backbone = find_teacher(options.teacher_dir), student.backbone
+        with self._strategy.scope():
+            teacher = load_teacher(folder, dtype=options.frozen_dtype).backbone
+        objective = options.resolved_recipe.objective(
+            teacher.architecture, backbone.architecture, task=None
         )
-    else:
-        teacher_pass = PredictionsAlone(student.task)
-    encoded_dev = student.encode(dev)
+        text = encoded_corpus(
+            options.corpus,
+            options.corpus_sentences,
+            options.corpus_max_tokens,
+            student.tokenizer,
+            options.packs_pairs(student.task.pair),
+        )
+        training = options.general
+        return fit(
+            model=backbone,
+            loss_fn=lambda batch, seed: objective.losses(teacher, backbone, batch, seed),
+            batches=TrainingBatches(text, training.batch_size, training.seed),
+            options=training,
+            strategy=self._strategy,
+            run=self._run,
+            phase="distil on text",
+            progress=progress,
+        )
 
-    def losses(batch, dropout_seed):
-        inputs = {name: batch[name] for name in MODEL_INPUTS}
-        outputs = student.model(inputs, training=True, dropout_seed=dropout_seed)
-        return objective.compare(teacher_pass.in_graph(batch), outputs, batch)
+    def _train_on_task(self, progress: TrainingProgress | None) -> list[dict]:
+        options, student, dev = self._options, self._student, self._dev
+        encoded_dev = student.encode(dev)
 
-    def evaluate():
-        return student.task.dev_scores(student.logits(encoded_dev), dev.labels)
+        def losses(batch, dropout_seed):
+            inputs = {name: batch[name] for name in MODEL_INPUTS}
+            outputs = student.model(inputs, training=True, dropout_seed=dropout_seed)
+            return self._objective.compare(self._teacher_pass.in_graph(batch), outputs, batch)
 
-    return fit(
-        model=student.model,
-        loss_fn=losses,
-        batches=TrainingBatches(examples, options.batch_size, options.seed),
-        options=options,
-        strategy=strategy,
-        run=run,
-        phase="distil on task",
-        evaluate=evaluate,
-    )
+        def evaluate():
+            return student.task.dev_scores(student.logits(encoded_dev), dev.labels)
+
+        return fit(
+            model=student.model,
+            loss_fn=losses,
+            batches=TrainingBatches(self._examples, options.batch_size, options.seed),
+            options=options,
+            strategy=self._strategy,
+            run=self._run,
+            phase="distil on task",
+            evaluate=evaluate,
+            progress=progress,
+        )

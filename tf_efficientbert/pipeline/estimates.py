@@ -1,6 +1,7 @@
 """Estimates the time of a phase from the sizes of its networks and data."""
 
 import math
+from collections.abc import Sequence
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.data.batching import EncodedExamples
@@ -44,12 +45,13 @@ class Estimates:
             examples, epochs, network, self._options.batch_size
         )
 
-    def distillation(
-        self, examples: EncodedExamples, epochs: float, student: Architecture
+    def students(
+        self, examples: EncodedExamples, epochs: float, students: Sequence[Architecture]
     ) -> float:
-        """Returns the time of a distillation on the task, with the teacher's passes."""
+        """Returns the time of distillations on the task, side by side with one teacher's passes."""
         passes = self._passes(examples, 1.0, epochs, cached=self.teacher)
-        return self.training(examples, epochs, student) + self._task_teacher(examples, passes)
+        alone = sum(self.training(examples, epochs, student) for student in students)
+        return self._rates.side_by_side * alone + self._task_teacher(examples, passes)
 
     def compression(
         self, examples: EncodedExamples, epochs: float, steps: int, student: Architecture

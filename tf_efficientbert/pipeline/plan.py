@@ -108,14 +108,16 @@ def _estimates(
         f"{', '.join(str(stage.candidates) for stage in stages)} candidates in three stages",
         rates.training + sum(estimates.stage(stage, text, task, taught, plain) for stage in stages),
     )
-    for name in STUDENTS:
-        # The searched student may be as large as the plain one.
-        student = plain if name == "searched" else resolve_architecture(name, supernet)
-        phase(
-            name,
-            f"distil {'at most ' if name == 'searched' else ''}{millions(student)} on the task",
-            estimates.distillation(taught, options.student_epochs, student),
-        )
+    # The searched student may be as large as the plain one.
+    students = [
+        plain if name == "searched" else resolve_architecture(name, supernet) for name in STUDENTS
+    ]
+    phase(
+        "students",
+        f"distil {', '.join(STUDENTS)} on the task, side by side: at most "
+        f"{millions(max(students, key=estimates.parameters))} each",
+        estimates.students(taught, options.student_epochs, students),
+    )
     if options.compress:
         phase(
             COMPRESSED,

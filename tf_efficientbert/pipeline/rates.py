@@ -20,6 +20,7 @@ class Rates:
         step: overhead of a training step: small operations and the optimizer.
         training: start of a training: reading models and text, tracing the step.
         candidate: start of a candidate's training: inheriting weights, tracing.
+        side_by_side: time of trainings side by side, divided by their times one after the other.
         export: exporting, comparing and timing one model.
     """
 
@@ -27,6 +28,7 @@ class Rates:
     step: float = 0.16
     training: float = 25.0
     candidate: float = 8.0
+    side_by_side: float = 0.75
     export: float = 36.0
 
 

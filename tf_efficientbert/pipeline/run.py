@@ -10,7 +10,7 @@ from tf_efficientbert.compression.compress import compress
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.tokenizer import Tokenizer
-from tf_efficientbert.distillation.distiller import distill
+from tf_efficientbert.distillation.distiller import distill_side_by_side
 from tf_efficientbert.distillation.teacher_predictions import read_predictions
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.exporter import export
@@ -73,7 +73,9 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
                 else {}
             ),
             "search": lambda: search(options.search()),
-            **{name: lambda name=name: distill(options.student(name)) for name in STUDENTS},
+            "students": lambda: distill_side_by_side(
+                {name: options.student(name) for name in STUDENTS}
+            ),
             **({COMPRESSED: lambda: compress(options.compressed())} if options.compress else {}),
             **{
                 f"export_{name}": lambda name=name: export(options.export(name))
@@ -107,7 +109,7 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
         }
         if options.compress:
             report["compression"] = results[COMPRESSED]["steps"]
-        seconds = {name: result["seconds"] for name, result in results.items()}
+        seconds = _finished(options.root, phases)
         seconds["report"] = time.monotonic() - started
         report["seconds"] = seconds
         write_file(run.path / "report.html", page(collect(run.path, report)).encode("utf-8"))
@@ -115,13 +117,16 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
 
 
 def _finished(root: Path, phases: Iterable[str]) -> dict[str, float]:
-    """The seconds of the phases that an earlier process has finished."""
-    paths = {name: root / name.replace("_", "/") / "result.json" for name in phases}
-    return {
-        name: json.loads(path.read_text("utf-8"))["seconds"]
-        for name, path in paths.items()
-        if path.is_file()
-    }
+    """The seconds of the phases that have finished, in this process or an earlier one."""
+    seconds = {}
+    for name in phases:
+        # Students learn side by side: the last one's time is that of all.
+        jobs = STUDENTS if name == "students" else (name.replace("_", "/"),)
+        paths = [root / job / "result.json" for job in jobs]
+        if all(path.is_file() for path in paths):
+            results = [json.loads(path.read_text("utf-8")) for path in paths]
+            seconds[name] = max(result["seconds"] for result in results)
+    return seconds
 
 
 def _scores(

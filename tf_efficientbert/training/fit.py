@@ -9,6 +9,7 @@ from tf_efficientbert.errors import UserError
 from tf_efficientbert.training.loop import train
 from tf_efficientbert.training.optimizer import build_optimizer
 from tf_efficientbert.training.options import TrainingOptions
+from tf_efficientbert.training.progress import TrainingProgress
 from tf_efficientbert.training.run_directory import RunDirectory
 from tf_efficientbert.training.step import TrainingStep
 
@@ -25,6 +26,7 @@ def fit(
     evaluate: Callable[[], dict[str, float]] | None = None,
     after_step: Callable[[int], None] | None = None,
     state: Sequence[tf.Variable] = (),
+    progress: TrainingProgress | None = None,
 ) -> list[dict]:
     """Trains `model`, created in the scope of `strategy`; resumes an interrupted training.
 
@@ -32,16 +34,17 @@ def fit(
         loss_fn: (batch, dropout_seed) -> {"loss": scalar, ...}.
         batches: batches[k] is the batch of step k.
         run: the job's directory.
-        phase: label of the progress bar, unique among the job's trainings.
+        phase: label of the training, unique among the job's trainings.
         evaluate: called after each epoch; its figures are added to the history.
         after_step: called with the number of steps taken after each update of the weights.
         state: variables that `after_step` changes besides the weights; saved in checkpoints.
+        progress: see `loop.train`.
 
     Returns: the history, see `loop.train`.
 
     Raises:
         UserError: the batch size is not a multiple of the number of replicas.
-        DivergedError: see `loop.train`.
+        DivergedError, TrainingCancelled: see `loop.train`.
     """
     replicas = strategy.num_replicas_in_sync
     if batches.batch_size % replicas:
@@ -80,6 +83,7 @@ def fit(
         evaluate_every=batches.steps_per_epoch,
         checkpoint_seconds=options.checkpoint_seconds,
         on_checkpoint=run.save_clock,
+        progress=progress,
     )
 
 
