@@ -12,10 +12,12 @@ from tf_efficientbert.compression.quantization import Quantizer, rounded_rows
 from tf_efficientbert.compression.toolkit import toolkit
 from tf_efficientbert.export.litert import export_litert
 from tf_efficientbert.export.litert_conversion import convert, saved
-from tf_efficientbert.layers.linear import rounded_inputs
+from tf_efficientbert.layers.bert_embedding import place_embedding
+from tf_efficientbert.layers.linear import linear_input
 
 _PER_CHANNEL = ("kernel", "kernel_1", "kernel_2")
-_QUANTIZED = (*_PER_CHANNEL, "token_table", "segment_table")
+_QUANTIZED = (*_PER_CHANNEL, "token_table")
+_TOKENS = 10  # more than random_inputs() has
 
 
 def _rounded(weight):
@@ -24,6 +26,14 @@ def _rounded(weight):
     axis = 0 if weight.name in _PER_CHANNEL else None
     scale = np.abs(value).max(axis=axis) / 127
     return np.round(value / scale) * scale
+
+
+def _rounded_places(embedding, longest=_TOKENS):
+    """Returns the sums of segments and positions, [segments, tokens, d], on an int8 grid."""
+    positions = embedding.position_table.numpy()[:longest].astype(np.float64)
+    table = positions + embedding.segment_table.numpy()[:, None]
+    scale = np.abs(table).max() / 127
+    return np.round(table / scale) * scale
 
 
 def _logits(model):
@@ -42,11 +52,25 @@ def test_tf_keras_and_child_processes_keep_keras_3():
 
 
 def test_within_the_scope_the_logits_are_those_of_rounded_weights_and_inputs(model):
-    quantizer, plain = Quantizer(model), _logits(model)
+    quantizer, plain = Quantizer(model, _TOKENS), _logits(model)
     with quantizer.scope():
         simulated = _logits(model)
-    with quantizer.rounded(), rounded_inputs(rounded_rows):
-        np.testing.assert_array_equal(simulated, _logits(model))
+    embedding = model.backbone.embedding
+    table = _rounded_places(embedding)
+
+    def looked_up(x):
+        place = segments[..., None] == np.arange(2), np.arange(x.shape[1])
+        rows = np.einsum("bts,std->btd", place[0], table[:, place[1]])
+        np.testing.assert_allclose(rows, x, rtol=0, atol=np.abs(table).max() / 127 * 0.51)
+        return tf.constant(rows, tf.float32)
+
+    segments = random_inputs()["segment_ids"]
+    with (
+        quantizer.rounded(),
+        linear_input.by(rounded_rows),
+        place_embedding.by(looked_up),
+    ):
+        np.testing.assert_allclose(simulated, _logits(model), rtol=1e-5, atol=1e-6)
     with quantizer.rounded():
         assert np.abs(simulated - _logits(model)).max() > 1e-3
     assert np.abs(plain - simulated).max() > 1e-3
@@ -56,11 +80,12 @@ def test_the_gradient_is_straight_through(model):
     """d loss / d weight equals that at the rounded numbers, also for the largest weights."""
     kernel = model.head.classifier.kernel
     table = model.backbone.embedding.segment_table
-    quantizer = Quantizer(model)
+    quantizer = Quantizer(model, _TOKENS)
     with tf.GradientTape() as tape, quantizer.scope():
         loss = tf.reduce_sum(_logits(model) ** 2)
     gradients = tape.gradient(loss, [kernel.value, table.value])
-    with tf.GradientTape() as tape, quantizer.rounded(), rounded_inputs(rounded_rows):
+    rounding = linear_input.by(rounded_rows), place_embedding.by(quantizer.rounded_places)
+    with tf.GradientTape() as tape, quantizer.rounded(), rounding[0], rounding[1]:
         outputs = model(random_inputs())
         loss = tf.reduce_sum(outputs["logits"] ** 2)
     expected = tape.gradient(loss, [kernel.value, table.value])
@@ -68,8 +93,9 @@ def test_the_gradient_is_straight_through(model):
         np.testing.assert_allclose(
             tf.convert_to_tensor(one), tf.convert_to_tensor(other), 1e-4, 1e-6
         )
-        assert np.abs(one).min() > 0
-    with quantizer.rounded(), rounded_inputs(rounded_rows):  # applies the last map explicitly
+        assert np.abs(tf.convert_to_tensor(one)).min() > 0
+    rounding = linear_input.by(rounded_rows), place_embedding.by(quantizer.rounded_places)
+    with quantizer.rounded(), rounding[0], rounding[1]:  # applies the last map explicitly
         outputs = model(random_inputs())
         pooled = np.tanh(
             rounded_rows(outputs["sequence_output"][:, 0]).numpy().astype(np.float64)
@@ -109,7 +135,7 @@ def test_rounding_gives_grid_values_keeps_zeros_and_is_undone(model):
     value = kernel.numpy()
     value[::2], value[:, 3] = 0, 0  # pruned weights, and a pruned channel
     kernel.assign(value)
-    quantizer = Quantizer(model)
+    quantizer = Quantizer(model, _TOKENS)
     before = {weight.path: weight.numpy() for weight in model.weights}
     with quantizer.rounded():
         for weight in model.weights:
@@ -122,13 +148,20 @@ def test_rounding_gives_grid_values_keeps_zeros_and_is_undone(model):
 
 
 def test_ranges_follow_the_weights(model):
-    quantizer = Quantizer(model)
+    quantizer = Quantizer(model, _TOKENS)
     for weight in model.weights:
         weight.assign(weight * 1.7)
     quantizer.follow()
     with quantizer.rounded():
         after = model.head.classifier.kernel.numpy()
     np.testing.assert_allclose(after, _rounded(model.head.classifier.kernel), rtol=1e-6)
+
+
+def _larger_text_model():
+    """Returns a model whose weights are large enough that LiteRT quantizes them."""
+    ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"] * 2
+    sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}
+    return small_text_model(architecture=small_architecture(ordinary, **sizes))
 
 
 def _int8_weights(path):
@@ -144,10 +177,8 @@ def _int8_weights(path):
 
 @pytest.mark.slow
 def test_rounded_weights_that_are_not_folded_equal_those_in_the_int8_file(tmp_path):
-    ordinary = ["linear1_1(gelu(linear1_1(x,wb1)),wb2)"] * 2
-    sizes = {"hidden_size": 48, "ffn_width": 48, "embedding_size": 32}
-    model = small_text_model(architecture=small_architecture(ordinary, **sizes))
-    Quantizer(model.model).round()
+    model = _larger_text_model()
+    Quantizer(model.model, model.max_tokens).round()
     held = list(_int8_weights(export_litert(model, tmp_path, model.max_tokens)["int8"]))
     # The other weights are folded into their neighbours and rounded again.
     untouched = ("token_table", "projection/kernel", "kernel_2", "pooler/kernel")
@@ -158,3 +189,14 @@ def test_rounded_weights_that_are_not_folded_equal_those_in_the_int8_file(tmp_pa
         assert any(
             one.shape == value.shape and np.allclose(one, value, 1e-5, 1e-7) for one in held
         ), weight.path
+
+
+@pytest.mark.slow
+def test_positions_and_segments_are_rounded_as_in_the_int8_file(tmp_path):
+    model = _larger_text_model()
+    quantizer = Quantizer(model.model, model.max_tokens)
+    held = list(_int8_weights(export_litert(model, tmp_path, model.max_tokens)["int8"]))
+    embedding = model.backbone.embedding
+    rows = embedding.position_table[: model.max_tokens] + embedding.segment_table[:, None]
+    rounded = quantizer.rounded_places(rows).numpy().reshape(-1, rows.shape[-1])
+    assert any(one.shape == rounded.shape and np.allclose(one, rounded, 0, 1e-7) for one in held)

@@ -221,7 +221,9 @@ class _Compression:
                 step if isinstance(step, Prune) else None,
                 count_steps(training.epochs, batches),
             )
-            quantizer = self._quantizer = Quantizer(model) if self._quantizes else None
+            if self._quantizes:
+                self._quantizer = Quantizer(model, self._student.max_tokens)
+        quantizer = self._quantizer
 
         def after_step(steps_taken):
             pruner.after_step(steps_taken)

@@ -5,6 +5,10 @@ from keras import ops
 
 from tf_efficientbert.layers.dropout import Dropout
 from tf_efficientbert.layers.layer_norm import layer_norm
+from tf_efficientbert.layers.rounding import RoundingPoint
+
+# Of the sum of position and segment embeddings, [..., tokens, d]: one table in exported models.
+place_embedding = RoundingPoint("place_embedding")
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
@@ -72,8 +76,8 @@ class BertEmbedding(keras.layers.Layer):
                 f"sequences of {tokens} tokens do not fit max_positions={self.max_positions}"
             )
         x = self.embed_tokens(token_ids)
-        x = x + ops.take(self.segment_table, segment_ids, axis=0)
-        x = x + self.position_table[: ops.shape(token_ids)[1]]
+        segments = ops.take(self.segment_table, segment_ids, axis=0)
+        x = x + place_embedding(segments + self.position_table[: ops.shape(token_ids)[1]])
         return self.dropout_layer(self.layer_norm(x), dropout_seed, training=training)
 
     def get_config(self):

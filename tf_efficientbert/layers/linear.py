@@ -1,30 +1,10 @@
 """Linear maps whose inputs can be rounded during training."""
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator
-
 import keras
 
-_rounding: contextvars.ContextVar[Callable | None] = contextvars.ContextVar(
-    "rounding", default=None
-)
+from tf_efficientbert.layers.rounding import RoundingPoint
 
-
-@contextlib.contextmanager
-def rounded_inputs(rounding: Callable) -> Iterator[None]:
-    """Within the block, every linear map uses `rounding(x)` in place of its input x [..., d]."""
-    token = _rounding.set(rounding)
-    try:
-        yield
-    finally:
-        _rounding.reset(token)
-
-
-def linear_input(x):
-    """Returns the input `x` of a linear map, rounded within `rounded_inputs`."""
-    rounding = _rounding.get()
-    return x if rounding is None else rounding(x)
+linear_input = RoundingPoint("linear_input")  # of every linear map, [..., d]
 
 
 @keras.saving.register_keras_serializable(package="tf_efficientbert")
