@@ -3,10 +3,10 @@
     python -m benchmarks.ingredients --output_dir=runs/ingredients/snippets --bfloat16
 
 Takes the flags of `run_pipeline`. Trains the teacher once, and for each row and seed a plain
-student as the pipeline does, but for the row's change. Prints scores on the dev split, and each
-row's difference to the first one on the same examples, averaged over the seeds: with its standard
-error over examples, and the lowest and highest difference of a seed. Can be stopped at any time;
-the same command continues.
+student as the pipeline does, but for the row's change. The rows of a seed learn side by side.
+Prints scores on the dev split, and each row's difference to the first one on the same examples,
+averaged over the seeds: with its standard error over examples, and the lowest and highest
+difference of a seed. Can be stopped at any time; the same command continues.
 """
 
 import dataclasses
@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tf_efficientbert.command import run_command
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData
 from tf_efficientbert.data.unlabelled import read_unlabelled
@@ -29,6 +28,7 @@ from tf_efficientbert.options import option
 from tf_efficientbert.pipeline.options import FRESH, PipelineOptions
 from tf_efficientbert.storage import write_json
 from tf_efficientbert.training.fine_tune import fine_tune
+from trainers.job import run_job
 
 # The change of the student's flags in each row. FRESH: a supernet of the pipeline's own warm-up.
 # Without unlabelled texts there are more passes, so that the steps stay as many.
@@ -40,6 +40,7 @@ ROWS = {
     "relations": {"recipe": "relations"},
     "twice-the-passes": {"epochs": 2.0},  # times those of the others
     "no-dropout": {"dropout": 0.0},
+    "no-dropout-twice-the-passes": {"dropout": 0.0, "epochs": 2.0},
 }
 
 
@@ -90,8 +91,8 @@ class IngredientOptions(PipelineOptions):
         return dataclasses.replace(self.student("plain"), **change)
 
 
-def measure(options: IngredientOptions) -> None:
-    """Trains what is missing and prints the table."""
+def measure(options: IngredientOptions) -> list[dict]:
+    """Trains what is missing; returns the table, also in `output_dir`/ingredients.json."""
     options.check_sizes()
     options.root.mkdir(parents=True, exist_ok=True)
     options.write_own_text()
@@ -126,9 +127,8 @@ def measure(options: IngredientOptions) -> None:
         if name != first:
             row |= mean_paired_difference(task, ours, base, dev.labels)
         rows.append(row)
-    for row in rows:
-        print(_line(row))
     write_json(options.root / "ingredients.json", rows)
+    return rows
 
 
 def _examples_by_labelled(options: IngredientOptions, data: TaskData) -> float:
@@ -159,4 +159,4 @@ def _line(row: dict) -> str:
 
 
 if __name__ == "__main__":
-    run_command(IngredientOptions, measure, "interrupted; the same command continues")
+    run_job(IngredientOptions, measure, report=lambda rows: print(*map(_line, rows), sep="\n"))
