@@ -54,7 +54,10 @@ class BertEmbedding(keras.layers.Layer):
     def build(self, input_shape=None):
         def table(name, rows, width):
             initializer = keras.initializers.TruncatedNormal(stddev=0.02)
-            return self.add_weight(name=name, shape=(rows, width), initializer=initializer)
+            # Rows are cast after the lookup: the whole table would take as long as some layers.
+            return self.add_weight(
+                name=name, shape=(rows, width), initializer=initializer, autocast=False
+            )
 
         self.token_table = table("token_table", self.vocabulary_size, self.token_width)
         self.segment_table = table("segment_table", self.num_segments, self.hidden_size)
@@ -63,7 +66,10 @@ class BertEmbedding(keras.layers.Layer):
 
     def embed_tokens(self, token_ids):
         """Maps ids [batch, tokens] to token embeddings [batch, tokens, hidden_size]."""
-        return ops.take(self.token_table, token_ids, axis=0)
+        return self._rows(self.token_table, token_ids)
+
+    def _rows(self, table, numbers):
+        return ops.cast(ops.take(table, numbers, axis=0), self.compute_dtype)
 
     def call(self, token_ids, segment_ids, dropout_seed=None, training=False):
         """Embeds int32 `token_ids` and `segment_ids`, both [batch, tokens].
@@ -76,8 +82,8 @@ class BertEmbedding(keras.layers.Layer):
                 f"sequences of {tokens} tokens do not fit max_positions={self.max_positions}"
             )
         x = self.embed_tokens(token_ids)
-        segments = ops.take(self.segment_table, segment_ids, axis=0)
-        x = x + place_embedding(segments + self.position_table[: ops.shape(token_ids)[1]])
+        positions = ops.cast(self.position_table[: ops.shape(token_ids)[1]], self.compute_dtype)
+        x = x + place_embedding(self._rows(self.segment_table, segment_ids) + positions)
         return self.dropout_layer(self.layer_norm(x), dropout_seed, training=training)
 
     def get_config(self):
