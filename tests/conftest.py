@@ -5,3 +5,7 @@ import os
 # Use the CPU: a GPU may multiply in TF32, which exceeds the tolerances of these tests.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# Two workers whose operations were each split among all cores would slow each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

@@ -45,6 +45,7 @@ def options():
         group_size=3,
         student_epochs=3.5,
         student_learning_rate=3e-3,
+        dropout=0.25,
         latency_runs=13,
     )
 
@@ -84,6 +85,7 @@ def test_search_options_have_stages_teachers_supernet_task_and_text(options):
         "stages": "paper",
         "sampler": "random",
         "group_size": 3,
+        "dropout": 0.25,
         "teacher": "out/teacher/model",
         "supernet": "out/supernet/model",
         "teacher_dir": "bert",
@@ -97,6 +99,7 @@ def test_student_options_have_teacher_supernet_task_and_training(options, name):
     expected = {
         "epochs": 3.5,
         "learning_rate": 3e-3,
+        "dropout": 0.25,
         "general_epochs": 0.0,
         "architecture": "out/search/architecture.json" if name == "searched" else name,
         "output_dir": f"out/{name}",

@@ -62,6 +62,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
     student_epochs: float = option(7.0, "epochs of each student over the task's texts")
     student_learning_rate: float = option(1e-3, "peak learning rate of the students")
+    dropout: float = option(0.1, "dropout rate of candidates and students")
     compress: str = option("", "compress the searched model, e.g. prune(0.5),quantize(int8)")
     compress_epochs: float = option(2.0, "epochs of each compression step")
     compress_learning_rate: float = option(2e-4, "peak learning rate of each compression step")
@@ -239,13 +240,14 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         )
 
     def search(self) -> SearchOptions:
-        names = ("stages", "sampler", "group_size", "seed", "bfloat16", "checkpoint_seconds")
+        names = ("stages", "sampler", "group_size", "dropout")
         return SearchOptions(
             **self._shared(TaskOptions),
             **self._shared(CorpusOptions),
             **self._teaching,
             **self._shared(UnlabelledOptions),
             **{name: getattr(self, name) for name in names},
+            **self._running,
             corpus=self._warm_up_corpus,
             output_dir=str(self.root / "search"),
             **self._task_teacher,
@@ -271,6 +273,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             general_epochs=0.0,
             epochs=self.student_epochs,
             learning_rate=self.student_learning_rate,
+            dropout=self.dropout,
             recipe="hidden",
         )
 
@@ -328,9 +331,13 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
         names = {field.name for field in dataclasses.fields(options_class)} - {"corpus"}
         return {name: getattr(self, name) for name in sorted(names)}
 
-    def _training(self) -> dict:
-        names = ("batch_size", "seed", "bfloat16", "checkpoint_seconds")
+    @property
+    def _running(self) -> dict:
+        names = ("seed", "bfloat16", "checkpoint_seconds")
         return {name: getattr(self, name) for name in names}
+
+    def _training(self) -> dict:
+        return {"batch_size": self.batch_size, **self._running}
 
 
 def _write_texts(path: Path, examples: Examples) -> None:
