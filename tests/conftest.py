@@ -6,6 +6,6 @@ import os
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Two workers whose operations were each split among all cores would slow each other.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# As in jobs, with whose results tests compare those of their own process; see trainers/__init__.py.
+# Two workers whose operations were each split among all cores would also slow each other.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")

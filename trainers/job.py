@@ -8,7 +8,7 @@ from absl import logging as absl_logging
 from tf_efficientbert.command import run_command
 
 
-def run_job(options_class: type, library_call: Callable, report: Callable[[dict], None]) -> None:
+def run_job(options_class: type, library_call: Callable, report: Callable[[object], None]) -> None:
     """Parses flags into `options_class`, passes it to `library_call`, then calls `report`."""
 
     def job(options: object) -> None:

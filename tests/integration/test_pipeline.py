@@ -127,6 +127,7 @@ def test_histories_are_kept_and_checkpoints_are_deleted(finished_run):
         assert [record["step"] for record in history] == list(range(1, count + 1))
         assert "dev_accuracy" in history[-1]
     assert not list(folder.rglob("checkpoints"))
+    assert not (folder / "teacher_outputs").exists()
     assert not [path for path in folder.rglob(".*") if not path.name.endswith(".lock")]
 
 

@@ -53,6 +53,13 @@ def test_an_unfinished_run_gives_the_results_so_far(run):
     assert "models" not in report
 
 
+def test_students_that_learned_side_by_side_are_one_phase(run):
+    for name, seconds in (("plain", 20.0), ("searched", 22.5)):
+        (run / name).mkdir()
+        (run / name / "result.json").write_text(json.dumps({"seconds": seconds}), "utf-8")
+    assert collect(run)["seconds"] == {"teacher": 12.5, "students": 22.5}
+
+
 def test_a_finished_run_adds_its_report(run):
     (run / "report.json").write_text(json.dumps({"task": "reviews", "seconds": {"x": 1}}), "utf-8")
     report = collect(run)

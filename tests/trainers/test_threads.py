@@ -12,7 +12,8 @@ _NAME = "TF_NUM_INTRAOP_THREADS"
 )
 def test_with_few_cores_operations_are_not_split_unless_the_user_says_so(cores, given, expected):
     code = (
-        f"import os; os.cpu_count = lambda: {cores}; import sys; sys.modules['tensorflow'] = sys; "
+        f"import os, sys; os.sched_getaffinity = lambda _: range({cores}); "
+        "sys.modules['tensorflow'] = sys; "
         f"import trainers; print(os.environ.get('{_NAME}', ''))"
     )
     environment = {name: value for name, value in os.environ.items() if name != _NAME}

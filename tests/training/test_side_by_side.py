@@ -1,9 +1,13 @@
+import os
+import signal
 import threading
 
 import numpy as np
 import pytest
 
+from tests.integration.toy import newest_step
 from tests.training.tiny_training import STEPS, TinyOptions, tiny_fit
+from tf_efficientbert.training.progress import ProgressBar
 from tf_efficientbert.training.side_by_side import train_side_by_side
 from tf_efficientbert.training.step import TrainingStep
 
@@ -58,22 +62,45 @@ def test_trainings_side_by_side_end_with_the_same_bits(tmp_path, alone, capfd, m
     assert all(f"{name} " in last for name in _SEEDS)
 
 
-@pytest.mark.parametrize(
-    "error", [_Failure, pytest.param(KeyboardInterrupt, marks=pytest.mark.slow)]
-)
-def test_a_failure_stops_all_and_a_later_call_resumes(tmp_path, alone, monkeypatch, error):
-    take, taken = TrainingStep.__call__, []
+def test_if_one_fails_the_others_finish_and_a_later_call_resumes_it(
+    tmp_path, alone, monkeypatch, caplog
+):
+    take, failed = TrainingStep.__call__, threading.Event()
 
     def failing(self, batch, step):
-        taken.append(step)
-        if taken.count(3) == 2:  # the second training to get there
-            raise error
+        if step == 3 and not failed.is_set():
+            failed.set()
+            raise _Failure("a wrong turn")
+        failed.wait() if step == 3 else None  # the other training is not past it by then
         return take(self, batch, step)
 
     monkeypatch.setattr(TrainingStep, "__call__", failing)
-    with pytest.raises(error):
+    with pytest.raises(_Failure):
         _side_by_side(tmp_path)
-    assert len(taken) < len(_SEEDS) * STEPS
-    taken.clear()
+    assert "failed: a wrong turn" in caplog.text
+    newest = [newest_step(tmp_path / name / "checkpoints" / "tiny") for name in _SEEDS]
+    assert sorted(newest) == [3, STEPS]
+    _assert_same(_side_by_side(tmp_path), alone)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_and_a_later_call_resumes_them(tmp_path, alone, monkeypatch):
+    take, cancel, cancelled = TrainingStep.__call__, ProgressBar.cancel, threading.Event()
+
+    def interrupted(self, batch, step):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            cancelled.wait()
+        return take(self, batch, step)
+
+    def noted(self):
+        cancel(self)
+        cancelled.set()
+
+    monkeypatch.setattr(TrainingStep, "__call__", interrupted)
+    monkeypatch.setattr(ProgressBar, "cancel", noted)
+    with pytest.raises(KeyboardInterrupt):
+        _side_by_side(tmp_path)
+    assert all(newest_step(tmp_path / name / "checkpoints" / "tiny") <= 3 for name in _SEEDS)
     monkeypatch.setattr(TrainingStep, "__call__", take)
     _assert_same(_side_by_side(tmp_path), alone)

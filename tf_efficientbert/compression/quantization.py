@@ -93,13 +93,16 @@ class Quantizer:
             yield
 
     def round(self) -> None:
-        """Rounds the weights themselves, but for positions and segments: their sum is rounded."""
+        """Rounds the weights themselves, but not the embeddings of positions and segments.
+
+        Both tables cannot have all their sums on the grid; the export rounds the sums.
+        """
         for weight, rounded in zip(self._weights, self._rounded(), strict=True):
             weight.assign(rounded)
 
     @contextlib.contextmanager
     def rounded(self) -> Iterator[None]:
-        """Within the block, the weights themselves are rounded."""
+        """Within the block, the weights themselves are rounded, see `round`."""
         full = [tf.identity(weight.value) for weight in self._weights]
         try:
             self.round()

@@ -123,13 +123,16 @@ def distill_side_by_side(students: Mapping[str, DistillOptions]) -> dict[str, di
 
     Each has the same weights as from `distill`, and its own output folder; what one of both calls
     began, the other can resume. With a cache of teacher outputs on disk, see `TeachingOptions`,
-    students of one teacher share it.
+    students of one teacher share it; without one, each has a copy in memory.
 
     Returns: see `distill`, by name.
 
     Raises:
-        UserError: see `distill`; the other students stop, too.
+        UserError: see `distill`. If a training fails, it is raised when the others are finished.
     """
+    if any(options.strategy != DistillOptions.strategy for options in students.values()):
+        # Devices that several threads synchronize may wait for each other for ever.
+        return {name: distill(options) for name, options in students.items()}
     with contextlib.ExitStack() as stack:
         runs = {
             name: stack.enter_context(open_run_directory(options))
@@ -141,7 +144,7 @@ def distill_side_by_side(students: Mapping[str, DistillOptions]) -> dict[str, di
             name: _Distillation(students[name], run) for name, run in runs.items() if not run.result
         }
         trainings = {name: student.run for name, student in unfinished.items()}
-        results = train_side_by_side("students", trainings) if trainings else {}
+        results = train_side_by_side("students", trainings)
         return {name: results.get(name) or run.result for name, run in runs.items()}
 
 

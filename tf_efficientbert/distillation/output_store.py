@@ -22,7 +22,7 @@ __all__ = ["OutputStore", "output_key"]
 
 _log = logging.getLogger(__name__)
 
-_FORMAT = 1  # raise it if outputs of earlier versions must not be used any more
+_FORMAT = 2  # raise it if outputs of earlier versions must not be used any more
 _MANIFEST = "manifest.json"
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -34,7 +34,8 @@ class OutputStore:
 
     Reading and keeping entries never makes a job fail: an entry that is damaged is computed again,
     and one that does not fit on the disk is not kept; both are logged. Processes may share the
-    folder. Nothing in it but entries is touched.
+    folder. Nothing in it but entries is touched. Loaded arrays are mapped files: they may be
+    deleted, but not changed, while they are in use.
 
     Args:
         folder: created if missing.
@@ -118,7 +119,7 @@ def output_key(
         batch_size: in which outputs are computed.
     """
     digest = hashlib.sha256()
-    versions = _FORMAT, tf.__version__, keras.__version__, _processor()
+    versions = _FORMAT, tf.__version__, keras.__version__, _processor(), _threads()
     digest.update(repr((versions, tuple(names), batch_size, examples.max_tokens)).encode("utf-8"))
     for model in models:
         backbone = getattr(model, "backbone", model)
@@ -148,6 +149,12 @@ def _processor() -> str:
         return next(line for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _threads() -> str:
+    """Returns by how many threads an operation is split, if that is set: it changes sums' order."""
+    set_here = tf.config.threading.get_intra_op_parallelism_threads()
+    return str(set_here or os.environ.get("TF_NUM_INTRAOP_THREADS", ""))
 
 
 def _write(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -150,7 +150,9 @@ class TeacherPass:
             return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs)
         cached = self._cache(examples)
         store.save(key, cached.arrays)
-        return cached
+        # The copy on disk, if there is one, is shared with other students; this one is not.
+        arrays = store.load(key, cached_forms(examples, self.specs))
+        return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs) if arrays else cached
 
     def _compute(self, inputs: Mapping, names: Sequence[str]) -> dict:
         return named_outputs(self._model(inputs, training=False), names) if names else {}

@@ -49,7 +49,7 @@ class Estimates:
         self, examples: EncodedExamples, epochs: float, students: Sequence[Architecture]
     ) -> float:
         """Returns the time of distillations on the task, side by side with one teacher's passes."""
-        passes = self._passes(examples, 1.0, epochs, cached=self.teacher)
+        passes = self._passes(examples, 1.0, len(students) * epochs, cached=self.teacher)
         alone = sum(self.training(examples, epochs, student) for student in students)
         return self._rates.side_by_side * alone + self._task_teacher(examples, passes)
 

@@ -62,7 +62,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
     student_epochs: float = option(7.0, "epochs of each student over the task's texts")
     student_learning_rate: float = option(1e-3, "peak learning rate of the students")
-    dropout: float = option(0.1, "dropout rate of candidates and students")
+    dropout: float = option(0.1, "dropout rate of candidates and students, compression included")
     compress: str = option("", "compress the searched model, e.g. prune(0.5),quantize(int8)")
     compress_epochs: float = option(2.0, "epochs of each compression step")
     compress_learning_rate: float = option(2e-4, "peak learning rate of each compression step")
@@ -288,6 +288,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
             compress=self.compress,
             epochs=self.compress_epochs,
             learning_rate=self.compress_learning_rate,
+            dropout=self.dropout,
         )
 
     def export(self, name: str) -> ExportOptions:

@@ -89,7 +89,8 @@ def run_pipeline(options: PipelineOptions, say=print) -> dict:
             done = ": already finished" if name in finished else ""
             say(f"[{number}/{len(phases)}] {name.replace('_', ' ')}{done}")
             results[name] = phase()
-            if name == options.models[-1]:  # no later phase learns from the teacher
+            if name == (COMPRESSED if options.compress else "students"):
+                # No later phase learns from the teacher.
                 shutil.rmtree(options.teacher_outputs, ignore_errors=True)
         started = time.monotonic()
         exports = {name: results[f"export_{name}"] for name in options.models}

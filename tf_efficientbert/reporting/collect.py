@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.reporting.models import PLAIN, PUBLISHED, SEARCHED
 from tf_efficientbert.search.study import STUDY, Study
 
 __all__ = ["collect"]
@@ -37,6 +38,10 @@ def collect(folder: str | Path, report: dict | None = None) -> dict:
         path.parent.name: _read(path).get("seconds", 0.0)
         for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime_ns)
     }
+    # Students learn side by side: the last one's time is that of all.
+    students = [seconds.pop(name) for name in (PLAIN, PUBLISHED, SEARCHED) if name in seconds]
+    if students:
+        seconds["students"] = max(students)
     found = {
         "title": folder.resolve().name,
         "seconds": seconds,

@@ -11,7 +11,7 @@ __all__ = ["ProgressBar", "TrainingCancelled", "TrainingProgress"]
 
 
 class TrainingCancelled(Exception):
-    """A training ends early, as another one that runs beside it has failed."""
+    """A training ends early, as the user has interrupted it."""
 
 
 class ProgressBar:
@@ -46,7 +46,12 @@ class ProgressBar:
         self._cancelled = True
 
     def begin(self, steps: int, done: int) -> None:
-        """Adds `steps` to the total, of which `done` are done already."""
+        """Adds `steps` to the total, of which `done` are done already.
+
+        Raises:
+            TrainingCancelled: after `cancel`.
+        """
+        self._check()
         with self._lock:
             if self._bar is None:
                 bar = tqdm(total=steps, initial=done, desc=self._name, unit="step", mininterval=2.0)
@@ -56,6 +61,7 @@ class ProgressBar:
             self._bar.n += done
             if not self._bar.disable:
                 self._bar.initial += done  # not counted in the speed
+                self._bar.last_print_n += done
 
     def advance(self, name: str, loss: float) -> None:
         """Counts a step of the training `name`.
@@ -63,8 +69,7 @@ class ProgressBar:
         Raises:
             TrainingCancelled: after `cancel`.
         """
-        if self._cancelled:
-            raise TrainingCancelled
+        self._check()
         with self._lock:
             self._losses[name] = loss
             losses = ", ".join(f"{key} {value:.4g}".strip() for key, value in self._losses.items())
@@ -73,6 +78,10 @@ class ProgressBar:
             if not self._advanced:
                 self._bar.unpause()  # the first step traces the graph: not for the estimate
             self._advanced = True
+
+    def _check(self) -> None:
+        if self._cancelled:
+            raise TrainingCancelled
 
 
 class TrainingProgress:

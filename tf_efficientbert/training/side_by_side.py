@@ -1,12 +1,16 @@
 """Runs trainings side by side, in threads of one process."""
 
+import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from tf_efficientbert.errors import first_line
 from tf_efficientbert.training.progress import ProgressBar, TrainingCancelled, TrainingProgress
 
 __all__ = ["train_side_by_side"]
+
+_log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -17,24 +21,35 @@ def train_side_by_side(
     """Calls every training in a thread of its own and returns the results by name.
 
     A small network's step leaves cores idle, which then work for another network. The trainings
-    must not share variables or a random generator. If one raises an exception, or the user
-    interrupts, the others stop after their current step; a later call resumes all from their last
-    checkpoints.
+    must not share variables or a random generator. If one fails, the others go on to their end.
+    If the user interrupts, all stop after their current step; a later call resumes them from their
+    last checkpoints.
 
     Args:
         name: label of the progress bar.
         trainings: called with the progress that they report.
 
     Raises:
-        Exception: the first that a training raised.
+        Exception: of the first training in the mapping that failed; all failures are logged.
     """
-    with ProgressBar(name) as bar, ThreadPoolExecutor(max(len(trainings), 1)) as pool:
-        started = {key: pool.submit(train, bar.training(key)) for key, train in trainings.items()}
+    if not trainings:
+        return {}
+    with ProgressBar(name) as bar, ThreadPoolExecutor(len(trainings)) as pool:
+
+        def run(key: str) -> Result:
+            try:
+                return trainings[key](bar.training(key))
+            except TrainingCancelled:
+                raise
+            except Exception as error:
+                _log.warning("%s: %s failed: %s", name, key, first_line(error))
+                raise
+
         try:
-            wait(started.values(), return_when=FIRST_EXCEPTION)
-        finally:  # of a KeyboardInterrupt, too
+            started = {key: pool.submit(run, key) for key in trainings}
+            wait(started.values())
+        except BaseException:  # a KeyboardInterrupt
             bar.cancel()
-    failures = [future.exception() for future in started.values() if future.exception()]
-    if failures:
-        raise min(failures, key=lambda error: isinstance(error, TrainingCancelled))
+            _log.warning("%s: stopping after the current step", name)
+            raise
     return {key: future.result() for key, future in started.items()}
