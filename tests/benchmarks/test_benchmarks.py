@@ -1,6 +1,7 @@
 """The benchmarks run to their end, at a tiny size."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -82,3 +83,9 @@ def test_supernet_prints_the_hidden_losses_of_held_out_text(tmp_path):
     said = _run("benchmarks.supernet", *flags, "--text=speeches", "--sentences=200")
     row = said.splitlines()[-1].split("|")[2:-1]
     assert len(row) == 4 and all(0 < float(figure) < 10 for figure in row)
+
+
+def test_side_by_side_prints_steps_per_second():
+    said = _run("benchmarks.side_by_side", "--students=2", "--nobfloat16")
+    rates = [float(rate) for rate in re.findall(r"^\d students: ([\d.]+) steps", said, re.M)]
+    assert len(rates) == 2 and min(rates) > 0
