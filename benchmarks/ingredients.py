@@ -40,7 +40,6 @@ ROWS = {
     "relations": {"recipe": "relations"},
     "twice-the-passes": {"epochs": 2.0},  # times those of the others
     "no-dropout": {"dropout": 0.0},
-    "no-dropout-twice-the-passes": {"dropout": 0.0, "epochs": 2.0},
 }
 
 

@@ -145,14 +145,14 @@ class TeacherPass:
 
     def _stored(self, examples: EncodedExamples, store: OutputStore) -> CachedTeacherOutputs:
         key = output_key(self._networks, self.reads, examples, CACHING_BATCH)
-        arrays = store.load(key, cached_forms(examples, self.specs))
-        if arrays:
-            return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs)
-        cached = self._cache(examples)
-        store.save(key, cached.arrays)
-        # The copy on disk, if there is one, is shared with other students; this one is not.
-        arrays = store.load(key, cached_forms(examples, self.specs))
-        return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs) if arrays else cached
+        forms = cached_forms(examples, self.specs)
+        arrays = store.load(key, forms)
+        if not arrays:
+            computed = self._cache(examples).arrays
+            store.save(key, computed)
+            # The copy on disk, if there is one, is shared with other students; this one is not.
+            arrays = store.load(key, forms) or computed
+        return CachedTeacherOutputs.of_arrays(examples, arrays, self.specs)
 
     def _compute(self, inputs: Mapping, names: Sequence[str]) -> dict:
         return named_outputs(self._model(inputs, training=False), names) if names else {}
