@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
-from tests.integration.toy import as_flags, pipeline_options, write_bert
+from tests.integration.toy import SENTENCES, as_flags, pipeline_options, write_bert
 from tests.models.small_text_models import small_examples, small_text_model
+from tf_efficientbert.data.task_data import TaskData, TaskOptions
 from tf_efficientbert.distillation.warm_up import warm_up
 from tf_efficientbert.export.saved_model import export_saved_model
+from tf_efficientbert.models.text_model import load
 
 pytestmark = pytest.mark.slow
 _PRECISIONS = {"float32", "float16", "int8_dynamic", "int8_static", "int4"}
@@ -71,6 +73,22 @@ def test_ingredients_compares_rows_over_seeds_and_continues(tmp_path):
     assert changed == {path: path.stat().st_mtime_ns for path in folder.rglob("history.json")}
     with pytest.raises(AssertionError, match="student_epochs|epochs was"):
         _run("benchmarks.ingredients", *flags, "--student_epochs=2")
+    _students_are_scored_in_each_form(folder, f"--limit={options.limit}")
+
+
+def _students_are_scored_in_each_form(folder, limit):
+    flags = (f"--run={folder}", "--max_tokens=64", limit)
+    said = _run("benchmarks.students", *flags)
+    rows = json.loads((folder / "students.json").read_text())
+    assert [row["model"] for row in rows] == ["teacher", "float32", "int8", "int4"]
+    assert [len(row["scores"]) for row in rows] == [1, 2, 2, 2]
+    student = load(folder / "all-1" / "model")
+    test = TaskData(TaskOptions(limit=SENTENCES), student.task).load("test")
+    score = student.task.score(student.logits(student.encode(test)), test.labels)
+    assert rows[1]["scores"][1] == score[student.task.metrics[0]]
+    assert said.count("|") == 4 * 6
+    with pytest.raises(AssertionError, match="has no student of --row=relations"):
+        _run("benchmarks.students", *flags, "--row=relations")
 
 
 def test_supernet_prints_the_hidden_losses_of_held_out_text(tmp_path):
