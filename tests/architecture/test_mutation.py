@@ -88,6 +88,16 @@ def test_a_seed_gives_the_same_result_in_every_process():
         assert there.stdout.split() == here
 
 
+def test_a_seed_gives_the_result_of_earlier_versions():
+    """Otherwise an interrupted search would go on with other candidates. Recorded on 2026-12-01."""
+    assert [str(mutate(SEED_FORMULA, seed)) for seed in range(4)] == [
+        "linear3_2(leaky_relu(linear3_2(elu(x),wb1)),wb2)",
+        "linear3_2(swish(linear3_2(elu(x),wb1)),wb2)",
+        "linear3_2(gelu(linear3_2(swish(x),wb1)),wb2)",
+        "max(x,linear3_2(relu(mul(linear3_2(x,wb1),relu(x))),wb2))",
+    ]
+
+
 def test_the_global_random_state_is_neither_used_nor_changed():
     random.seed(1)
     before = random.getstate()

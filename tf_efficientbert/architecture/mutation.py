@@ -14,6 +14,7 @@ from tf_efficientbert.architecture.expression import (
     BINARY_OPERATORS,
     LINEAR_OPERATORS,
     TERMINALS,
+    WEIGHTS,
     Expression,
     FormulaError,
     violation,
@@ -60,11 +61,16 @@ def mutate(
     if problem:
         raise FormulaError(f"cannot mutate {expression}: {problem}")
     primitives = _primitive_set(linear_names.pop())
+    nodes = [primitives.mapping[node.name] for node in expression.walk()]
     state = random.getstate()
     random.seed(seed)
     try:
         for _ in range(max_tries):
-            candidate = _vary(expression, primitives)
+            tree = _vary(nodes, primitives)
+            # Most tries end here, before an expression is built, which takes longer.
+            if not _uses_each_weight_once([node.name for node in tree]):
+                continue
+            candidate = _from_prefix_order(iter(tree))
             if violation(candidate) is None and width_error(candidate, *widths) is None:
                 return candidate
         return expression
@@ -84,13 +90,18 @@ def _primitive_set(linear_name: str) -> gp.PrimitiveSet:
     return primitives
 
 
-def _vary(expression: Expression, primitives: gp.PrimitiveSet) -> Expression:
-    tree = gp.PrimitiveTree([primitives.mapping[node.name] for node in expression.walk()])
+def _uses_each_weight_once(names: list[str]) -> bool:
+    """Whether a tree, as names in prefix order, may be valid: rules of `violation` that count."""
+    return "x" in names and all(names.count(weights) == 1 for weights in WEIGHTS)
+
+
+def _vary(nodes: list, primitives: gp.PrimitiveSet) -> gp.PrimitiveTree:
+    tree = gp.PrimitiveTree(nodes)
     new_subtree = partial(gp.genFull, min_=0, max_=_MAX_SUBTREE_DEPTH)
     (tree,) = gp.mutUniform(tree, expr=new_subtree, pset=primitives)
     (tree,) = gp.mutNodeReplacement(tree, pset=primitives)
     (tree,) = gp.mutInsert(tree, pset=primitives)
-    return _from_prefix_order(iter(tree))
+    return tree
 
 
 def _from_prefix_order(nodes: Iterator[gp.Primitive | gp.Terminal]) -> Expression:
