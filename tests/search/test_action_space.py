@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from tf_efficientbert.search.action_space import LearnedActionSpace, depth_for
+from tf_efficientbert.search.action_space import LearnedActionSpace, Region, depth_for
 from tf_efficientbert.search.stages import RECIPES
 
 ROOT = Path(__file__).parents[2]
@@ -19,15 +19,18 @@ def random_encodings(count: int, seed: int = 0, length: int = 6) -> list[tuple[i
     return [tuple(rng.randrange(16) for _ in range(length)) for _ in range(count)]
 
 
-def fitted(encodings, scores, depth=1, seed=0, exploration=0.0, tuning_rounds=0):
-    return LearnedActionSpace.fit(encodings, scores, depth, seed, exploration, tuning_rounds)
+def fitted(
+    encodings, scores, depth=1, seed=0, exploration=0.0, tuning_rounds=0, sampled=()
+) -> Region:
+    space = LearnedActionSpace.fit(encodings, scores, depth, seed, exploration, tuning_rounds)
+    return space.choose(sampled)
 
 
-def members(space: LearnedActionSpace, encodings) -> list[bool]:
+def members(space: Region, encodings) -> list[bool]:
     return [space.contains(encoding) for encoding in encodings]
 
 
-def mean_gain(space: LearnedActionSpace, score, unseen) -> float:
+def mean_gain(space: Region, score, unseen) -> float:
     inside = [score(encoding) for encoding in unseen if space.contains(encoding)]
     return fmean(inside) - fmean(map(score, unseen))
 
@@ -90,49 +93,64 @@ def test_with_equal_encodings_the_region_is_the_whole_space():
     assert fitted([(1, 2)] * 20, [float(n) for n in range(20)], depth=2).share == 1
 
 
-def visited(good: int, poor: int) -> tuple[list, list]:
-    """Encodings and scores: `good` candidates that average 0.83 and `poor` ones that score 0.6."""
-    encodings = [(1,)] * good + [(0,)] * poor
-    scores = [0.7 + 0.2 * (n % 3 > 0) for n in range(good)] + [0.6] * poor
-    return encodings, scores
+BETTER, WORSE = (1,), (0,)
+# Nine candidates that average 0.83, and nine that score 0.6.
+HALVES = (
+    [BETTER] * 9 + [WORSE] * 9,
+    [0.7 + 0.2 * (number % 3 > 0) for number in range(9)] + [0.6] * 9,
+)
 
 
-def test_exploration_prefers_a_rarely_visited_region():
-    often, seldom = visited(good=300, poor=6), visited(good=9, poor=9)
-    assert fitted(*often, exploration=0.0).contains((1,))
-    assert fitted(*seldom, exploration=EXPLORING).contains((1,))
-    assert not fitted(*often, exploration=EXPLORING).contains((1,))
-    assert fitted(*often, exploration=EXPLORING).contains((0,))
+def test_exploration_returns_to_the_region_that_is_not_sampled():
+    for visits in (0, 1, 10, 1000):
+        assert fitted(*HALVES, sampled=[BETTER] * visits).contains(BETTER)
+    exploring = [
+        fitted(*HALVES, exploration=EXPLORING, sampled=[BETTER] * visits) for visits in (0, 1, 10)
+    ]
+    assert exploring[0].contains(BETTER) and exploring[1].contains(BETTER)
+    assert exploring[2].contains(WORSE) and not exploring[2].contains(BETTER)
 
 
-def test_the_choice_switches_at_the_ucb1_threshold():
-    # By hand: 0.6 + c r sqrt(2 ln 63 / 3) overtakes v + c r sqrt(2 ln 63 / 60).
-    encodings, scores = visited(good=60, poor=3)
-    value, spread = fmean(scores[:60]), max(scores) - min(scores)
-    bonuses = [(2 * 4.1431 / visits) ** 0.5 for visits in (60, 3)]
+def test_the_choice_switches_at_the_upper_confidence_bound():
+    # By hand: 0.6 + c r sqrt(2 ln 5 / 1) overtakes v + c r sqrt(2 ln 5 / 5) after four visits.
+    scores = HALVES[1]
+    value, spread = fmean(scores[:9]), max(scores) - min(scores)
+    bonuses = [(2 * 1.6094 / visits) ** 0.5 for visits in (5, 1)]
     switch = (value - 0.6) / (spread * (bonuses[1] - bonuses[0]))
-    assert fitted(encodings, scores, exploration=0.99 * switch).contains((1,))
-    assert fitted(encodings, scores, exploration=1.01 * switch).contains((0,))
+    sampled = [BETTER] * 4
+    assert fitted(*HALVES, exploration=0.99 * switch, sampled=sampled).contains(BETTER)
+    assert fitted(*HALVES, exploration=1.01 * switch, sampled=sampled).contains(WORSE)
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_exploration_of_every_recipe_returns_to_a_rarely_visited_region(name):
-    # No ties, and a classifier without errors; 60 visits against 3.
+def test_the_exploration_of_every_recipe_samples_both_regions(name):
     draws = np.random.default_rng(0)
-    encodings = [(1,)] * 60 + [(0,)] * 3
-    scores = [*draws.uniform(0.6, 0.8, 60), *draws.uniform(0.5, 0.6, 3)]
+    scores = [*draws.uniform(0.6, 0.8, 9), *draws.uniform(0.4, 0.6, 9)]
     for stage in RECIPES[name]:
-        assert fitted(encodings, scores, exploration=0.1).contains((1,))
-        assert fitted(encodings, scores, exploration=stage.exploration).contains((0,))
+        sampled = []
+        for _ in range(10):
+            region = fitted(HALVES[0], scores, exploration=stage.exploration, sampled=sampled)
+            sampled.append(BETTER if region.contains(BETTER) else WORSE)
+        assert 5 < sampled.count(BETTER) < 10
+
+
+def test_every_level_of_the_tree_counts_its_own_visits():
+    encodings = [(number,) for number in range(16)]
+    scores = [float(number) for number in range(16)]
+    depth_two = {"depth": 2, "exploration": 0.5}
+    assert fitted(encodings, scores, **depth_two).contains((15,))
+    assert fitted(encodings, scores, **depth_two, sampled=[(15,)] * 4).contains((8,))
 
 
 @pytest.mark.parametrize("factor", [0.01, 100.0])
 def test_the_scale_of_the_scores_does_not_matter(factor):
-    encodings, scores = visited(good=300, poor=6)
+    encodings, scores = HALVES
     scaled = [factor * score - 5 for score in scores]
     for exploration in (0.0, EXPLORING):
-        spaces = [fitted(encodings, s, exploration=exploration) for s in (scores, scaled)]
-        assert spaces[0].contains((1,)) == spaces[1].contains((1,)) == (exploration == 0)
+        arguments = {"exploration": exploration, "sampled": [BETTER] * 10}
+        spaces = [fitted(encodings, values, **arguments) for values in (scores, scaled)]
+        in_better = [space.contains(BETTER) for space in spaces]
+        assert in_better == [exploration == 0] * 2
 
 
 def described() -> str:

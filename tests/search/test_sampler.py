@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 
@@ -272,9 +273,6 @@ def test_learned_sampling_finds_better_formulas_than_random_sampling():
 
 @pytest.mark.parametrize("tuning_rounds", [0, 2])
 def test_learned_sampling_finds_better_sizes_than_random_sampling(tuning_rounds):
-    def inner_columns(architecture: Architecture) -> int:
-        return sum(cell.stack * cell.inner_width(24) for cell in architecture.cells)
-
     space = SizeSpace(
         Architecture.from_formulas((ORDINARY,) * 3, 24, 24, 2), Budget(0, 10**6, None, 100, 32)
     )
@@ -289,6 +287,35 @@ def test_learned_sampling_finds_better_sizes_than_random_sampling(tuning_rounds)
             sampler.tell(index, candidates[-1], inner_columns(candidates[-1]))
         means[name] = fmean(map(inner_columns, candidates[40:]))
     assert means["learned"] > 1.2 * means["random"]
+
+
+def inner_columns(architecture: Architecture) -> int:
+    return sum(cell.stack * cell.inner_width(24) for cell in architecture.cells)
+
+
+def test_exploration_leaves_a_basin_that_misleads():
+    """A lower stack in the first cell scores better, but for two cells, which the start lacks."""
+
+    def score(architecture: Architecture) -> float:
+        cell = architecture.cells[0]
+        best_of_all = cell.stack == 4 and cell.ratio >= Fraction(1, 2)
+        return 10.0 if best_of_all else -cell.stack
+
+    space = SizeSpace(
+        Architecture.from_formulas((ORDINARY,) * 3, 24, 24, 2), Budget(0, 10**6, None, 100, 32)
+    )
+    drawn = (space.draw(str(number)) for number in range(200))
+    start = [space.first[0], *(each for each in drawn if score(each) < 0)][:40]
+    for seed in range(3):
+        sampler = ActionSpaceSampler(space, seed, 40, 20, exploration=1.0)
+        for index, candidate in enumerate(start):
+            sampler.tell(index, candidate, score(candidate))
+        scores = []
+        for index in range(40, 80):
+            candidate = sampler.ask(index)
+            scores.append(score(candidate))
+            sampler.tell(index, candidate, scores[-1])
+        assert max(scores) > 0
 
 
 @pytest.mark.parametrize(("start", "every", "name"), [(0, 1, "start"), (1, 0, "every")])

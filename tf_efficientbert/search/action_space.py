@@ -14,7 +14,7 @@ import numpy as np
 
 from tf_efficientbert.search.quiet_optuna import optuna
 
-__all__ = ["LearnedActionSpace", "depth_for"]
+__all__ = ["LearnedActionSpace", "Region", "depth_for"]
 
 # Each threshold adds a level to the tree: depth 2 from 400 candidates, 5 from 3,200.
 _DEEPER_FROM = (400, 800, 1600, 3200)
@@ -34,37 +34,48 @@ class _Node:
     """A region of the space and statistics of the fitted candidates in it.
 
     Attributes:
-        visits: number of candidates in the region.
+        count: number of candidates in the region.
         mean: their mean score.
         classifier: predicts which child an encoding belongs to; None for a leaf.
         children: (worse, better); empty for a leaf.
     """
 
-    visits: int
+    count: int
     mean: float
     classifier: lightgbm.Booster | None = None
     children: tuple["_Node", ...] = ()
 
 
+@dataclass(frozen=True)
+class Region:
+    """A leaf of the tree: the part of the space to sample next.
+
+    Attributes:
+        share: fraction of the fitted candidates that lie in it.
+    """
+
+    share: float
+    _path: tuple[tuple[lightgbm.Booster, int], ...]
+
+    def contains(self, encoding: Sequence[int]) -> bool:
+        """Returns whether a candidate lies in the region."""
+        features = np.asarray([encoding], float)
+        return all(
+            bool(_is_better(classifier, features)[0]) == bool(side)
+            for classifier, side in self._path
+        )
+
+
 class LearnedActionSpace:
-    """The region of the most promising leaf in a tree of classifiers; build it with `fit`.
+    """A tree of classifiers that splits a space into regions; build it with `fit`.
 
     Each node splits its candidates at the median score and trains a classifier to separate the
     better half from the worse. The prediction, not the score, assigns a candidate to a child.
-    From the root down, the child with the highest upper confidence bound (UCB1) is chosen.
-
-    Attributes:
-        share: fraction of the fitted candidates that lie in the chosen region.
     """
 
     def __init__(self, root: _Node, bonus: float) -> None:
-        self._path: list[tuple[lightgbm.Booster, int]] = []
-        node = root
-        while node.children:
-            side = _chosen_side(node, bonus)
-            self._path.append((node.classifier, side))
-            node = node.children[side]
-        self.share = node.visits / root.visits
+        self._root = root
+        self._bonus = bonus
 
     @classmethod
     def fit(
@@ -80,12 +91,12 @@ class LearnedActionSpace:
 
         Args:
             encodings: one per candidate, all of equal length.
-            scores: one per candidate, higher is better. If all are equal, the region is the whole
-                space.
+            scores: one per candidate, higher is better. If all are equal, the only region is the
+                whole space.
             depth: most classifiers between root and leaf.
             seed: random seed of LightGBM and the tuning.
-            exploration: weight of the UCB1 bonus for less visited regions, relative to the range
-                of the scores; 0 always chooses the region with the better mean.
+            exploration: weight of the bonus of less visited regions, relative to the range of the
+                scores; 0 always chooses the region with the better mean.
             tuning_rounds: rounds of TPE over LightGBM's parameters at each node with 40 or more
                 candidates (Dong et al. use 10); 0 uses fixed parameters.
 
@@ -101,25 +112,36 @@ class LearnedActionSpace:
         root = _grow(features, values, depth, random.Random(seed), tuning_rounds)
         return cls(root, exploration * float(np.ptp(values)))
 
-    def contains(self, encoding: Sequence[int]) -> bool:
-        """Returns whether a candidate lies in the chosen region."""
-        features = np.asarray([encoding], float)
-        return all(
-            bool(_is_better(classifier, features)[0]) == bool(side)
-            for classifier, side in self._path
-        )
+    def choose(self, sampled: Sequence[Sequence[int]]) -> Region:
+        """Returns the region to sample next, by Monte Carlo tree search.
+
+        From the root down, the child with the highest upper confidence bound is chosen. Its visits
+        are those since the fit: the median leaves as many fitted candidates on one side as on the
+        other, so that with them no region would ever count as less visited.
+
+        Args:
+            sampled: the encodings of the candidates that were sampled since the fit.
+        """
+        features = np.asarray(sampled, float)
+        node, path = self._root, []
+        while node.children:
+            better = _is_better(node.classifier, features) if len(features) else np.zeros(0, bool)
+            side = _chosen_side(node, (int((~better).sum()), int(better.sum())), self._bonus)
+            path.append((node.classifier, side))
+            features, node = features[better == side], node.children[side]
+        return Region(node.count / self._root.count, tuple(path))
 
 
-def _chosen_side(node: _Node, bonus: float) -> int:
-    """Returns 0 or 1, the child with the higher UCB1 value (Auer et al. 2002); 1 on a tie.
+def _chosen_side(node: _Node, visits: tuple[int, int], bonus: float) -> int:
+    """Returns 0 or 1, the child with the higher bound; 1 on a tie.
 
-    Every child has visits: `_grow` drops a split that puts all candidates on one side. Such a
-    classifier has learned nothing, and a region without candidates could reject every draw.
+    UCB1 (Auer et al. 2002) with one more visit to each child, so that the first choice is that of
+    the means.
     """
 
     def bound(side: int) -> tuple[float, int]:
-        child = node.children[side]
-        return child.mean + bonus * math.sqrt(2 * math.log(node.visits) / child.visits), side
+        width = math.sqrt(2 * math.log(1 + sum(visits)) / (1 + visits[side]))
+        return node.children[side].mean + bonus * width, side
 
     return max((0, 1), key=bound)
 
@@ -134,12 +156,13 @@ def _grow(
     classifier = _train(features, labels, rng.getrandbits(31), tuning_rounds)
     better = _is_better(classifier, features)
     if better.all() or not better.any():
+        # It has learned nothing, and a region without candidates could reject every draw.
         return leaf
     children = tuple(
         _grow(features[side], scores[side], depth - 1, rng, tuning_rounds)
         for side in (~better, better)
     )
-    return _Node(leaf.visits, leaf.mean, classifier, children)
+    return _Node(leaf.count, leaf.mean, classifier, children)
 
 
 def _better_half(scores: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Sampler(ABC):
         # The first candidates count as seen from the start, so that asking for a later index
         # before them does not return one of them.
         self._seen = {architecture.canonical() for architecture in space.first}
-        self._asked: set[int] = set()
+        self._asked: dict[int, Architecture] = {}
         self._told: dict[int, tuple[Architecture, float | None]] = {}
 
     def ask(self, index: int) -> Architecture:
@@ -60,7 +60,7 @@ class Sampler(ABC):
             raise ValueError(f"cannot ask for candidate {index}: the index is {reason}")
         first = self.space.first
         architecture = first[index] if index < len(first) else self._draw_new(index)
-        self._asked.add(index)
+        self._asked[index] = architecture
         self._seen.add(architecture.canonical())
         return architecture
 
@@ -132,7 +132,7 @@ class Fit:
         index: the first candidate that was drawn with it.
         candidates: number of candidates in the fit.
         depth: maximum depth of the tree.
-        share: fraction of those candidates that lie in the chosen region.
+        share: fraction of those candidates that lie in the region with the best mean.
     """
 
     index: int
@@ -142,11 +142,11 @@ class Fit:
 
 
 class ActionSpaceSampler(Sampler):
-    """Draws at random first, then from the best region of a learned action space.
+    """Draws at random first, then from the regions of a learned action space.
 
     The fit uses the first `start` + k x `every` scored candidates in index order, with the largest
-    possible k. Candidates are drawn until one lies in the region. After `max_draws` draws, the
-    first new one of them is taken.
+    possible k. `LearnedActionSpace.choose` returns a region for each candidate, which is drawn
+    until it lies in it. After `max_draws` draws, the first new one of them is taken.
 
     Args:
         space: the space to draw from.
@@ -195,7 +195,10 @@ class ActionSpaceSampler(Sampler):
         # from then on, as it does in a process that starts then.
         if scored[:count] != self._fitted_on:
             self._fit(index, scored[:count])
-        return lambda architecture: self._learned.contains(self.space.encode(architecture))
+        candidates = self._asked | {i: architecture for i, (architecture, _) in self._told.items()}
+        since = [candidates[i] for i in sorted(candidates) if self._fitted_on[-1] < i < index]
+        region = self._learned.choose([self.space.encode(architecture) for architecture in since])
+        return lambda architecture: region.contains(self.space.encode(architecture))
 
     def _fit(self, index: int, indices: list[int]) -> None:
         told = [self._told[index] for index in indices]
@@ -209,4 +212,4 @@ class ActionSpaceSampler(Sampler):
             tuning_rounds=self._tuning_rounds,
         )
         self._fitted_on = indices
-        self.fits.append(Fit(index, len(told), depth, self._learned.share))
+        self.fits.append(Fit(index, len(told), depth, self._learned.choose([]).share))
