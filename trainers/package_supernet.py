@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.pretrained_supernet import (
+    average_supernets,
     load_supernet,
     package_supernet,
     require_supernet,
@@ -22,18 +23,19 @@ from trainers.job import print_figures, run_job
 class PackageSupernetOptions:
     """Options of the job."""
 
-    supernet: str = option("", "folder that pretrain_supernet made: …/model")
+    supernet: str = option("", "folder that pretrain_supernet made: …/model; of A,B: the mean")
     output_dir: str = option("", "folder to write")
 
 
 def _package(options: PackageSupernetOptions) -> dict:
     if not options.supernet or not options.output_dir:
         raise UserError("set --supernet and --output_dir")
-    supernet = load_supernet(options.supernet)
-    require_supernet(supernet, f"--supernet={options.supernet}")
+    supernets = {name: load_supernet(name) for name in options.supernet.split(",")}
+    for name, supernet in supernets.items():
+        require_supernet(supernet, f"--supernet={name}")
     folder = Path(options.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    return {"sha256": package_supernet(supernet, folder)}
+    return {"sha256": package_supernet(average_supernets(supernets), folder)}
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from tf_efficientbert.models import pretrained_supernet
 from tf_efficientbert.models.pretrained_supernet import (
     PRETRAINED,
     SHA256,
+    average_supernets,
     load_supernet,
     package_supernet,
 )
@@ -42,6 +43,23 @@ def test_a_packaged_supernet_has_the_weights_in_half_precision(tmp_path, monkeyp
     inputs = _inputs(again, ["word1 word2 word3"])
     difference = np.abs(ours(inputs)["sequence_output"] - theirs(inputs)["sequence_output"]).max()
     assert 0 < difference < 0.02
+
+
+def test_the_average_has_the_mean_of_the_weights():
+    supernets = {name: small_supernet(fit_size=24) for name in "ab"}
+    for number, supernet in enumerate(supernets.values()):
+        for weight in supernet.backbone.weights:
+            weight.assign(weight + number)
+    halfway = [weight.numpy() + 0.5 for weight in supernets["a"].backbone.weights]
+    average = average_supernets(supernets)
+    for weight, expected in zip(average.backbone.weights, halfway, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-6)
+
+
+def test_supernets_of_different_sizes_have_no_average():
+    supernets = {"a": small_supernet(fit_size=24), "b": small_supernet(fit_size=16)}
+    with pytest.raises(UserError, match="--supernet: b and a are of different sizes"):
+        average_supernets(supernets)
 
 
 def _inputs(model, texts):

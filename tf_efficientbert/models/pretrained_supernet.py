@@ -20,6 +20,7 @@ from tf_efficientbert.storage import write_file
 __all__ = [
     "PRETRAINED",
     "SHA256",
+    "average_supernets",
     "load_supernet",
     "package_supernet",
     "require_supernet",
@@ -28,7 +29,7 @@ __all__ = [
 
 PRETRAINED = "pretrained"
 # Of the packaged weights, as `package_supernet` returns it.
-SHA256 = "22332cf9ad5468438713e9ed7d3a6c023e9154db56dedb103bfecb6535f08800"
+SHA256 = "af315f29e41518dbab934c5587b9d5aceff7a589375ea03b4b9ab1a9c9bca444"
 _FOLDER = Path(__file__).parent / PRETRAINED
 # Of EfficientBert, without which the weights would be read as another network's.
 _ARGUMENTS = (
@@ -82,6 +83,26 @@ def require_supernet(model: TextModel, origin: str) -> None:
         raise UserError(f"{origin} is not a supernet: its cells are not all of the largest size")
 
 
+def average_supernets(supernets: dict[str, TextModel]) -> TextModel:
+    """Returns the first of the supernets by name, with the mean of the weights of all.
+
+    The mean of two stages of one training keeps what each of them is good at. Wortsman et al.,
+    Model soups (2022), section 3.
+
+    Raises:
+        UserError: one differs from the first in its sizes or its vocabulary.
+    """
+    (first_name, first), *others = supernets.items()
+    for name, other in others:
+        if _sizes(other.backbone) != _sizes(first.backbone):
+            raise UserError(f"--supernet: {name} and {first_name} are of different sizes")
+        if other.tokenizer.vocabulary != first.tokenizer.vocabulary:
+            raise UserError(f"--supernet: {name} and {first_name} have different vocabularies")
+    weights = zip(*(model.backbone.get_weights() for model in supernets.values()), strict=True)
+    first.backbone.set_weights([np.mean(arrays, axis=0) for arrays in weights])
+    return first
+
+
 def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     """Writes a supernet's weights in float16, its sizes and its tokenizer; `_read` reads them.
 
@@ -92,8 +113,7 @@ def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     Returns: the SHA-256 of the weights' file, in hexadecimal.
     """
     backbone = supernet.backbone
-    config = backbone.get_config()
-    described = {name: config[name] for name in _ARGUMENTS} | {"max_tokens": supernet.max_tokens}
+    described = _sizes(backbone) | {"max_tokens": supernet.max_tokens}
     weights = {
         name: np.asarray(slot.variable, np.float16) for name, slot in _slots(backbone).items()
     }
@@ -101,6 +121,11 @@ def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     write_file(Path(folder) / _WEIGHTS, content)
     supernet.tokenizer.save(folder)
     return hashlib.sha256(content).hexdigest()
+
+
+def _sizes(backbone: EfficientBert) -> dict:
+    config = backbone.get_config()
+    return {name: config[name] for name in _ARGUMENTS}
 
 
 def _read(folder: Path) -> TextModel:
