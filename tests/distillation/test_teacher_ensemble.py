@@ -63,7 +63,9 @@ def _load(folders, shares=""):
     options = TaskTeacherOptions(teacher=folders, teacher_shares=shares)
     start = small_supernet(fit_size=24)
     task = TASKS["classification"]
-    return load_task_teacher(options.teacher, options.shares, task, 16, start, "--supernet=s")
+    return load_task_teacher(
+        options.teacher, options.teacher_weights, task, 16, start, "--supernet=s"
+    )
 
 
 def test_several_folders_are_an_ensemble(tmp_path):

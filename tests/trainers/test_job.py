@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tf_efficientbert.compression.compress import CompressOptions
 from tf_efficientbert.distillation.distiller import DistillOptions
 from tf_efficientbert.distillation.warm_up import WarmUpOptions
 from tf_efficientbert.export import ExportOptions
@@ -114,3 +116,18 @@ def test_every_option_of_every_job_can_be_a_flag(options_class):
         assert optional or field.type in (bool, int, float, str), field.name
         assert isinstance(field.default, field.type), field.name
         assert len(field.metadata["help"]) > 5, field.name
+
+
+@pytest.mark.parametrize(
+    "options", [CompressOptions, DistillOptions, PipelineOptions, SearchOptions]
+)
+def test_the_parts_of_options_have_no_name_in_common(options):
+    """One of two unrelated parts would hide what the other has of the same name."""
+    owners = {}
+    for part in options.__mro__[:-1]:
+        for name in vars(part):
+            if not name.startswith("__"):
+                owners.setdefault(name, []).append(part)
+    for name, parts in owners.items():
+        for part, later in itertools.pairwise(parts):
+            assert issubclass(part, later), f"{name}: {part.__name__}, {later.__name__}"

@@ -104,7 +104,12 @@ def compress(options: CompressOptions) -> dict:
             student.require(data.task, options.max_tokens, origin)
             student.score_by(data.task.metrics)
             teacher = load_task_teacher(
-                options.teacher, options.shares, data.task, options.max_tokens, student, origin
+                options.teacher,
+                options.teacher_weights,
+                data.task,
+                options.max_tokens,
+                student,
+                origin,
             )
         data.show_card(student.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)

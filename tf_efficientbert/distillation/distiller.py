@@ -174,7 +174,12 @@ class _Distillation:
                 options.architecture, supernet.backbone.architecture
             )
             teacher = load_task_teacher(
-                options.teacher, options.shares, data.task, options.max_tokens, supernet, origin
+                options.teacher,
+                options.teacher_weights,
+                data.task,
+                options.max_tokens,
+                supernet,
+                origin,
             )
             if teacher and recipe.projects_hidden_states:
                 check_width(teacher, options.teacher, supernet, origin)

@@ -40,10 +40,10 @@ class TaskTeacherOptions(TeachingOptions):
                 "set either --teacher, the folder of a saved model, or --teacher_predictions"
             )
         if self.teacher_shares:
-            self.shares  # noqa: B018  checks --teacher_shares
+            self.teacher_weights  # noqa: B018  checks --teacher_shares
 
     @property
-    def shares(self) -> list[float]:
+    def teacher_weights(self) -> list[float]:
         """The share of each teacher in the mean of predictions; they sum to 1.
 
         Raises:

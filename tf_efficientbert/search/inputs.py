@@ -71,7 +71,7 @@ def read_inputs(options: SearchOptions) -> SearchInputs:
     make_deterministic()
     supernet, origin = load_supernet(options.supernet), f"--supernet={options.supernet}"
     teacher = load_task_teacher(
-        options.teacher, options.shares, task, options.max_tokens, supernet, origin
+        options.teacher, options.teacher_weights, task, options.max_tokens, supernet, origin
     )
     recipe = options.resolved_recipe
     if teacher and recipe.projects_hidden_states:
