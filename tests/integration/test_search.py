@@ -258,6 +258,32 @@ def test_an_emptied_study_is_an_error(options, finished, tmp_path):
     assert (folder / "clock.json").exists()
 
 
+@pytest.fixture
+def of_2026_11(tmp_path):
+    """A folder with the study of this search as it was before examples were held out by text."""
+    folder = tmp_path / "search"
+    folder.mkdir()
+    shutil.copy(_REPOSITORY / "tests" / "fixtures" / "study_2026_11.journal", folder / STUDY)
+    return folder
+
+
+def test_a_finished_study_of_an_earlier_version_still_gives_its_result(options, of_2026_11):
+    result = search(options(of_2026_11))
+    assert result["candidates"] == _CANDIDATES
+    best = best_of(_study(of_2026_11).trials("sizes"))
+    assert json.loads(best.architecture.to_json()) == result["architecture"]
+    assert all("held_out_by" not in stage for stage in _study(of_2026_11).described())
+
+
+def test_an_unfinished_stage_of_an_earlier_version_does_not_go_on(options, of_2026_11):
+    journal = of_2026_11 / STUDY
+    lines = journal.read_bytes().splitlines(keepends=True)
+    trials = [number for number, line in enumerate(lines) if b'"op_code":4' in line]
+    journal.write_bytes(b"".join(lines[: trials[1] + 1]))
+    with pytest.raises(UserError, match=f"{STUDY}: .* scored 2 candidates of stage joint on other"):
+        search(options(of_2026_11))
+
+
 @pytest.mark.slow
 def test_a_search_killed_in_stages_1_and_3_and_run_by_stages_ends_the_same(
     options, finished, tmp_path

@@ -1,22 +1,30 @@
 """The examples that train candidates, and those held out to score them."""
 
 import dataclasses
+import functools
+import hashlib
 
 import numpy as np
 
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.data.unlabelled import with_unlabelled
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
+from tf_efficientbert.errors import UserError
 from tf_efficientbert.tasks import LabelledTask
 
-__all__ = ["SearchExamples"]
+__all__ = ["HELD_OUT_BY", "SearchExamples"]
+
+# What decides which examples are held out; a study notes it, as earlier versions drew them.
+HELD_OUT_BY = "text"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SearchExamples:
     """The corpus and the task's training set, from which stages draw shares.
 
-    The draws depend only on `seed`, so all candidates of a stage see the same examples.
+    The draws depend only on `seed`, so all candidates of a stage see the same examples. Which
+    examples are held out depends on their token ids: examples of equal text are never on both
+    sides, and the order of the training set does not matter.
 
     Attributes:
         text: the corpus.
@@ -64,7 +72,24 @@ class SearchExamples:
         return dataclasses.replace(text, labels=self.task.blank_labels(count))
 
     def _split(self, held_out: float) -> tuple[np.ndarray, np.ndarray]:
-        """Returns shuffled indices of the training set: (held out, the others)."""
-        order = np.random.default_rng(self.seed).permutation(len(self.train))
-        count = min(max(1, round(held_out * len(order))), len(order) - 1)
+        """Returns indices of the training set in random order: (held out, the others).
+
+        Raises:
+            UserError: all examples have the same text, so none can be held out.
+        """
+        ends = np.cumsum([len(indices) for indices in self._by_text])[:-1]
+        if not len(ends):
+            raise UserError("a search needs two different training texts; all of them are equal")
+        wanted = max(1, round(held_out * len(self.train)))
+        count = ends[min(np.searchsorted(ends, wanted), len(ends) - 1)]
+        order = np.concatenate(self._by_text)
         return order[:count], order[count:]
+
+    @functools.cached_property
+    def _by_text(self) -> list[np.ndarray]:
+        """The indices of examples of equal text, in the order of the texts' hashes."""
+        train, groups = self.train, {}
+        for index, (start, end) in enumerate(zip(train.offsets, train.offsets[1:], strict=False)):
+            content = f"{self.seed}/".encode() + train.token_ids[start:end].tobytes()
+            groups.setdefault(hashlib.sha256(content).digest(), []).append(index)
+        return [np.array(groups[digest]) for digest in sorted(groups)]

@@ -11,6 +11,7 @@ from tf_efficientbert.models.text_model import TextModel
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.evaluator import Evaluator
+from tf_efficientbert.search.examples import HELD_OUT_BY
 from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
 from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.shared_weights import SharedWeights
@@ -72,11 +73,7 @@ class StageSequence:
         self._check_recipe(stage)
         trials = self.study.trials(stage.name)
         best = best_of(trials)
-        # The process may have been killed after the last candidate, before it noted the end.
-        ended = len(trials) == stage.candidates or (
-            trials and self.study.notes(stage.name).get("ended")
-        )
-        if not ended:
+        if not self._has_ended(stage):
             raise UserError(
                 f"{where} has {len(trials)} of {stage.candidates} candidates in "
                 f"{self.study.path}; run it first"
@@ -88,11 +85,19 @@ class StageSequence:
             )
         return best
 
+    def _has_ended(self, stage: Stage) -> bool:
+        count = len(self.study.trials(stage.name))
+        # The process may have been killed after the last candidate, before it noted the end.
+        return bool(count) and (
+            count == stage.candidates or self.study.notes(stage.name).get("ended", False)
+        )
+
     def _run_stage(self, stage: Stage, best: Architecture | None) -> Trial:
         space = self._space(stage, best)
         sampler = self._sampler(stage, space)
         self._check_recipe(stage)
         self.study.begin(stage.name)
+        self._note_split(stage)
         self.study.note(
             stage.name,
             recipe=_described(stage),
@@ -128,6 +133,24 @@ class StageSequence:
                 f"{self.study.path}: stage {stage.name} was started with other values: "
                 f"{'; '.join(differences)}; use another --output_dir"
             )
+
+    def _note_split(self, stage: Stage) -> None:
+        """Notes how the stage's examples are held out.
+
+        Raises:
+            UserError: an earlier version scored some of its candidates on other examples.
+        """
+        count = len(self.study.trials(stage.name))
+        if not count:
+            self.study.note(stage.name, held_out_by=HELD_OUT_BY)
+        elif not (self._has_ended(stage) or self._has_this_split(stage)):
+            raise UserError(
+                f"{self.study.path}: an earlier version scored {count} candidates of stage "
+                f"{stage.name} on other held-out examples; use another --output_dir"
+            )
+
+    def _has_this_split(self, stage: Stage) -> bool:
+        return self.study.notes(stage.name).get("held_out_by") == HELD_OUT_BY
 
     def _space(self, stage: Stage, best: Architecture | None) -> Space:
         if stage.searched == ("formula",):
@@ -174,7 +197,8 @@ class StageSequence:
         known = {}
         for earlier in self.stages[: self.stages.index(stage)]:
             alike = (earlier.training, earlier.held_out) == (stage.training, stage.held_out)
-            if alike and not (earlier.shares_weights or stage.shares_weights):
+            alone = not (earlier.shares_weights or stage.shares_weights)
+            if alike and alone and self._has_this_split(earlier):
                 trials = self.study.trials(earlier.name)
                 known |= {trial.architecture.canonical(): trial for trial in trials}
         return known
