@@ -1,21 +1,28 @@
 import dataclasses
 import json
+from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from tests.models.huggingface_folder import CONFIG, random_weights, write_folder
 from tests.models.small_models import small_architecture, small_backbone
 from tests.models.small_text_models import VOCABULARY, small_supernet, write_lines
-from tf_efficientbert.architecture import Architecture
+from tf_efficientbert.architecture import Architecture, CellSpec
+from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS
+from tf_efficientbert.data.batching import encode
 from tf_efficientbert.distillation.warm_up import (
     WarmUpOptions,
+    drawn_choices,
     inherit_token_table,
     warm_up,
 )
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.models.teacher import load_teacher
 from tf_efficientbert.models.text_model import load
 
 _WIDE, _NARROW = 24, 8
@@ -164,6 +171,51 @@ def test_a_warm_up_continues_with_a_supernet(continued):
         continued, supernet=f"{continued.output_dir}/model", output_dir=f"{continued.output_dir}2"
     )
     assert warm_up(again)["loss"] < first["loss"]
+
+
+def test_without_slices_the_whole_supernet_learns():
+    assert drawn_choices(tf.constant([0, 1]), 6, 0.0) is None
+
+
+def test_slices_alternate_with_the_whole_and_have_all_stacks_and_ratios():
+    drawn = [drawn_choices(tf.constant([5, step]), 6, 0.5).numpy() for step in range(200)]
+    whole = [(choices == [max(STACKS), 1]).all() for choices in drawn]
+    assert 70 < sum(whole) < 130
+    slices = np.stack(
+        [choices for choices, all_of_it in zip(drawn, whole, strict=True) if not all_of_it]
+    )
+    for column, values in ((0, STACKS), (1, RATIO_DENOMINATORS)):
+        for layer in range(6):
+            assert set(slices[:, layer, column]) == set(values)
+    again = drawn_choices(tf.constant([5, 3]), 6, 0.5).numpy()
+    np.testing.assert_array_equal(again, drawn[3])
+
+
+def test_slices_learn(continued):
+    """The smallest slice comes closer to the teacher by sliced steps than by whole ones."""
+    errors = {}
+    for share in (0.0, 1.0):
+        folder = f"{continued.output_dir}-{share}"
+        options = dataclasses.replace(
+            continued, output_dir=folder, sliced_share=share, epochs=20.0, learning_rate=3e-3
+        )
+        warm_up(options)
+        supernet = load(f"{folder}/model")
+        smallest = (CellSpec.ordinary(1, Fraction(1, 4)),) * 2
+        batch = encode(supernet.tokenizer, ["word1 word2 word3 word4 word5"], max_tokens=8).padded(
+            np.arange(1)
+        )
+        teacher = load_teacher(Path(continued.teacher_dir)).backbone
+        ours = supernet.backbone(batch, cells=smallest)["hidden_states"][-1]
+        theirs = teacher(batch)["hidden_states"][-1]
+        errors[share] = float(np.square(ours - theirs).mean())
+    assert errors[1.0] < 0.8 * errors[0.0]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_the_share_of_slices_is_a_share(share):
+    with pytest.raises(UserError, match=f"--sliced_share={share}: expected a number from 0 to 1"):
+        WarmUpOptions(sliced_share=share)
 
 
 @pytest.mark.parametrize(

@@ -54,17 +54,18 @@ class Objective:
 
         return tuple(float(applies(term)) for term in self.terms)
 
-    def losses(self, teacher, student, batch, dropout_seed=None) -> dict:
+    def losses(self, teacher, student, batch, dropout_seed=None, choices=None) -> dict:
         """Returns the loss of each term by name and their weighted sum, "loss", for one batch.
 
         Args:
             teacher, student: both EfficientBert or both TaskModel; the teacher runs in inference
                 mode and gets no gradient.
             batch: see `data.batching`; only regression reads "labels".
+            choices: the slice of a supernet that learns, see `EfficientBert.call`.
         """
         inputs = {name: batch[name] for name in MODEL_INPUTS}
         teacher_outputs = named_outputs(teacher(inputs, training=False), self.teacher_reads)
-        student_outputs = student(inputs, training=True, dropout_seed=dropout_seed)
+        student_outputs = student(inputs, training=True, dropout_seed=dropout_seed, choices=choices)
         return self.compare(teacher_outputs, student_outputs, batch)
 
     def compare(

@@ -5,15 +5,18 @@ import logging
 
 import keras
 import numpy as np
+import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from tf_efficientbert.architecture import Architecture, CellSpec
-from tf_efficientbert.data.batching import TrainingBatches
+from tf_efficientbert.architecture.expression import RATIO_DENOMINATORS, STACKS
+from tf_efficientbert.data.batching import EncodedExamples, TrainingBatches
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.corpus_options import CorpusOptions
 from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.distillation.recipe_options import TextRecipeOptions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
+from tf_efficientbert.distillation.unit_order import sort_inner_units
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.pretrained_supernet import (
@@ -31,6 +34,7 @@ from tf_efficientbert.training.strategy import make_strategy
 
 _log = logging.getLogger(__name__)
 
+_SORTED_BY = 256  # examples; more give nearly the same order
 _SIZES = ("hidden_size", "ffn_width", "num_layers", "num_heads", "embedding_size")
 
 
@@ -48,6 +52,11 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     num_layers: int = option(6, "layers")
     num_heads: int = option(12, "attention heads; as many as the teacher's for the attention loss")
     embedding_size: int = option(128, "width of the token embedding")
+    sliced_share: float = option(
+        0.0,
+        "share of the steps that train a random slice of the supernet, as candidates and students "
+        "are, instead of the whole",
+    )
     epochs: float = option(10.0, "epochs over the text; may be a fraction")
     learning_rate: float = option(1e-4, "peak learning rate (linear warm-up and decay)")
     batch_size: int = option(64, "examples per step, over all replicas")
@@ -57,6 +66,8 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
         TextRecipeOptions.__post_init__(self)
         CorpusOptions.__post_init__(self)
         self.resolved_recipe.require_text_losses("--recipe")
+        if not 0 <= self.sliced_share <= 1:
+            raise UserError(f"--sliced_share={self.sliced_share}: expected a number from 0 to 1")
 
     def architecture(self) -> Architecture:
         """Returns the supernet's architecture; raises UserError if the sizes are invalid."""
@@ -105,6 +116,8 @@ def warm_up(options: WarmUpOptions) -> dict:
             teacher = load_teacher(folder).backbone
             if options.supernet:
                 supernet = _continued(options)
+                if options.sliced_share:
+                    sort_inner_units(supernet, _evenly_spaced(examples))
                 supernet = supernet.rebuilt(dropout=options.dropout, dtype=options.dtype)
             else:
                 supernet = EfficientBert(
@@ -121,9 +134,15 @@ def warm_up(options: WarmUpOptions) -> dict:
         objective = options.resolved_recipe.objective(
             teacher.architecture, supernet.architecture, task=None
         )
+        layers = supernet.architecture.num_layers
+
+        def loss_fn(batch, seed):
+            choices = drawn_choices(seed, layers, options.sliced_share)
+            return objective.losses(teacher, supernet, batch, seed, choices)
+
         history = fit(
             model=supernet,
-            loss_fn=lambda batch, seed: objective.losses(teacher, supernet, batch, seed),
+            loss_fn=loss_fn,
             batches=TrainingBatches(examples, options.batch_size, options.seed),
             options=options,
             strategy=strategy,
@@ -134,6 +153,13 @@ def warm_up(options: WarmUpOptions) -> dict:
         _log.info("supernet saved in %s", run.path / "model")
         result = {"loss": history[-1]["loss"], "parameters": supernet.count_params()}
         return run.finish(result, {"warm-up": history})
+
+
+def _evenly_spaced(examples: EncodedExamples) -> EncodedExamples:
+    """Returns at most `_SORTED_BY` of the examples."""
+    return examples.take(
+        np.linspace(0, len(examples) - 1, min(len(examples), _SORTED_BY)).astype(int)
+    )
 
 
 def _continued(options: WarmUpOptions) -> EfficientBert:
@@ -148,6 +174,25 @@ def _continued(options: WarmUpOptions) -> EfficientBert:
         if given not in (fields[name], has):
             raise UserError(f"--{name}={given}, but {origin} has {has}")
     return supernet.backbone
+
+
+def drawn_choices(seed, layers: int, sliced_share: float):
+    """Returns the slice that a step trains, int32 [layers, 2] (see `EfficientBert.call`).
+
+    The whole supernet alternates with slices whose stacks and ratios are drawn uniformly for each
+    layer, so that what is cut out of it later has learned to work by itself: Yu and Huang,
+    Universally Slimmable Networks (ICCV 2019), section 4.2.
+
+    Args:
+        seed: int32 [2], different for each step.
+        sliced_share: probability of a slice; 0 returns None, the whole supernet.
+    """
+    if not sliced_share:
+        return None
+    drawn = tf.random.stateless_uniform([layers, 2], seed, 1, len(STACKS) + 1, tf.int32)
+    whole = tf.constant([[max(STACKS), min(RATIO_DENOMINATORS)]] * layers)
+    is_slice = tf.random.stateless_uniform([], seed + 1) < sliced_share
+    return tf.where(is_slice, drawn, whole)
 
 
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:
