@@ -418,7 +418,7 @@ def test_other_flags_are_rejected(options, finished, changes, message):
     [
         ({"teacher": ""}, "set either --teacher"),
         ({"supernet": ""}, "--supernet is missing"),
-        ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
+        ({"sampler": "best"}, "--sampler=best: expected one of action-space, evolution, random"),
         ({"group_size": 0}, "--group_size=0: expected 1 or more"),
         ({"from_stage": 0}, "--from_stage=0, --to_stage=3: expected stages from 1 to 3"),
         ({"from_stage": 3, "to_stage": 2}, "--from_stage=3, --to_stage=2"),
@@ -476,7 +476,7 @@ def test_impossible_bounds_of_a_stage_are_an_error(options, tmp_path):
 def test_a_job_prints_an_error_in_one_line(options, tmp_path):
     flags = [flag for flag in as_flags(options(tmp_path)) if "--sampler=" not in flag]
     line = error_line(run_job(_JOB, [*flags, "--sampler=best"]))
-    assert line == "--sampler=best: expected one of action-space, random"
+    assert line == "--sampler=best: expected one of action-space, evolution, random"
 
 
 # === A process killed at the start of a stage ===

@@ -139,7 +139,7 @@ def test_export_options_have_the_model_and_the_task(options, name):
         ({"batch_size": 0}, "--batch_size=0"),
         ({"latency_runs": 0}, "--latency_runs=0"),
         ({"stages": "brief"}, "--stages=brief: expected paper, quick or a .json file"),
-        ({"sampler": "best"}, "--sampler=best: expected one of action-space, random"),
+        ({"sampler": "best"}, "--sampler=best: expected one of action-space, evolution, random"),
         ({"compress": "prune(2.0)"}, r"--compress=prune\(2.0\): prune\(2.0\): expected a share"),
         ({"compress": "drop(6)"}, r"--compress: drop\(6\) is not possible with 6 layers"),
         ({"compress_epochs": 0.0}, "^--compress_epochs=0.0: expected a number above 0"),

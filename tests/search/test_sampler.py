@@ -11,6 +11,7 @@ from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.sampler import (
     ActionSpaceSampler,
+    EvolutionSampler,
     RandomSampler,
     Sampler,
     SpaceExhausted,
@@ -33,6 +34,7 @@ SPACES = {
 SAMPLERS = {
     "random": lambda space, seed=0: RandomSampler(space, seed),
     "learned": lambda space, seed=0: ActionSpaceSampler(space, seed, start=6, every=3),
+    "evolution": lambda space, seed=0: EvolutionSampler(space, seed, start=6, population=8),
 }
 
 
@@ -177,6 +179,7 @@ def sixteen_candidates() -> Space:
     [
         lambda space: RandomSampler(space, 0, max_draws=50),
         lambda space: ActionSpaceSampler(space, 0, start=2, every=1, max_draws=50),
+        lambda space: EvolutionSampler(space, 0, start=2, max_draws=50),
     ],
 )
 def test_a_space_without_new_candidates_is_exhausted(sampler_class):
@@ -254,6 +257,21 @@ def test_a_fit_uses_the_candidates_with_the_lowest_indices():
     assert [fit.candidates for fit in out_of_order.fits] == [6, 6]
 
 
+def test_evolution_changes_one_cell_of_a_young_and_good_parent():
+    sampler = EvolutionSampler(SPACES["joint"](), 0, start=6, population=8, tournament=1.0)
+    candidates = run(sampler, range(30))
+    assert candidates[:6] == run(RandomSampler(SPACES["joint"](), 0), range(6))
+    for index in range(8, 30):  # by then, six candidates have a score
+        scored = [i for i in range(index) if score_of(i, candidates[i]) is not None][-8:]
+        best = max(score_of(i, candidates[i]) for i in scored)
+        parents = [candidates[i] for i in scored if score_of(i, candidates[i]) == best]
+        assert 1 in [changes(parent, candidates[index]) for parent in parents]
+
+
+def changes(parent: Architecture, child: Architecture) -> int:
+    return sum(ours != theirs for ours, theirs in zip(parent.cells, child.cells, strict=True))
+
+
 @pytest.mark.slow
 def test_learned_sampling_finds_better_formulas_than_random_sampling():
     def mean_of_the_last(sampler: Sampler) -> float:
@@ -272,13 +290,14 @@ def test_learned_sampling_finds_better_formulas_than_random_sampling():
 
 
 @pytest.mark.parametrize("tuning_rounds", [0, 2])
-def test_learned_sampling_finds_better_sizes_than_random_sampling(tuning_rounds):
+def test_learning_and_evolution_find_better_sizes_than_random_sampling(tuning_rounds):
     space = SizeSpace(
         Architecture.from_formulas((ORDINARY,) * 3, 24, 24, 2), Budget(0, 10**6, None, 100, 32)
     )
     means = {}
     for name, sampler in (
         ("learned", ActionSpaceSampler(space, 0, 40, 10, 0.0, tuning_rounds)),
+        ("evolution", EvolutionSampler(space, 0, 40)),
         ("random", RandomSampler(space, 0)),
     ):
         candidates = []
@@ -286,7 +305,7 @@ def test_learned_sampling_finds_better_sizes_than_random_sampling(tuning_rounds)
             candidates.append(sampler.ask(index))
             sampler.tell(index, candidates[-1], inner_columns(candidates[-1]))
         means[name] = fmean(map(inner_columns, candidates[40:]))
-    assert means["learned"] > 1.2 * means["random"]
+    assert min(means["learned"], means["evolution"]) > 1.2 * means["random"]
 
 
 def inner_columns(architecture: Architecture) -> int:

@@ -58,7 +58,9 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     warm_up_epochs: float = option(0.65, "epochs of a fresh supernet over the corpus")
     warm_up_learning_rate: float = option(1e-3, "peak learning rate of a fresh supernet")
     stages: str = input_option("quick", "the search's: paper, quick, or a JSON file")
-    sampler: str = option("action-space", "the search's: action-space (learned) or random")
+    sampler: str = option(
+        "action-space", "the search's: action-space (learned), evolution or random"
+    )
     group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
     student_epochs: float = option(7.0, "epochs of each student over the task's texts")
     student_learning_rate: float = option(1e-3, "peak learning rate of the students")

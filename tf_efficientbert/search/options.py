@@ -15,7 +15,7 @@ from tf_efficientbert.training.options import TrainingOptions
 
 __all__ = ["SAMPLERS", "SearchOptions"]
 
-SAMPLERS = ("action-space", "random")
+SAMPLERS = ("action-space", "evolution", "random")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class SearchOptions(
     stages: str = input_option("paper", "paper, quick, or a JSON file of three stages")
     from_stage: int = option(1, "first stage to run (1 to 3); earlier ones must be finished")
     to_stage: int = option(3, "last stage to run")
-    sampler: str = option("action-space", "action-space (learned) or random")
+    sampler: str = option("action-space", "action-space (learned), evolution or random")
     group_size: int = option(4, "candidates trained together, sharing the teacher's outputs")
     min_parameters: int = option(
         0, "fewest parameters of a candidate; 0: 15/16 of --max_parameters"

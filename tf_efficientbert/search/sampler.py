@@ -1,29 +1,37 @@
 """Samplers, which choose the candidates of a search through an ask-and-tell interface.
 
-There is a random baseline, and the learned action space of Dong et al. 2021 (EfficientBERT, arXiv
-2109.07222), which follows Wang et al. 2019 (arXiv 1906.06832).
+There is a random baseline, evolution (Real et al. 2019, arXiv 1802.01548), and the learned action
+space of Dong et al. 2021 (EfficientBERT, arXiv 2109.07222), which follows Wang et al. 2019 (arXiv
+1906.06832).
 """
 
 import math
 import random
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tf_efficientbert.architecture import Architecture
 from tf_efficientbert.search.action_space import LearnedActionSpace, depth_for
 from tf_efficientbert.search.space import MOST_MISSES, Space, SpaceError
 
-__all__ = ["ActionSpaceSampler", "Fit", "RandomSampler", "Sampler", "SpaceExhausted"]
+__all__ = [
+    "ActionSpaceSampler",
+    "EvolutionSampler",
+    "Fit",
+    "RandomSampler",
+    "Sampler",
+    "SpaceExhausted",
+]
 
 _MAX_DRAWS = 20_000
+_CHILDREN = 20  # that may miss the budget before a random candidate takes their place
 
 
 class SpaceExhausted(Exception):
     """No draw gave a new candidate within the budget."""
 
 
-class Sampler(ABC):
+class Sampler:
     """Returns candidates of a space by index, from 0, none of them twice.
 
     The space's `first` candidates come first. The result of `ask` depends only on the space, the
@@ -85,16 +93,20 @@ class Sampler(ABC):
         self._told[index] = (architecture, score)
         self._seen.add(architecture.canonical())
 
-    @abstractmethod
+    def _draw(self, index: int, key: str) -> Architecture:
+        """Returns a candidate for `index`, the same for equal keys; see `Space.draw`."""
+        return self.space.draw(key)
+
     def _region(self, index: int) -> Callable[[Architecture], bool]:
         """Returns a predicate for `index`: whether a candidate lies in the region to sample."""
+        return lambda architecture: True
 
     def _draw_new(self, index: int) -> Architecture:
         is_inside = self._region(index)
         outside, missed, miss = None, 0, None
         for attempt in range(self.max_draws):
             try:
-                drawn = self.space.draw(f"{self.seed}/{index}/{attempt}")
+                drawn = self._draw(index, f"{self.seed}/{index}/{attempt}")
             except SpaceError as error:  # narrow budgets are missed sometimes
                 miss, missed = error, missed + 1
                 if missed == MOST_MISSES:
@@ -120,8 +132,52 @@ class Sampler(ABC):
 class RandomSampler(Sampler):
     """The baseline: every candidate is a random draw (arguments as for `Sampler`)."""
 
-    def _region(self, index: int) -> Callable[[Architecture], bool]:
-        return lambda architecture: True
+
+class EvolutionSampler(Sampler):
+    """Regularized evolution: Real et al. 2019 (arXiv 1802.01548), section 3.
+
+    A candidate is a copy of a parent with one layer's cell drawn anew. The parent is the best of a
+    random part of the population, which are the youngest candidates with a score.
+
+    Args:
+        space, seed, max_draws: see `Sampler`.
+        start: candidates that must have a score before the first parent is chosen.
+        population: candidates in the population, at most.
+        tournament: share of the population from which the best one becomes the parent.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        seed: int,
+        start: int,
+        population: int = 100,
+        tournament: float = 0.25,
+        max_draws: int = _MAX_DRAWS,
+    ) -> None:
+        super().__init__(space, seed, max_draws)
+        self._start = start
+        self._population = population
+        self._tournament = tournament
+
+    def _draw(self, index: int, key: str) -> Architecture:
+        scored = [
+            told for i, told in sorted(self._told.items()) if i < index and told[1] is not None
+        ]
+        if len(scored) < self._start:
+            return self.space.draw(key)
+        rng = random.Random(f"{key}/parent")
+        youngest = scored[-self._population :]
+        size = max(2, round(self._tournament * len(youngest)))
+        parent, _ = max(rng.sample(youngest, min(size, len(youngest))), key=lambda told: told[1])
+        for attempt in range(_CHILDREN):
+            donor = self.space.draw(f"{key}/{attempt}")
+            layer = rng.randrange(len(parent.cells))
+            cells = (*parent.cells[:layer], donor.cells[layer], *parent.cells[layer + 1 :])
+            child = replace(parent, cells=cells)
+            if self.space.holds(child):
+                return child
+        return donor
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,10 @@ class Space(ABC):
         """
 
     @abstractmethod
+    def holds(self, architecture: Architecture) -> bool:
+        """Returns whether an architecture, made of cells of this space, meets the budget."""
+
+    @abstractmethod
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """Returns a candidate as a fixed number of integers, for the action space's classifiers."""
 
@@ -115,6 +119,10 @@ class JointSpace(Space):
         chosen = _within_budget(self._sizes, self._choices, self._budget, rng)
         return _mutated(chosen, rng, _JOINT_MUTATION_TRIES)
 
+    def holds(self, architecture: Architecture) -> bool:
+        """See `Space.holds`."""
+        return self._budget.holds(architecture)
+
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """See `encode_formulas`."""
         return encode_formulas(architecture)
@@ -144,6 +152,10 @@ class FormulaSpace(Space):
         chosen = replace(self._best, cells=tuple(map(rng.choice, self._seeds)))
         return _mutated(chosen, rng, _FORMULA_MUTATION_TRIES)
 
+    def holds(self, architecture: Architecture) -> bool:
+        """See `Space.holds`; there is no budget to miss."""
+        return True
+
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """See `encode_formulas`."""
         return encode_formulas(architecture)
@@ -172,6 +184,10 @@ class SizeSpace(Space):
     def draw(self, seed: str) -> Architecture:
         """See `Space.draw`."""
         return _within_budget(self._best, self._choices, self._budget, random.Random(seed))
+
+    def holds(self, architecture: Architecture) -> bool:
+        """See `Space.holds`."""
+        return self._budget.holds(architecture)
 
     def encode(self, architecture: Architecture) -> tuple[int, ...]:
         """Returns one number from 0 to 15 per layer, the id of its stack and ratio."""

@@ -12,7 +12,12 @@ from tf_efficientbert.search.budget import Budget
 from tf_efficientbert.search.context import SearchContext
 from tf_efficientbert.search.evaluator import Evaluator
 from tf_efficientbert.search.examples import HELD_OUT_BY
-from tf_efficientbert.search.sampler import ActionSpaceSampler, RandomSampler, Sampler
+from tf_efficientbert.search.sampler import (
+    ActionSpaceSampler,
+    EvolutionSampler,
+    RandomSampler,
+    Sampler,
+)
 from tf_efficientbert.search.seeds import seed_of
 from tf_efficientbert.search.shared_weights import SharedWeights
 from tf_efficientbert.search.space import FormulaSpace, JointSpace, SizeSpace, Space
@@ -167,6 +172,10 @@ class StageSequence:
         seed = seed_of(self.context.seed, stage.name, "sampler")
         if self.sampler == "random":
             return RandomSampler(space, seed, stage.max_draws)
+        if self.sampler == "evolution":
+            return EvolutionSampler(
+                space, seed, start=stage.random_candidates, max_draws=stage.max_draws
+            )
         return ActionSpaceSampler(
             space,
             seed,
