@@ -14,14 +14,28 @@ import tensorflow as tf
 from tf_efficientbert.compression.dropping import layer_influence, without_layers
 from tf_efficientbert.compression.pruning import Pruner
 from tf_efficientbert.compression.quantization import Quantizer
-from tf_efficientbert.compression.steps import Drop, Prune, Quantize, Step, check_drops, parse_steps
+from tf_efficientbert.compression.steps import (
+    Drop,
+    Prune,
+    Quantize,
+    Step,
+    Vocabulary,
+    check_drops,
+    parse_steps,
+)
+from tf_efficientbert.compression.vocabulary import used_pieces, with_pieces
 from tf_efficientbert.data.batching import MODEL_INPUTS, EncodedExamples, TrainingBatches
 from tf_efficientbert.data.examples import Examples
 from tf_efficientbert.data.task_data import TaskData, TaskOptions
+from tf_efficientbert.data.unlabelled import UnlabelledOptions, read_unlabelled, with_unlabelled
 from tf_efficientbert.distillation.cached_outputs import CachedTeacherOutputs
 from tf_efficientbert.distillation.objective import Objective
 from tf_efficientbert.distillation.outputs import layer_output
-from tf_efficientbert.distillation.task_teacher import TaskTeacherOptions, load_task_teacher
+from tf_efficientbert.distillation.task_teacher import (
+    TaskTeacherOptions,
+    labelled_by,
+    load_task_teacher,
+)
 from tf_efficientbert.distillation.teacher_pass import TeacherPass
 from tf_efficientbert.distillation.teacher_predictions import read_predictions, with_predictions
 from tf_efficientbert.distillation.terms import hidden_term, prediction_term
@@ -43,7 +57,7 @@ _MEASURED_EXAMPLES = 256  # for measuring the influence of layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
+class CompressOptions(TaskOptions, UnlabelledOptions, TrainingOptions, TaskTeacherOptions):
     """Options of `compress`."""
 
     output_dir: str = option("", "output folder; run again with it to resume")
@@ -59,6 +73,8 @@ class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
         TaskTeacherOptions.__post_init__(self)
+        UnlabelledOptions.__post_init__(self)
+        self.require_no_predictions(self.teacher_predictions)
         if not self.model:
             raise UserError("--model is missing: name the folder of a saved model")
         if not self.steps:
@@ -74,7 +90,8 @@ class CompressOptions(TaskOptions, TrainingOptions, TaskTeacherOptions):
 def compress(options: CompressOptions) -> dict:
     """Runs the steps one after the other and saves the student to `output_dir`/model.
 
-    Each step is a task distillation that starts from the current student. The predictions to match
+    Each step but `vocabulary` is a task distillation that starts from the current student. The
+    predictions to match
     come from the teacher or from a file. The hidden states come, layer by layer, from the
     uncompressed student, as from the full-precision model in Zhang et al. 2020, TernaryBERT (arXiv
     2009.12812): the teacher's have another width, and a saved student has no fit projection. Later
@@ -96,6 +113,11 @@ def compress(options: CompressOptions) -> dict:
         predictions = None
         if options.teacher_predictions:
             predictions = read_predictions(options.teacher_predictions, train, data.task)
+        unlabelled = None
+        if options.unlabelled_file:
+            unlabelled = read_unlabelled(
+                options.unlabelled_file, options.unlabelled_share, options, data
+            )
         make_deterministic()
         keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options.strategy)
@@ -114,6 +136,8 @@ def compress(options: CompressOptions) -> dict:
         data.show_card(student.tokenizer)
         check_drops(options.steps, student.backbone.architecture.num_layers)
         examples = student.encode(train)
+        if unlabelled is not None:
+            examples = with_unlabelled(examples, labelled_by(teacher, student.encode(unlabelled)))
         with strategy.scope():
             teachers = _Teachers(
                 teacher.model.rebuilt(dtype=options.frozen_dtype) if teacher else None,
@@ -124,7 +148,8 @@ def compress(options: CompressOptions) -> dict:
         reads += student.task.distilled_outputs
         teacher_pass = TeacherPass(teachers, reads, teachers.networks)
         if teacher:
-            epochs = options.epochs * len(options.steps)  # all steps train on the same examples
+            # All steps that train do so on the same examples.
+            epochs = options.epochs * sum(not isinstance(s, Vocabulary) for s in options.steps)
             taught = teacher_pass.cached(
                 examples, epochs, True, options.teacher_memory_gb, options.output_store
             )
@@ -145,8 +170,9 @@ def compress(options: CompressOptions) -> dict:
         )
         histories = {}
         for number, step in enumerate(options.steps, start=1):
-            histories[f"{number} {step}"] = compression.take(number, step)
-        finished = compression.finished()
+            if not isinstance(step, Vocabulary):
+                histories[f"{number} {step}"] = compression.take(number, step)
+        finished = compression.finished(len(options.steps), options.steps[-1])
         finished.save(run.path / "model")
         _log.info("compressed student saved in %s", run.path / "model")
         rows = compression.rows
@@ -256,10 +282,22 @@ class _Compression:
         self._record(number, name, history[-1])
         return history
 
-    def finished(self) -> TextModel:
-        """Returns the student with its final, possibly rounded, weights."""
+    def finished(self, number: int, last: Step) -> TextModel:
+        """Returns the student with its final, possibly rounded, weights.
+
+        Args:
+            number: of the last step.
+            last: that step; here, the vocabulary shrinks.
+        """
         if self._quantizer:
             self._quantizer.round()
+            self._quantizer = None
+        if isinstance(last, Vocabulary):
+            kept = used_pieces(self._student.tokenizer, self._examples, last.least)
+            with self._strategy.scope():
+                self._student = with_pieces(self._student, kept)
+            self._encoded_dev = self._student.encode(self._dev)
+            self._record(number, str(last), self._evaluate())
         logits = self._student.logits(self._encoded_dev)
         self._student.task = self._student.task.fitted(logits, self._dev.labels)
         return self._student

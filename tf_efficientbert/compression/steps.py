@@ -72,7 +72,27 @@ class Drop:
         return f"drop({which})"
 
 
-Step = Prune | Quantize | Drop
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """Removes word pieces, and their rows of the token table, that the texts hardly use.
+
+    It needs no training, and comes last: the teacher has the whole vocabulary.
+
+    Args:
+        least: how many times a piece must occur in the training texts to stay.
+    """
+
+    least: int
+
+    def __post_init__(self) -> None:
+        if type(self.least) is not int or self.least < 1:
+            raise ValueError("expected a number of occurrences, vocabulary(1)")
+
+    def __str__(self) -> str:
+        return f"vocabulary({self.least})"
+
+
+Step = Prune | Quantize | Drop | Vocabulary
 
 
 def parse_steps(text: str) -> tuple[Step, ...]:
@@ -88,7 +108,10 @@ def parse_steps(text: str) -> tuple[Step, ...]:
         raise _refused(text, "cannot be parsed") from error
     if not isinstance(tree.body, ast.List):
         raise _refused(text, "cannot be parsed")
-    return tuple(_step(node, text) for node in tree.body.elts)
+    steps = tuple(_step(node, text) for node in tree.body.elts)
+    if any(isinstance(step, Vocabulary) for step in steps[:-1]):
+        raise _refused(text, "vocabulary must be the last step")
+    return steps
 
 
 def check_drops(steps: tuple[Step, ...], num_layers: int) -> None:
@@ -109,6 +132,10 @@ def _step(node: ast.expr, text: str) -> Step:
             make, arguments = Quantize, (name,)
         case ast.Call(func=ast.Name(id="drop"), args=[ast.Constant(value=count)], keywords=[]):
             make, arguments = Drop, (count,)
+        case ast.Call(
+            func=ast.Name(id="vocabulary"), args=[ast.Constant(value=least)], keywords=[]
+        ):
+            make, arguments = Vocabulary, (least,)
         case ast.Call(
             func=ast.Name(id="drop"), args=[], keywords=[ast.keyword(arg="layers", value=layers)]
         ):
@@ -131,5 +158,5 @@ def _sum(node: ast.expr) -> tuple:
 def _refused(text: str, problem: str) -> UserError:
     return UserError(
         f"--compress={text}: {problem}; expected comma-separated steps of prune(0.5), prune(2:4), "
-        "quantize(int8), drop(1) and drop(layers=3+5)"
+        "quantize(int8), drop(1), drop(layers=3+5) and vocabulary(1)"
     )

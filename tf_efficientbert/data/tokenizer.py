@@ -11,7 +11,7 @@ from tf_efficientbert.data.bert_normalizer import normalizer_model
 from tf_efficientbert.data.vocabulary import PAD, arranged, read_tokenizer_files
 from tf_efficientbert.errors import UserError
 
-_SPECIAL = (PAD, "[UNK]", "[CLS]", "[SEP]")
+SPECIAL_TOKENS = (PAD, "[UNK]", "[CLS]", "[SEP]")
 # Shown with a model: where tokens are not those of Hugging Face's BERT tokenizer.
 DIFFERENCES = (
     "Special tokens such as [SEP] are ordinary text.",
@@ -43,7 +43,7 @@ class Tokenizer:
         lower_case: bool = True,
         strip_accents: bool | None = None,
     ):
-        missing = [token for token in _SPECIAL if token not in set(vocabulary)]
+        missing = [token for token in SPECIAL_TOKENS if token not in set(vocabulary)]
         if missing:
             raise UserError(f"the vocabulary has no {', '.join(missing)}")
         if vocabulary[0] != PAD:

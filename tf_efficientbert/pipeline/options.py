@@ -282,6 +282,7 @@ class PipelineOptions(TaskOptions, CorpusOptions, TeachingOptions, UnlabelledOpt
     def compressed(self) -> CompressOptions:
         return CompressOptions(
             **self._shared(TaskOptions),
+            **self._shared(UnlabelledOptions),
             **self._teaching,
             **self._training(),
             output_dir=str(self.root / COMPRESSED),
