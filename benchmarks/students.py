@@ -71,15 +71,29 @@ def _row(model: str, figures: list[dict], form: str) -> dict:
 
 
 def _figures(folder: Path, options: StudentsOptions) -> dict:
-    """Returns the scores of a model by form, and its parameters."""
+    """Returns the scores of a model by form, and its parameters.
+
+    Raises:
+        UserError: they were measured with other flags.
+    """
     path = folder / "scores.json"
+    flags = dataclasses.asdict(options)
+    del flags["run"], flags["row"]
     if not path.is_file():
         model = load(folder / "model")
         data = TaskData(options, model.task)
         model.score_by(data.task.metrics)
         precisions = () if folder.name == "teacher" else _QUANTIZED
-        write_json(path, _measured(model, data.load(data.score_split), precisions))
-    return json.loads(path.read_text("utf-8"))
+        figures = _measured(model, data.load(data.score_split), precisions)
+        write_json(path, {"flags": flags, "figures": figures})
+    measured = json.loads(path.read_text("utf-8"))
+    for name, value in flags.items():
+        if measured["flags"].get(name) != value:
+            raise UserError(
+                f"{path} is of --{name}={measured['flags'].get(name)}, not {value}; delete it to "
+                "measure again"
+            )
+    return measured["figures"]
 
 
 def _measured(model: TextModel, examples: Examples, precisions: tuple[str, ...]) -> dict:
@@ -98,10 +112,12 @@ def _measured(model: TextModel, examples: Examples, precisions: tuple[str, ...])
 
 def _lines(rows: list[dict]) -> Iterator[str]:
     teacher, float32, *_ = (row["scores"] for row in rows)
+    yield "| model | parameters | score | share of the teacher's | change to float32 |"
+    yield "| --- | --- | --- | --- | --- |"
     for row in rows:
         mean = statistics.mean(row["scores"])
         said = f"| {row['model']} | {row['parameters'] / 1e6:.2f} M | {100 * mean:.1f} |"
-        if row["scores"] is teacher:
+        if row["model"] == "teacher":
             yield f"{said} | |"
             continue
         changes = [100 * (a - b) for a, b in zip(row["scores"], float32, strict=True)]

@@ -23,14 +23,18 @@ from trainers.job import print_figures, run_job
 class PackageSupernetOptions:
     """Options of the job."""
 
-    supernet: str = option("", "folder that pretrain_supernet made: …/model; of A,B: the mean")
+    supernet: str = option("", "folder that pretrain_supernet made: …/model; A,B averages several")
     output_dir: str = option("", "folder to write")
 
 
-def _package(options: PackageSupernetOptions) -> dict:
+def package(options: PackageSupernetOptions) -> dict:
+    """Writes the supernet; returns {"sha256": of its weights' file}."""
     if not options.supernet or not options.output_dir:
         raise UserError("set --supernet and --output_dir")
-    supernets = {name: load_supernet(name) for name in options.supernet.split(",")}
+    names = options.supernet.split(",")
+    if len(set(names)) < len(names) or not all(names):
+        raise UserError(f"--supernet={options.supernet}: expected different folders a,b")
+    supernets = {name: load_supernet(name) for name in names}
     for name, supernet in supernets.items():
         require_supernet(supernet, f"--supernet={name}")
     folder = Path(options.output_dir)
@@ -39,4 +43,4 @@ def _package(options: PackageSupernetOptions) -> dict:
 
 
 if __name__ == "__main__":
-    run_job(PackageSupernetOptions, _package, print_figures)
+    run_job(PackageSupernetOptions, package, print_figures)

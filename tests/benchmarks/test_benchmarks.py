@@ -86,7 +86,9 @@ def _students_are_scored_in_each_form(folder, limit):
     test = TaskData(TaskOptions(limit=SENTENCES), student.task).load("test")
     score = student.task.score(student.logits(student.encode(test)), test.labels)
     assert rows[1]["scores"][1] == score[student.task.metrics[0]]
-    assert said.count("|") == 4 * 6
+    assert said.count("|") == 6 * 6
+    with pytest.raises(AssertionError, match="scores.json is of --limit="):
+        _run("benchmarks.students", *flags[:2], "--limit=5")
     with pytest.raises(AssertionError, match="has no student of --row=relations"):
         _run("benchmarks.students", *flags, "--row=relations")
 

@@ -12,6 +12,7 @@ from tests.models.small_models import small_backbone
 from tests.models.small_text_models import (
     small_examples,
     small_text_model,
+    write_lines,
     write_predictions,
 )
 from tests.training.tiny_training import tiny_examples
@@ -105,6 +106,17 @@ def test_a_file_of_the_teacher_s_predictions_gives_the_same_model(folder, tmp_pa
 
 
 @pytest.mark.slow
+def test_it_learns_from_texts_without_labels_too(folder, tmp_path):
+    texts = write_lines(tmp_path / "texts.txt", ["text", *(f"word{i} word1" for i in range(8))])
+    more = {"unlabelled_file": texts, "epochs": 1.0}
+    run = tmp_path / "run"
+    compress(tiny_options(folder, "prune(0.5)", output_dir=str(run), **more))
+    history = json.loads((run / "history.json").read_text("utf-8"))["1 prune(0.5)"]
+    assert len(history) == 4  # 24 and 8 examples in batches of 8
+    with pytest.raises(UserError, match="--unlabelled_file and --teacher_predictions exclude"):
+        tiny_options(folder, "prune(0.5)", teacher="", teacher_predictions="p.jsonl", **more)
+
+
 def test_it_trains_without_a_hidden_loss(folder, tmp_path, recorded):
     for memory in (0.0, 1.0):
         where = {"output_dir": str(tmp_path / str(memory)), "teacher_memory_gb": memory}

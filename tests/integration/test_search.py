@@ -268,20 +268,34 @@ def of_2026_11(tmp_path):
 
 
 def test_a_finished_study_of_an_earlier_version_still_gives_its_result(options, of_2026_11):
+    before = _study(of_2026_11).described()
     result = search(options(of_2026_11))
+    assert _study(of_2026_11).described() == before
     assert result["candidates"] == _CANDIDATES
     best = best_of(_study(of_2026_11).trials("sizes"))
     assert json.loads(best.architecture.to_json()) == result["architecture"]
-    assert all("held_out_by" not in stage for stage in _study(of_2026_11).described())
 
 
-def test_an_unfinished_stage_of_an_earlier_version_does_not_go_on(options, of_2026_11):
+@pytest.mark.parametrize("scored", [0, 2])
+def test_an_unfinished_stage_of_an_earlier_version_does_not_go_on(options, of_2026_11, scored):
     journal = of_2026_11 / STUDY
     lines = journal.read_bytes().splitlines(keepends=True)
     trials = [number for number, line in enumerate(lines) if b'"op_code":4' in line]
-    journal.write_bytes(b"".join(lines[: trials[1] + 1]))
-    with pytest.raises(UserError, match=f"{STUDY}: .* scored 2 candidates of stage joint on other"):
+    journal.write_bytes(b"".join(lines[: trials[scored]]))
+    with pytest.raises(UserError, match=f"{STUDY}: an earlier version began stage joint with"):
         search(options(of_2026_11))
+
+
+def test_scores_of_an_earlier_version_are_not_reused(options, of_2026_11):
+    """Stage 2 starts with stage 1's best, whose score was taken on other examples."""
+    journal = of_2026_11 / STUDY
+    lines = journal.read_bytes().splitlines(keepends=True)
+    begun = next(i for i, line in enumerate(lines) if b'"study_name":"formulas"' in line)
+    journal.write_bytes(b"".join(lines[:begun]))
+    search(options(of_2026_11, to_stage=2))
+    first, *_ = _study(of_2026_11).trials("formulas")
+    assert first.architecture == best_of(_study(of_2026_11).trials("joint")).architecture
+    assert not first.reused
 
 
 @pytest.mark.slow

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models.small_text_models import small_supernet
+from tests.models.small_text_models import VOCABULARY, small_supernet
+from tf_efficientbert.data.tokenizer import Tokenizer
 from tf_efficientbert.errors import UserError
 from tf_efficientbert.models import pretrained_supernet
 from tf_efficientbert.models.pretrained_supernet import (
@@ -14,6 +15,8 @@ from tf_efficientbert.models.pretrained_supernet import (
     load_supernet,
     package_supernet,
 )
+from tf_efficientbert.models.text_model import TextModel
+from trainers.package_supernet import PackageSupernetOptions, package
 
 _STORED = Path(__file__).parent.parent / "fixtures" / "pretrained_supernet.npz"
 
@@ -60,6 +63,26 @@ def test_supernets_of_different_sizes_have_no_average():
     supernets = {"a": small_supernet(fit_size=24), "b": small_supernet(fit_size=16)}
     with pytest.raises(UserError, match="--supernet: b and a are of different sizes"):
         average_supernets(supernets)
+
+
+def test_supernets_of_other_tokens_have_no_average():
+    supernets = {name: small_supernet(fit_size=24) for name in "ab"}
+    cased = Tokenizer(VOCABULARY, lower_case=False)
+    backbone, max_tokens = supernets["b"].backbone, supernets["b"].max_tokens
+    supernets["b"] = TextModel(backbone, cased, None, max_tokens)
+    with pytest.raises(UserError, match="--supernet: b and a have different vocabularies"):
+        average_supernets(supernets)
+
+
+def test_the_job_packages_an_average(tmp_path):
+    for name in "ab":
+        small_supernet(fit_size=24).save(tmp_path / name)
+    both = f"{tmp_path}/a,{tmp_path}/b"
+    package(PackageSupernetOptions(supernet=both, output_dir=str(tmp_path / "c")))
+    assert (tmp_path / "c" / "supernet.safetensors").stat().st_size > 1000
+    for wrong in (f"{both},{tmp_path}/a", f"{tmp_path}/a,"):
+        with pytest.raises(UserError, match="expected different folders a,b"):
+            package(PackageSupernetOptions(supernet=wrong, output_dir=str(tmp_path / "c")))
 
 
 def _inputs(model, texts):

@@ -242,9 +242,10 @@ def test_unlabelled_texts_join_the_text_of_warm_up_and_search_once(tmp_path, cor
         assert len(lines) == 800 and set(lines) <= set(snippets.unlabelled())
 
 
-def test_search_and_students_learn_from_unlabelled_texts(options):
-    options = dataclasses.replace(options, unlabelled_file="more.csv", unlabelled_share=0.4)
-    for job in (options.search(), options.student("plain")):
+def test_search_students_and_compression_learn_from_unlabelled_texts(options):
+    more = {"unlabelled_file": "more.csv", "unlabelled_share": 0.4}
+    options = dataclasses.replace(options, compress="prune(0.5)", **more)
+    for job in (options.search(), options.student("plain"), options.compressed()):
         _assert_has(job, {"unlabelled_file": "more.csv", "unlabelled_share": 0.4})
 
 

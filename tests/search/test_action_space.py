@@ -112,10 +112,10 @@ def test_exploration_returns_to_the_region_that_is_not_sampled():
 
 
 def test_the_choice_switches_at_the_upper_confidence_bound():
-    # By hand: 0.6 + c r sqrt(2 ln 5 / 1) overtakes v + c r sqrt(2 ln 5 / 5) after four visits.
+    # By hand: 0.6 + c r sqrt(2 ln 6 / 1) overtakes v + c r sqrt(2 ln 6 / 5) after four visits.
     scores = HALVES[1]
     value, spread = fmean(scores[:9]), max(scores) - min(scores)
-    bonuses = [(2 * 1.6094 / visits) ** 0.5 for visits in (5, 1)]
+    bonuses = [(2 * 1.7918 / visits) ** 0.5 for visits in (5, 1)]
     switch = (value - 0.6) / (spread * (bonuses[1] - bonuses[0]))
     sampled = [BETTER] * 4
     assert fitted(*HALVES, exploration=0.99 * switch, sampled=sampled).contains(BETTER)

@@ -337,6 +337,25 @@ def test_exploration_leaves_a_basin_that_misleads():
         assert max(scores) > 0
 
 
+def test_evolution_takes_a_random_candidate_if_all_children_miss_the_budget():
+    """Both candidates of the space differ in every cell."""
+    best = Architecture.from_formulas(("linear1_2(gelu(linear1_2(x,wb1)),wb2)",) * 2, 24, 24, 2)
+    space = SizeSpace(best, Budget(0, 10**6, None, 100, 32))
+    space.holds = lambda child: len({cell.stack for cell in child.cells}) > 4
+    sampler = EvolutionSampler(space, 0, start=1)
+    sampler.tell(0, sampler.ask(0), 1.0)
+    assert sampler.ask(1) == space.draw("0/1/0")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"start": 0}, {"population": 0}, {"tournament": 0.0}, {"tournament": 1.1}]
+)
+def test_the_arguments_of_evolution_are_checked(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=f"{name} must be .* got {value}"):
+        EvolutionSampler(SPACES["size"](), 0, **{"start": 1, **wrong})
+
+
 @pytest.mark.parametrize(("start", "every", "name"), [(0, 1, "start"), (1, 0, "every")])
 def test_start_and_every_must_be_positive(start, every, name):
     with pytest.raises(ValueError, match=f"{name} must be positive, got 0"):

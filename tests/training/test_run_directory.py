@@ -87,6 +87,18 @@ def test_the_error_lists_all_different_flags_with_both_values(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_flag_that_an_earlier_version_lacked_counts_as_its_default(tmp_path):
+    options = _Options(output_dir=str(tmp_path))
+    _finish(options, accuracy=0.5)
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    del config["flags"]["epochs"]
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    with open_run_directory(options) as run:
+        assert run.result["accuracy"] == 0.5
+    with pytest.raises(UserError, match="epochs was 3.0 and is now 4.0"):
+        _finish(dataclasses.replace(options, epochs=4.0))
+
+
 def test_the_directory_of_another_job_is_rejected(tmp_path):
     _finish(_Options(output_dir=str(tmp_path)))
     other = _OtherOptions(output_dir=str(tmp_path))

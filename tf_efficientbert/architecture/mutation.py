@@ -91,7 +91,7 @@ def _primitive_set(linear_name: str) -> gp.PrimitiveSet:
 
 
 def _uses_each_weight_once(names: list[str]) -> bool:
-    """Whether a tree, as names in prefix order, may be valid: rules of `violation` that count."""
+    """Whether a tree, as names in prefix order, has x, and each weight once; see `violation`."""
     return "x" in names and all(names.count(weights) == 1 for weights in WEIGHTS)
 
 

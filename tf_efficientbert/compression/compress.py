@@ -21,6 +21,7 @@ from tf_efficientbert.compression.steps import (
     Step,
     Vocabulary,
     check_drops,
+    count_trainings,
     parse_steps,
 )
 from tf_efficientbert.compression.vocabulary import used_pieces, with_pieces
@@ -72,7 +73,8 @@ class CompressOptions(TaskOptions, UnlabelledOptions, TrainingOptions, TaskTeach
     def __post_init__(self) -> None:
         TaskOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
-        TaskTeacherOptions.__post_init__(self)
+        if count_trainings(self.steps) or self.teacher or self.teacher_predictions:
+            TaskTeacherOptions.__post_init__(self)
         UnlabelledOptions.__post_init__(self)
         self.require_no_predictions(self.teacher_predictions)
         if not self.model:
@@ -91,11 +93,11 @@ def compress(options: CompressOptions) -> dict:
     """Runs the steps one after the other and saves the student to `output_dir`/model.
 
     Each step but `vocabulary` is a task distillation that starts from the current student. The
-    predictions to match
-    come from the teacher or from a file. The hidden states come, layer by layer, from the
-    uncompressed student, as from the full-precision model in Zhang et al. 2020, TernaryBERT (arXiv
-    2009.12812): the teacher's have another width, and a saved student has no fit projection. Later
-    steps keep the results of earlier ones: zeros stay zero, and weights stay quantized.
+    predictions to match come from the teacher or from a file. The hidden states come, layer by
+    layer, from the uncompressed student, as from the full-precision model in Zhang et al. 2020,
+    TernaryBERT (arXiv 2009.12812): the teacher's have another width, and a saved student has no fit
+    projection. Later steps keep the results of earlier ones: zeros stay zero, and weights stay
+    quantized.
 
     Returns: {"dev_…": scores, "parameters", "nonzero_parameters", "macs", "zipped_bytes",
         "int8_bytes": see `_sizes`, "steps": the same for the uncompressed student and after each
@@ -137,7 +139,8 @@ def compress(options: CompressOptions) -> dict:
         check_drops(options.steps, student.backbone.architecture.num_layers)
         examples = student.encode(train)
         if unlabelled is not None:
-            examples = with_unlabelled(examples, labelled_by(teacher, student.encode(unlabelled)))
+            more = student.encode(unlabelled)
+            examples = with_unlabelled(examples, labelled_by(teacher, more) if teacher else more)
         with strategy.scope():
             teachers = _Teachers(
                 teacher.model.rebuilt(dtype=options.frozen_dtype) if teacher else None,
@@ -149,12 +152,14 @@ def compress(options: CompressOptions) -> dict:
         teacher_pass = TeacherPass(teachers, reads, teachers.networks)
         if teacher:
             # All steps that train do so on the same examples.
-            epochs = options.epochs * sum(not isinstance(s, Vocabulary) for s in options.steps)
+            epochs = options.epochs * count_trainings(options.steps)
             taught = teacher_pass.cached(
                 examples, epochs, True, options.teacher_memory_gb, options.output_store
             )
-        else:
+        elif predictions is not None:
             taught = with_predictions(predictions, examples, student.task)
+        else:
+            taught = examples  # no step trains
         with strategy.scope():
             model = student.model.rebuilt(dropout=options.dropout, dtype=options.dtype)
         compression = _Compression(
@@ -170,9 +175,11 @@ def compress(options: CompressOptions) -> dict:
         )
         histories = {}
         for number, step in enumerate(options.steps, start=1):
-            if not isinstance(step, Vocabulary):
+            if isinstance(step, Vocabulary):
+                compression.shrink(number, step)
+            else:
                 histories[f"{number} {step}"] = compression.take(number, step)
-        finished = compression.finished(len(options.steps), options.steps[-1])
+        finished = compression.finished()
         finished.save(run.path / "model")
         _log.info("compressed student saved in %s", run.path / "model")
         rows = compression.rows
@@ -282,22 +289,21 @@ class _Compression:
         self._record(number, name, history[-1])
         return history
 
-    def finished(self, number: int, last: Step) -> TextModel:
-        """Returns the student with its final, possibly rounded, weights.
+    def shrink(self, number: int, step: Vocabulary) -> None:
+        """Removes word pieces, which ends the compression: the teacher has all of them."""
+        kept = used_pieces(self._student.tokenizer, self._examples, step.least)
+        with self._strategy.scope():
+            self._student = with_pieces(self._student, kept)
+            if self._quantizer:
+                # The table's largest entry, which sets its range, may be gone.
+                self._quantizer = Quantizer(self._student.model, self._student.max_tokens)
+        self._encoded_dev = self._student.encode(self._dev)
+        self._record(number, str(step), self._evaluate())
 
-        Args:
-            number: of the last step.
-            last: that step; here, the vocabulary shrinks.
-        """
+    def finished(self) -> TextModel:
+        """Returns the student with its final, possibly rounded, weights."""
         if self._quantizer:
             self._quantizer.round()
-            self._quantizer = None
-        if isinstance(last, Vocabulary):
-            kept = used_pieces(self._student.tokenizer, self._examples, last.least)
-            with self._strategy.scope():
-                self._student = with_pieces(self._student, kept)
-            self._encoded_dev = self._student.encode(self._dev)
-            self._record(number, str(last), self._evaluate())
         logits = self._student.logits(self._encoded_dev)
         self._student.task = self._student.task.fitted(logits, self._dev.labels)
         return self._student

@@ -21,16 +21,14 @@ def without_layers(model: TaskModel, dropped: tuple[int, ...]) -> TaskModel:
     )
     config = {**full.get_config(), "architecture": architecture, "name": "efficient_bert"}
     small = EfficientBert.from_config(config)
-    head = type(model.head).from_config({**model.head.get_config(), "name": "head"})
-    smaller = TaskModel(small, head, name="task_model")
-    pairs = [(head, model.head), (small.embedding, full.embedding)]
+    pairs = [(small.embedding, full.embedding)]
     for i, old in enumerate(kept):
         pairs += [(small.attentions[i], full.attentions[old]), (small.cells[i], full.cells[old])]
     if small.fit_projection:
         pairs.append((small.fit_projection, full.fit_projection))
     for target, source in pairs:
         target.set_weights(source.get_weights())
-    return smaller
+    return model.with_backbone(small)
 
 
 def layer_influence(backbone: EfficientBert, examples: EncodedExamples) -> np.ndarray:

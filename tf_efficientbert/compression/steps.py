@@ -114,6 +114,11 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     return steps
 
 
+def count_trainings(steps: tuple[Step, ...]) -> int:
+    """Returns the number of steps that train: all but `Vocabulary`."""
+    return sum(not isinstance(step, Vocabulary) for step in steps)
+
+
 def check_drops(steps: tuple[Step, ...], num_layers: int) -> None:
     """Raises UserError if a step drops a layer that does not exist, or all layers."""
     for step in steps:

@@ -5,7 +5,6 @@ import numpy as np
 from tf_efficientbert.data.batching import EncodedExamples
 from tf_efficientbert.data.tokenizer import SPECIAL_TOKENS, Tokenizer
 from tf_efficientbert.models.efficientbert import EfficientBert
-from tf_efficientbert.models.task_model import TaskModel
 from tf_efficientbert.models.text_model import TextModel
 
 __all__ = ["used_pieces", "with_pieces"]
@@ -16,8 +15,8 @@ _CONTINUED = "##"
 def used_pieces(tokenizer: Tokenizer, examples: EncodedExamples, least: int) -> np.ndarray:
     """Returns the ids, ascending, of the word pieces to keep.
 
-    These are the pieces that occur at least `least` times, special tokens, and single characters:
-    of these, the tokenizer makes words whose longer pieces are gone.
+    These are the pieces that occur at least `least` times, special tokens, and single characters,
+    from which the tokenizer spells words whose longer pieces are gone.
     """
     counts = np.bincount(examples.token_ids, minlength=len(tokenizer.vocabulary))
     always = [
@@ -38,14 +37,8 @@ def with_pieces(student: TextModel, kept: np.ndarray) -> TextModel:
     full = student.backbone
     config = {**full.get_config(), "vocabulary_size": len(kept), "name": "efficient_bert"}
     small = EfficientBert.from_config(config)
-    table = full.embedding.token_table.path.partition("/")[2]
-    theirs = {weight.path.partition("/")[2]: weight for weight in full.weights}
-    for weight in small.weights:
-        path = weight.path.partition("/")[2]
-        value = theirs[path].numpy()
-        weight.assign(value[kept] if path == table else value)
-    model = student.model
-    head = type(model.head).from_config({**model.head.get_config(), "name": "head"})
-    smaller = TaskModel(small, head, name="task_model")
-    head.set_weights(model.head.get_weights())
-    return TextModel(smaller, tokenizer, student.task, student.max_tokens)
+    table = full.embedding.token_table
+    values = ((weight, weight.numpy()) for weight in full.weights)
+    small.set_weights([value[kept] if weight is table else value for weight, value in values])
+    model = student.model.with_backbone(small)
+    return TextModel(model, tokenizer, student.task, student.max_tokens)

@@ -18,8 +18,8 @@ def sort_inner_units(supernet: EfficientBert, examples: EncodedExamples) -> None
 
     A slice takes the first units. The whole network computes what it did before. A unit's
     importance is the size of its contribution: the root mean square of its activation over the
-    real tokens, times the norm of its row of W2. After Hou et al., DynaBERT (NeurIPS 2020),
-    section 2.2, who sort by an estimate from gradients.
+    real tokens, times the norm of its row of W2. After the network rewiring of Hou et al.,
+    DynaBERT (NeurIPS 2020), who estimate importance from gradients.
 
     Args:
         supernet: of ordinary cells, whose units do not depend on one another.

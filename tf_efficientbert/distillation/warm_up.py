@@ -18,6 +18,7 @@ from tf_efficientbert.distillation.recipe_options import TextRecipeOptions
 from tf_efficientbert.distillation.text_teacher import check_text_teacher
 from tf_efficientbert.distillation.unit_order import sort_inner_units
 from tf_efficientbert.errors import UserError
+from tf_efficientbert.layers.dropout import fold_in
 from tf_efficientbert.models.efficientbert import EfficientBert
 from tf_efficientbert.models.pretrained_supernet import (
     load_supernet,
@@ -54,8 +55,7 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
     embedding_size: int = option(128, "width of the token embedding")
     sliced_share: float = option(
         0.0,
-        "share of the steps that train a random slice of the supernet, as candidates and students "
-        "are, instead of the whole",
+        "share of the steps that train a random slice instead of the whole supernet",
     )
     epochs: float = option(10.0, "epochs over the text; may be a fraction")
     learning_rate: float = option(1e-4, "peak learning rate (linear warm-up and decay)")
@@ -179,20 +179,28 @@ def _continued(options: WarmUpOptions) -> EfficientBert:
 def drawn_choices(seed, layers: int, sliced_share: float):
     """Returns the slice that a step trains, int32 [layers, 2] (see `EfficientBert.call`).
 
-    The whole supernet alternates with slices whose stacks and ratios are drawn uniformly for each
-    layer, so that what is cut out of it later has learned to work by itself: Yu and Huang,
-    Universally Slimmable Networks (ICCV 2019), section 4.2.
+    Either the whole supernet, or a slice whose stacks and ratios are drawn uniformly for each
+    layer, so that what is cut out of it later has learned to work by itself. Yu and Huang,
+    Universally Slimmable Networks (ICCV 2019), train the largest, the smallest and random networks
+    in each step; here, steps cost as much as without slices.
 
     Args:
-        seed: int32 [2], different for each step.
+        seed: int32 [2], different for each step and, of several, each replica.
         sliced_share: probability of a slice; 0 returns None, the whole supernet.
     """
     if not sliced_share:
         return None
-    drawn = tf.random.stateless_uniform([layers, 2], seed, 1, len(STACKS) + 1, tf.int32)
+
+    def drawn(index: int, values: tuple[int, ...]):
+        numbers = tf.random.stateless_uniform(
+            [layers], fold_in(seed, index), 0, len(values), tf.int32
+        )
+        return tf.gather(tf.constant(values), numbers)
+
+    a_slice = tf.stack([drawn(0, STACKS), drawn(1, RATIO_DENOMINATORS)], axis=1)
     whole = tf.constant([[max(STACKS), min(RATIO_DENOMINATORS)]] * layers)
-    is_slice = tf.random.stateless_uniform([], seed + 1) < sliced_share
-    return tf.where(is_slice, drawn, whole)
+    slices = tf.random.stateless_uniform([], fold_in(seed, 2)) < sliced_share
+    return tf.where(slices, a_slice, whole)
 
 
 def inherit_token_table(student: EfficientBert, teacher: EfficientBert) -> None:

@@ -84,23 +84,25 @@ def require_supernet(model: TextModel, origin: str) -> None:
 
 
 def average_supernets(supernets: dict[str, TextModel]) -> TextModel:
-    """Returns the first of the supernets by name, with the mean of the weights of all.
+    """Returns a supernet with the mean of the weights of all.
 
-    The mean of two stages of one training keeps what each of them is good at. Wortsman et al.,
-    Model soups (2022), section 3.
+    Args:
+        supernets: by name. Their weights must belong together, as those of two stages of one
+            training; compare Wortsman et al., Model soups (ICML 2022).
 
     Raises:
-        UserError: one differs from the first in its sizes or its vocabulary.
+        UserError: one differs from the first in its sizes or its tokens.
     """
     (first_name, first), *others = supernets.items()
     for name, other in others:
-        if _sizes(other.backbone) != _sizes(first.backbone):
+        if _sizes(other) != _sizes(first):
             raise UserError(f"--supernet: {name} and {first_name} are of different sizes")
-        if other.tokenizer.vocabulary != first.tokenizer.vocabulary:
+        if not other.tokenizer.same_tokens(first.tokenizer):
             raise UserError(f"--supernet: {name} and {first_name} have different vocabularies")
     weights = zip(*(model.backbone.get_weights() for model in supernets.values()), strict=True)
-    first.backbone.set_weights([np.mean(arrays, axis=0) for arrays in weights])
-    return first
+    average = first.backbone.rebuilt()
+    average.set_weights([np.mean(arrays, axis=0) for arrays in weights])
+    return first.with_network(average)
 
 
 def package_supernet(supernet: TextModel, folder: str | Path) -> str:
@@ -113,7 +115,7 @@ def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     Returns: the SHA-256 of the weights' file, in hexadecimal.
     """
     backbone = supernet.backbone
-    described = _sizes(backbone) | {"max_tokens": supernet.max_tokens}
+    described = _sizes(supernet)
     weights = {
         name: np.asarray(slot.variable, np.float16) for name, slot in _slots(backbone).items()
     }
@@ -123,9 +125,9 @@ def package_supernet(supernet: TextModel, folder: str | Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _sizes(backbone: EfficientBert) -> dict:
-    config = backbone.get_config()
-    return {name: config[name] for name in _ARGUMENTS}
+def _sizes(supernet: TextModel) -> dict:
+    config = supernet.backbone.get_config()
+    return {name: config[name] for name in _ARGUMENTS} | {"max_tokens": supernet.max_tokens}
 
 
 def _read(folder: Path) -> TextModel:

@@ -42,10 +42,13 @@ class TaskModel(keras.Model):
 
     def rebuilt(self, **changes) -> "TaskModel":
         """See `EfficientBert.rebuilt`; arguments that the head also has change in both."""
-        head_config = {**self.head.get_config(), "name": "head"}
-        head_config |= {key: value for key, value in changes.items() if key in head_config}
-        head = type(self.head).from_config(head_config)
-        copy = TaskModel(self.backbone.rebuilt(**changes), head, name="task_model")
+        return self.with_backbone(self.backbone.rebuilt(**changes), **changes)
+
+    def with_backbone(self, backbone: EfficientBert, **changes) -> "TaskModel":
+        """Returns a model of `backbone` and a copy of the head, with its arguments in `changes`."""
+        config = {**self.head.get_config(), "name": "head"}
+        config |= {key: value for key, value in changes.items() if key in config}
+        copy = TaskModel(backbone, type(self.head).from_config(config), name="task_model")
         copy.head.set_weights(self.head.get_weights())
         return copy
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tf_efficientbert.architecture import Architecture
-from tf_efficientbert.compression.steps import Vocabulary, parse_steps
+from tf_efficientbert.compression.steps import count_trainings, parse_steps
 from tf_efficientbert.data.batching import encode
 from tf_efficientbert.data.corpus import encoded_corpus
 from tf_efficientbert.data.task_data import TaskData
@@ -123,13 +123,11 @@ def _estimates(
             COMPRESSED,
             f"compress the searched model: {options.compress}",
             estimates.compression(
-                taught, options.compress_epochs, _trainings(options.compress), plain
+                taught,
+                options.compress_epochs,
+                count_trainings(parse_steps(options.compress)),
+                plain,
             ),
         )
     seconds |= {f"export_{name}": rates.export for name in options.models}
     return seconds, descriptions
-
-
-def _trainings(compress: str) -> int:
-    """Returns the number of compression steps that train."""
-    return sum(not isinstance(step, Vocabulary) for step in parse_steps(compress))

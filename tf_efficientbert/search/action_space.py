@@ -116,11 +116,11 @@ class LearnedActionSpace:
         """Returns the region to sample next, by Monte Carlo tree search.
 
         From the root down, the child with the highest upper confidence bound is chosen. Its visits
-        are those since the fit: the median leaves as many fitted candidates on one side as on the
-        other, so that with them no region would ever count as less visited.
+        are the candidates after those of the fit: the median leaves as many fitted ones on one side
+        as on the other, so that with them no region would ever count as less visited.
 
         Args:
-            sampled: the encodings of the candidates that were sampled since the fit.
+            sampled: the encodings of the candidates after the last one in the fit.
         """
         features = np.asarray(sampled, float)
         node, path = self._root, []
@@ -140,7 +140,7 @@ def _chosen_side(node: _Node, visits: tuple[int, int], bonus: float) -> int:
     """
 
     def bound(side: int) -> tuple[float, int]:
-        width = math.sqrt(2 * math.log(1 + sum(visits)) / (1 + visits[side]))
+        width = math.sqrt(2 * math.log(2 + sum(visits)) / (1 + visits[side]))
         return node.children[side].mean + bonus * width, side
 
     return max((0, 1), key=bound)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 
 import numpy as np
 
@@ -77,19 +78,19 @@ class SearchExamples:
         Raises:
             UserError: all examples have the same text, so none can be held out.
         """
-        ends = np.cumsum([len(indices) for indices in self._by_text])[:-1]
-        if not len(ends):
+        order, ends = self._by_text
+        if len(ends) < 2:
             raise UserError("a search needs two different training texts; all of them are equal")
         wanted = max(1, round(held_out * len(self.train)))
-        count = ends[min(np.searchsorted(ends, wanted), len(ends) - 1)]
-        order = np.concatenate(self._by_text)
+        count = ends[min(np.searchsorted(ends, wanted), len(ends) - 2)]  # not the last text
         return order[:count], order[count:]
 
     @functools.cached_property
-    def _by_text(self) -> list[np.ndarray]:
-        """The indices of examples of equal text, in the order of the texts' hashes."""
+    def _by_text(self) -> tuple[np.ndarray, np.ndarray]:
+        """The training set's indices in the order of the texts' hashes, and each text's end."""
         train, groups = self.train, {}
-        for index, (start, end) in enumerate(zip(train.offsets, train.offsets[1:], strict=False)):
+        for index, (start, end) in enumerate(itertools.pairwise(train.offsets)):
             content = f"{self.seed}/".encode() + train.token_ids[start:end].tobytes()
             groups.setdefault(hashlib.sha256(content).digest(), []).append(index)
-        return [np.array(groups[digest]) for digest in sorted(groups)]
+        by_hash = [groups[digest] for digest in sorted(groups)]
+        return np.concatenate(by_hash), np.cumsum([len(indices) for indices in by_hash])

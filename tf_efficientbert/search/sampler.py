@@ -134,16 +134,20 @@ class RandomSampler(Sampler):
 
 
 class EvolutionSampler(Sampler):
-    """Regularized evolution: Real et al. 2019 (arXiv 1802.01548), section 3.
+    """Regularized evolution: Real et al. 2019 (arXiv 1802.01548).
 
     A candidate is a copy of a parent with one layer's cell drawn anew. The parent is the best of a
-    random part of the population, which are the youngest candidates with a score.
+    random part of the population, which are the youngest candidates with a score. If 20 children
+    miss the budget, a random candidate takes their place.
 
     Args:
         space, seed, max_draws: see `Sampler`.
         start: candidates that must have a score before the first parent is chosen.
         population: candidates in the population, at most.
         tournament: share of the population from which the best one becomes the parent.
+
+    Raises:
+        ValueError: start, population or tournament is not positive, or tournament is above 1.
     """
 
     def __init__(
@@ -156,28 +160,39 @@ class EvolutionSampler(Sampler):
         max_draws: int = _MAX_DRAWS,
     ) -> None:
         super().__init__(space, seed, max_draws)
+        for name, value in (("start", start), ("population", population)):
+            if value < 1:
+                raise ValueError(f"{name} must be positive, got {value}")
+        if not 0 < tournament <= 1:
+            raise ValueError(f"tournament must be above 0 and at most 1, got {tournament}")
         self._start = start
         self._population = population
         self._tournament = tournament
 
     def _draw(self, index: int, key: str) -> Architecture:
-        scored = [
-            told for i, told in sorted(self._told.items()) if i < index and told[1] is not None
-        ]
-        if len(scored) < self._start:
+        youngest = self._youngest(index)
+        if not youngest:
             return self.space.draw(key)
         rng = random.Random(f"{key}/parent")
-        youngest = scored[-self._population :]
-        size = max(2, round(self._tournament * len(youngest)))
-        parent, _ = max(rng.sample(youngest, min(size, len(youngest))), key=lambda told: told[1])
+        size = max(min(2, len(youngest)), round(self._tournament * len(youngest)))
+        parent, _ = max(rng.sample(youngest, size), key=lambda told: told[1])
         for attempt in range(_CHILDREN):
-            donor = self.space.draw(f"{key}/{attempt}")
             layer = rng.randrange(len(parent.cells))
-            cells = (*parent.cells[:layer], donor.cells[layer], *parent.cells[layer + 1 :])
+            cell = self.space.draw_cell(layer, f"{key}/{attempt}")
+            cells = (*parent.cells[:layer], cell, *parent.cells[layer + 1 :])
             child = replace(parent, cells=cells)
             if self.space.holds(child):
                 return child
-        return donor
+        return self.space.draw(key)
+
+    def _youngest(self, index: int) -> list[tuple[Architecture, float]]:
+        """Returns the population; [] before `start` candidates have a score."""
+        scored = sorted(
+            i for i, (_, score) in self._told.items() if score is not None and i < index
+        )
+        if len(scored) < self._start:
+            return []
+        return [self._told[i] for i in scored[-self._population :]]
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,10 @@ class Space(ABC):
         """
 
     @abstractmethod
+    def draw_cell(self, layer: int, seed: str) -> CellSpec:
+        """Returns a random cell of a layer, the same for equal seeds in every process."""
+
+    @abstractmethod
     def holds(self, architecture: Architecture) -> bool:
         """Returns whether an architecture, made of cells of this space, meets the budget."""
 
@@ -119,6 +123,12 @@ class JointSpace(Space):
         chosen = _within_budget(self._sizes, self._choices, self._budget, rng)
         return _mutated(chosen, rng, _JOINT_MUTATION_TRIES)
 
+    def draw_cell(self, layer: int, seed: str) -> CellSpec:
+        """See `Space.draw_cell`."""
+        rng = random.Random(seed)
+        cell = rng.choice(self._choices[layer])
+        return _mutated_cell(self._sizes, cell, rng, _JOINT_MUTATION_TRIES)
+
     def holds(self, architecture: Architecture) -> bool:
         """See `Space.holds`."""
         return self._budget.holds(architecture)
@@ -152,6 +162,12 @@ class FormulaSpace(Space):
         chosen = replace(self._best, cells=tuple(map(rng.choice, self._seeds)))
         return _mutated(chosen, rng, _FORMULA_MUTATION_TRIES)
 
+    def draw_cell(self, layer: int, seed: str) -> CellSpec:
+        """See `Space.draw_cell`."""
+        rng = random.Random(seed)
+        cell = rng.choice(self._seeds[layer])
+        return _mutated_cell(self._best, cell, rng, _FORMULA_MUTATION_TRIES)
+
     def holds(self, architecture: Architecture) -> bool:
         """See `Space.holds`; there is no budget to miss."""
         return True
@@ -184,6 +200,10 @@ class SizeSpace(Space):
     def draw(self, seed: str) -> Architecture:
         """See `Space.draw`."""
         return _within_budget(self._best, self._choices, self._budget, random.Random(seed))
+
+    def draw_cell(self, layer: int, seed: str) -> CellSpec:
+        """See `Space.draw_cell`."""
+        return random.Random(seed).choice(self._choices[layer])
 
     def holds(self, architecture: Architecture) -> bool:
         """See `Space.holds`."""
@@ -252,15 +272,19 @@ def _within_budget(
 
 
 def _mutated(architecture: Architecture, rng: random.Random, max_tries: int) -> Architecture:
-    cells = []
-    for cell in architecture.cells:
-        formula = mutate(
-            cell.expression,
-            rng.getrandbits(64),
-            max_tries,
-            channel_mismatch=architecture.channel_mismatch,
-            hidden_size=architecture.hidden_size,
-            ffn_width=architecture.ffn_width,
-        )
-        cells.append(replace(cell, formula=with_linear_name(formula, NEUTRAL_LINEAR)))
+    cells = (_mutated_cell(architecture, cell, rng, max_tries) for cell in architecture.cells)
     return replace(architecture, cells=tuple(cells))
+
+
+def _mutated_cell(
+    sizes: Architecture, cell: CellSpec, rng: random.Random, max_tries: int
+) -> CellSpec:
+    formula = mutate(
+        cell.expression,
+        rng.getrandbits(64),
+        max_tries,
+        channel_mismatch=sizes.channel_mismatch,
+        hidden_size=sizes.hidden_size,
+        ffn_width=sizes.ffn_width,
+    )
+    return replace(cell, formula=with_linear_name(formula, NEUTRAL_LINEAR))

@@ -101,14 +101,14 @@ class StageSequence:
         space = self._space(stage, best)
         sampler = self._sampler(stage, space)
         self._check_recipe(stage)
+        self._check_split(stage)
         self.study.begin(stage.name)
-        self._note_split(stage)
         self.study.note(
             stage.name,
             recipe=_described(stage),
             metric=self.metric,
             planned=stage.candidates,
-            validation_examples=self.context.examples.count_held_out(stage.held_out),
+            **self._split_notes(stage),
             sampler=self.sampler,
         )
         return StageSearch(
@@ -139,20 +139,22 @@ class StageSequence:
                 f"{'; '.join(differences)}; use another --output_dir"
             )
 
-    def _note_split(self, stage: Stage) -> None:
-        """Notes how the stage's examples are held out.
-
-        Raises:
-            UserError: an earlier version scored some of its candidates on other examples.
-        """
-        count = len(self.study.trials(stage.name))
-        if not count:
-            self.study.note(stage.name, held_out_by=HELD_OUT_BY)
-        elif not (self._has_ended(stage) or self._has_this_split(stage)):
+    def _check_split(self, stage: Stage) -> None:
+        """Raises UserError if an earlier version trained or scored on other examples."""
+        begun = stage.name in self.study.stages and "recipe" in self.study.notes(stage.name)
+        if begun and not (self._has_ended(stage) or self._has_this_split(stage)):
             raise UserError(
-                f"{self.study.path}: an earlier version scored {count} candidates of stage "
-                f"{stage.name} on other held-out examples; use another --output_dir"
+                f"{self.study.path}: an earlier version began stage {stage.name} with other "
+                "held-out examples; use another --output_dir"
             )
+
+    def _split_notes(self, stage: Stage) -> dict:
+        """Returns what the study notes about the held-out examples; those of a stage that an
+        earlier version ended stay."""
+        if self._has_ended(stage) and not self._has_this_split(stage):
+            return {}
+        count = self.context.examples.count_held_out(stage.held_out)
+        return {"held_out_by": HELD_OUT_BY, "validation_examples": count}
 
     def _has_this_split(self, stage: Stage) -> bool:
         return self.study.notes(stage.name).get("held_out_by") == HELD_OUT_BY

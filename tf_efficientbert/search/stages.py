@@ -47,8 +47,8 @@ class Stage:
         searched: what it chooses in each layer: "stack", "ratio", "formula".
         candidates: number of distinct candidates.
         random_candidates: candidates that must have a score before the first fit of the action
-            space; the rest of the current group is still random.
-        refit_every: scored candidates between two fits.
+            space, or the first parent of evolution; the rest of the current group is still random.
+        refit_every: scored candidates between two fits of the action space.
         exploration: weight of the action space's upper confidence term; 0 for none.
         tuning_rounds: of the classifiers' parameters, at every fit; 0 for none.
         max_draws: draws in search of a candidate inside the action space's region.

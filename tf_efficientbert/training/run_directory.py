@@ -118,8 +118,9 @@ def open_run_directory(config, result_name: str = "result.json") -> Iterator[Run
 
 
 def _claim(path: Path, config) -> None:
-    flags, contents = {"job": type(config).__name__}, {}
+    flags, contents, defaults = {"job": type(config).__name__}, {}, {}
     for field in dataclasses.fields(config):
+        defaults[field.name] = field.default
         if field.name not in _MAY_DIFFER:
             flags[field.name] = getattr(config, field.name)
         if field.metadata.get("is_input"):
@@ -135,10 +136,12 @@ def _claim(path: Path, config) -> None:
             f"{path} belongs to another job (its {_FLAGS} has {earlier['flags']['job']}, this is "
             f"{flags['job']}); use another --output_dir"
         )
+    # A flag that an earlier version did not have: its default does what that version did.
+    before = {**{name: defaults[name] for name in flags if name in defaults}, **earlier["flags"]}
     differences = [
-        f"{name} was {earlier['flags'].get(name)!r} and is now {flags.get(name)!r}"
-        for name in sorted({*earlier["flags"], *flags} - {*earlier["contents"]})
-        if earlier["flags"].get(name) != flags.get(name)
+        f"{name} was {before.get(name)!r} and is now {flags.get(name)!r}"
+        for name in sorted({*before, *flags} - {*earlier["contents"]})
+        if before.get(name) != flags.get(name)
     ]
     for name, content in earlier["contents"].items():  # paths may have changed
         if contents.get(name) != content:
