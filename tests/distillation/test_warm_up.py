@@ -212,6 +212,24 @@ def test_slices_learn(continued):
     assert errors[1.0] < 0.8 * errors[0.0]
 
 
+def test_units_are_sorted_on_request(continued):
+    kept = {}
+    for sort in (False, True):
+        options = dataclasses.replace(
+            continued,
+            output_dir=f"{continued.output_dir}-{sort}",
+            sort_units=sort,
+            learning_rate=1e-12,
+        )
+        warm_up(options)
+        supernet = load(f"{options.output_dir}/model").backbone
+        kept[sort] = np.asarray(supernet.cells[0].feed_forwards[0].bias_1)
+    assert not np.array_equal(kept[False], kept[True])
+    np.testing.assert_allclose(np.sort(kept[False]), np.sort(kept[True]), rtol=0, atol=1e-6)
+    with pytest.raises(UserError, match="--sort_units needs --supernet"):
+        WarmUpOptions(sort_units=True)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_the_share_of_slices_is_a_share(share):
     with pytest.raises(UserError, match=f"--sliced_share={share}: expected a number from 0 to 1"):

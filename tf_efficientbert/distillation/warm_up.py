@@ -57,6 +57,11 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
         0.0,
         "share of the steps that train a random slice instead of the whole supernet",
     )
+    sort_units: bool = option(
+        False,
+        "first sort the inner units of --supernet by importance; for one whose slices have not "
+        "been trained",
+    )
     epochs: float = option(10.0, "epochs over the text; may be a fraction")
     learning_rate: float = option(1e-4, "peak learning rate (linear warm-up and decay)")
     batch_size: int = option(64, "examples per step, over all replicas")
@@ -68,6 +73,8 @@ class WarmUpOptions(CorpusOptions, TrainingOptions, TextRecipeOptions):
         self.resolved_recipe.require_text_losses("--recipe")
         if not 0 <= self.sliced_share <= 1:
             raise UserError(f"--sliced_share={self.sliced_share}: expected a number from 0 to 1")
+        if self.sort_units and not self.supernet:
+            raise UserError("--sort_units needs --supernet: the units of a new one are random")
 
     def architecture(self) -> Architecture:
         """Returns the supernet's architecture; raises UserError if the sizes are invalid."""
@@ -116,7 +123,7 @@ def warm_up(options: WarmUpOptions) -> dict:
             teacher = load_teacher(folder).backbone
             if options.supernet:
                 supernet = _continued(options)
-                if options.sliced_share:
+                if options.sort_units:
                     sort_inner_units(supernet, _evenly_spaced(examples))
                 supernet = supernet.rebuilt(dropout=options.dropout, dtype=options.dtype)
             else:
