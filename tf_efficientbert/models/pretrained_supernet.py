@@ -29,7 +29,7 @@ __all__ = [
 
 PRETRAINED = "pretrained"
 # Of the packaged weights, as `package_supernet` returns it.
-SHA256 = "af315f29e41518dbab934c5587b9d5aceff7a589375ea03b4b9ab1a9c9bca444"
+SHA256 = "8349d112cf2633f9c334cb748b1b933f5e99359994eb41866324911ffe828c56"
 _FOLDER = Path(__file__).parent / PRETRAINED
 # Of EfficientBert, without which the weights would be read as another network's.
 _ARGUMENTS = (
