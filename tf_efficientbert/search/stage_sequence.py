@@ -105,10 +105,11 @@ class StageSequence:
         self.study.begin(stage.name)
         self.study.note(
             stage.name,
+            # Before the recipe: a stage with a recipe alone is an earlier version's.
+            **self._split_notes(stage),
             recipe=_described(stage),
             metric=self.metric,
             planned=stage.candidates,
-            **self._split_notes(stage),
             sampler=self.sampler,
         )
         return StageSearch(
